@@ -1,0 +1,1 @@
+"""How people reach and run the pipeline: command line, gateway, sandbox, embedded Redis, files of operation."""

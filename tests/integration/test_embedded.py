@@ -1,0 +1,197 @@
+"""The embedded Redis on a real server: how it is set, how it ends, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from ops import embedded
+from ops.embedded import EmbeddedRedis, EmbeddedRedisError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
+    """Look again and again until the condition holds or the deadline has passed."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.02)
+    return True
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs (a zombie does not)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_settings(redis_server: EmbeddedRedis) -> None:
+    """The server keeps every record: append-only each second, no eviction, no snapshots; loopback only."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": "", "bind": "127.0.0.1"}
+        assert {name: client.config_get(name)[name] for name in wanted} == wanted
+
+
+def test_password_is_needed_and_hidden(redis_server: EmbeddedRedis) -> None:
+    """Without the password nobody is served; it stands in no argument, and its file and folder are private."""
+    with redis.Redis(port=redis_server.port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    password = redis_server.url.split(":")[2].split("@")[0]
+    assert password not in repr(redis_server)
+    assert password in (redis_server.folder / "redis.conf").read_text()
+    assert stat.S_IMODE((redis_server.folder / "redis.conf").stat().st_mode) == 0o600
+    assert stat.S_IMODE(redis_server.folder.stat().st_mode) == 0o700
+    if sys.platform == "linux":
+        with open(f"/proc/{redis_server.pid}/cmdline", encoding="utf-8") as file:
+            assert password not in file.read()
+
+
+def test_own_session(redis_server: EmbeddedRedis) -> None:
+    """A terminal's Ctrl-C reaches only our process group, and the server is in another session."""
+    assert os.getsid(redis_server.pid) != os.getsid(0)
+
+
+def test_databases_of_a_test_are_empty_and_apart(ledger_url: str, broker_url: str) -> None:
+    """Each test has a ledger and a broker of its own, both empty."""
+    with redis.Redis.from_url(ledger_url) as ledger, redis.Redis.from_url(broker_url) as broker:
+        ledger.set("key", "value")
+        assert broker.dbsize() == 0
+
+
+def test_restart_finds_data(tmp_path: Path) -> None:
+    """A server stopped and started again in its folder has what was written, under a new password."""
+    folder = tmp_path / 'with space and "quotes"'
+    server = EmbeddedRedis(folder)
+    with server:
+        before = server.url
+        with redis.Redis.from_url(server.url) as client:
+            client.set("key", "value")
+    with server, redis.Redis.from_url(server.url) as client:
+        assert client.get("key") == b"value"
+        assert server.url != before
+
+
+def test_stop_ends_process(tmp_path: Path) -> None:
+    """After stop() the process is gone, a second stop() does nothing, and the address is no longer told."""
+    server = EmbeddedRedis(tmp_path)
+    server.start()
+    pid = server.pid
+    server.stop()
+    server.stop()
+    assert not alive(pid)
+    with pytest.raises(EmbeddedRedisError, match="not running"):
+        _ = server.url
+
+
+def test_stop_kills_a_frozen_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not react to SIGTERM is killed after the grace."""
+    monkeypatch.setattr(embedded, "STOP_GRACE_S", 0.05)
+    server = EmbeddedRedis(tmp_path)
+    server.start()
+    pid = server.pid
+    os.kill(pid, signal.SIGSTOP)
+    server.stop()
+    assert not alive(pid)
+
+
+def test_second_in_one_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two servers never share one append-only file; the first goes on undisturbed."""
+    monkeypatch.setattr(embedded, "LOCK_TIMEOUT_S", 0.0)
+    with EmbeddedRedis(tmp_path) as first:
+        with pytest.raises(EmbeddedRedisError, match="already running"):
+            EmbeddedRedis(tmp_path).start()
+        with redis.Redis.from_url(first.url) as client:
+            assert client.ping()
+
+
+def test_port_in_use_is_named(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
+    """A port that was asked for and is taken is named, and the folder is free again afterwards."""
+    with pytest.raises(EmbeddedRedisError, match=f"Port {redis_server.port} is in use"):
+        EmbeddedRedis(tmp_path, port=redis_server.port).start()
+    with EmbeddedRedis(tmp_path) as server:
+        assert server.port != redis_server.port
+
+
+def test_race_for_the_port(tmp_path: Path, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When somebody takes the free port before the server does, another one is taken."""
+    free = embedded._free_port
+    ports = iter([redis_server.port, redis_server.port, free()])
+    monkeypatch.setattr(embedded, "_free_port", lambda: next(ports))
+    with EmbeddedRedis(tmp_path) as server:
+        assert server.port != redis_server.port
+    assert next(ports, None) is None
+
+
+def test_no_server_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any executable the error is one sentence that names the ways to get one."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EmbeddedRedisError, match="apt-get install redis-server"):
+        EmbeddedRedis(tmp_path).start()
+
+
+def test_old_server_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release before 6.2 and a file that does not run are not taken."""
+    old = tmp_path / "redis-server"
+    old.write_text("#!/bin/sh\necho 'Redis server v=5.0.7 sha=0:0 malloc=libc bits=64'\n")
+    broken = tmp_path / "valkey-server"
+    broken.write_bytes(b"\x7fELF not really")
+    for path in (old, broken):
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EmbeddedRedisError, match="No Redis server found"):
+        embedded.find_server()
+
+
+def test_folder_that_is_a_file(tmp_path: Path) -> None:
+    """A folder that cannot be used is named, with the reason."""
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedRedisError, match="cannot use the folder"):
+        EmbeddedRedis(tmp_path / "file").start()
+
+
+OWNER = """
+import sys, threading, time
+from pathlib import Path
+from ops.embedded import EmbeddedRedis
+server = EmbeddedRedis(Path(sys.argv[1]))
+thread = threading.Thread(target=server.start)
+thread.start()
+thread.join()
+print(server.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_owner_killed_ends_server(tmp_path: Path) -> None:
+    """A kill -9 of the owner ends the server and frees the folder; the end of the thread that started it does not."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert alive(pid)
+        owner.kill()
+    assert eventually(lambda: not alive(pid))
+    with EmbeddedRedis(tmp_path) as again:
+        assert again.pid != pid
