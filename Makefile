@@ -1,0 +1,87 @@
+# The one place that says how to run, test and pin this program. `make` alone lists the targets.
+# Each target takes further arguments as ARGS: make demo ARGS="--customers 50".
+# make itself knows only the exit statuses 0 and 2: a program's own status stands in its last line ("Error 5").
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.PHONY: help demo dev test check lint types imports bench chaos lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Give PYTHON=... to choose another one; it must be 3.11 or newer.
+PYTHON ?= python3.11 python3.12 python3
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+# $(call run,COMMAND): Ctrl-C reaches the program, which cleans up and ends with 130. The shell waits for it, and make
+# then ends by the same signal, without an error line.
+define run
+@trap : INT; $(1); status=$$?; if [ $$status -eq 130 ]; then kill -INT $$PPID; exit 0; fi; exit $$status
+endef
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime ## onboard the sample customers from CSV to their final phases, here, with everything real
+	$(call run,$(BIN)/onboarding demo $(ARGS))
+
+dev: $(VENV)/.runtime ## as demo, but stay up: sandbox, workers, gateway
+	$(call run,$(BIN)/onboarding dev $(ARGS))
+
+test: $(VENV)/.dev ## run all tests that need no server installed by hand
+	$(call run,$(BIN)/python -m pytest $(ARGS))
+
+check: lint types imports test ## everything a change must pass
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy
+
+imports: $(VENV)/.dev ## the allowed directions: ops, workers, pipelines
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev ## measure, and print the figures
+	@if [ -d tests/bench ]; then $(BIN)/python -m pytest tests/bench -s -m "" -o python_files="bench_*.py test_*.py" $(ARGS); \
+	else echo "there are no benchmarks in tests/bench"; fi
+
+chaos: $(VENV)/.dev ## kill, stop and roll back real processes, at length
+	@if [ -d tests/chaos ]; then $(BIN)/python -m pytest tests/chaos -m "" $(ARGS); \
+	else echo "there are no chaos tests in tests/chaos"; fi
+
+LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra embedded --build-deps-for editable
+
+lock: $(VENV)/.dev ## pin the dependencies anew, within the ranges of pyproject.toml (on Python 3.11)
+	@$(LOCK) $(ARGS) --output-file requirements.lock pyproject.toml
+	@$(LOCK) $(ARGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean: ## remove what make and the tools made; the data of demo and dev stays
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@for candidate in $(PYTHON); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or newer is needed, and none of these is: $(PYTHON). Install one, or say make PYTHON=/path/to/python" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
+	  echo "$$python has no venv module: on Debian and Ubuntu install the package python3-venv" >&2; exit 1; \
+	fi; \
+	rm -rf $(VENV) && "$$python" -m venv $(VENV) && touch $@
+
+# --no-build-isolation: the build backend is in the lock too, so nothing is fetched that has no hash.
+$(VENV)/.runtime: $(VENV)/.made requirements.lock pyproject.toml
+	@echo "installing dependencies (once)" >&2
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
+	@echo "installing dependencies (once)" >&2
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $(VENV)/.runtime $@

@@ -1,0 +1,4 @@
+"""How an onboarding runs: Dramatiq, Redis and pace.
+
+Uses `pipelines`; never imports `ops`.
+"""
