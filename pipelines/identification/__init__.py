@@ -1,0 +1,25 @@
+"""How a customer is identified, with all the fields Iron takes, checked before anything is stored.
+
+Follows section 5 of Iron's API facts (iron-api.md). Nothing here reads a clock, a file or the environment.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Discriminator, Tag
+
+from pipelines.identification.person import Link
+
+#: The kinds of identification. Their tags stand in angle brackets, to be told from fields in a problem's path.
+TYPES: Final = ("Link",)
+
+
+def _kind(value: object) -> str:
+    kind = value.get("type", "Link") if isinstance(value, dict) else getattr(value, "type", "Link")
+    return f"<{kind}>" if isinstance(kind, str) else "<?>"
+
+
+Identification = Annotated[Annotated[Link, Tag("<Link>")], Discriminator(_kind)]
+
+__all__ = ["TYPES", "Identification", "Link"]

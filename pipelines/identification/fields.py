@@ -1,0 +1,179 @@
+"""The kinds of fields that jobs are made of, and every problem a field can have.
+
+Each problem has a stable code and one sentence with the remedy; neither ever contains the value that was given, since
+nearly all of them are personal data. A format that Iron does not document is not guessed: what it may accept passes.
+Facts: iron-api.md section 5; E.164; ISO 3166-1; RFC 4648.
+"""
+
+from __future__ import annotations
+
+import binascii
+import ipaddress
+from datetime import date, datetime
+from typing import Annotated, Final, NoReturn
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from pipelines.identification.countries import COUNTRIES
+
+#: Bytes of one decoded file. Iron says 10 MB; the smaller reading is accepted under both.
+MAX_FILE_BYTES: Final = 10_000_000
+
+#: Companies within companies, the customer itself included. Iron says only that the depth is limited.
+MAX_COMPANY_DEPTH: Final = 5
+
+#: Every problem of a job by its code: stable, since scripts and reports depend on them.
+#: `{...}` is filled from the rule, never from the value.
+TEXTS: Final[dict[str, str]] = {
+    "attestation_incomplete": "attesting_party true and attested_at belong together: give both or neither.",
+    "attesting_party_not_allowed": "Only a person who is a Director of the customer itself attests: set it there.",
+    "consent_missing": "Iron may receive these data only with the customer's consent: collect it and send true.",
+    "customer_type_mismatch": "This does not fit customer_type: for a {customer_type} use Link or {allowed}.",
+    "data_url_prefix": "Send the base64 text alone, without the `data:...;base64,` in front of it.",
+    "edd_not_for_business": "Enhanced due diligence is for persons only: leave with_edd out or set it to false.",
+    "empty": "This must not be empty: fill it in, or leave the field out if it is optional.",
+    "file_name_without_extension": "Give the file name with its extension, as in passport.jpg.",
+    "file_too_large": "A file may have at most 10 MB: send a smaller scan.",
+    "invalid": "This value is not valid here: compare it with the documented shape of a job.",
+    "nested_too_deep": "Companies may be nested at most {limit} deep: give the owners further up directly.",
+    "no_director": "Each company needs at least one beneficiary with the role Director: add one.",
+    "not_a_boolean": "Give true or false, without quotes.",
+    "not_a_country": "Give the two capital letters of ISO 3166-1, as in DE.",
+    "not_a_date": "Give a date that exists as YYYY-MM-DD, as in 1990-12-31.",
+    "not_a_file_in_base64": "Give the file's bytes in standard base64 (RFC 4648), padded, in one line.",
+    "not_a_list": "Give a list in square brackets.",
+    "not_a_percentage": 'Give a decimal number from 0 to 100 as text, as in "33.5".',
+    "not_a_phone_number": "Give the number in E.164: a plus, the country code, digits alone, as in +4930123456.",
+    "not_a_timestamp": "Give UTC as YYYY-MM-DDTHH:MM:SSZ, as in 2026-11-22T10:00:00Z.",
+    "not_a_uuid": "Give a UUID with hyphens, as in 123e4567-e89b-42d3-a456-426614174000.",
+    "not_an_email": "Give one e-mail address, as in ada@example.com, of at most 254 characters.",
+    "not_an_ip_address": "Give an IPv4 or IPv6 address, as in 203.0.113.7.",
+    "not_an_object": "Give an object in braces.",
+    "not_one_of": "Give one of: {expected}.",
+    "not_printable": "Use printable characters only, with no space at either end.",
+    "not_text": "Give text in quotes.",
+    "missing": "This field is required: add it.",
+    "selfie_missing": "A Director or Representative needs a selfie: add it with selfie_collected_at.",
+    "selfie_time_missing": "A selfie needs the time it was taken: add selfie_collected_at.",
+    "selfie_time_without_selfie": "selfie_collected_at belongs to a selfie: add the selfie, or leave this out.",
+    "shares_over_100": "The shares of a company's UltimateBeneficialOwners exceed 100 together: correct them.",
+    "tax_number_missing": "The owner of a sole proprietorship needs a tax_identification_number: add it.",
+    "too_few": "Give at least {min_length}.",
+    "too_long": "Give at most {max_length} characters.",
+    "too_many": "Give at most {max_length}.",
+    "unknown_field": "This field is not known here: correct its spelling or remove it.",
+}
+
+
+def refuse(code: str) -> NoReturn:
+    """Raise the problem `code`, inside a pydantic validator."""
+    raise PydanticCustomError(code, TEXTS[code])
+
+
+class Shape(BaseModel):
+    """An object of a job: never changed, and without a field that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+#: Printable characters, spaces only inside: what a header, a table cell and a line of a log carry without change.
+PRINTABLE: Final = r"^[^\p{C}\p{Z}](?:(?:[^\p{C}\p{Z}]| )*[^\p{C}\p{Z}])?$"
+
+#: A name or an address in any script: joiners and all, but no control characters, no line breaks,
+#: nothing that turns the direction of what follows.
+VISIBLE: Final = (
+    r"^[^\p{Cc}\p{Zl}\p{Zp}\x{202A}-\x{202E}\x{2066}-\x{2069}]*[^\p{C}\p{Z}]"
+    r"[^\p{Cc}\p{Zl}\p{Zp}\x{202A}-\x{202E}\x{2066}-\x{2069}]*$"
+)
+
+#: Text over several lines.
+PROSE: Final = r"^[^\p{Cs}\x00]*[^\p{C}\p{Z}][^\p{Cs}\x00]*$"
+
+#: One @, a dot in the domain, no spaces, no control characters, none of the signs around an address in a mail header.
+_SIGN: Final = r'[^@\p{C}\p{Z}<>(),;:"\[\]\\'
+EMAIL: Final = rf"^{_SIGN}]{{1,64}}@{_SIGN}.]+(?:\.{_SIGN}.]+)+$"
+
+E164: Final = r"^\+[1-9][0-9]{6,14}$"
+UUID: Final = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
+PERCENTAGE: Final = r"^(?:100(?:\.0{1,10})?|[0-9]{1,2}(?:\.[0-9]{1,10})?)$"
+FILE_NAME: Final = r"^[^\p{C}/\\]+\.[A-Za-z0-9]{1,8}$"
+DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+TIMESTAMP: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z$"
+
+#: What a value that does not match is told.
+PATTERN_CODES: Final[dict[str, str]] = {
+    PRINTABLE: "not_printable",
+    VISIBLE: "not_printable",
+    PROSE: "not_printable",
+    EMAIL: "not_an_email",
+    E164: "not_a_phone_number",
+    UUID: "not_a_uuid",
+    PERCENTAGE: "not_a_percentage",
+    FILE_NAME: "file_name_without_extension",
+    DATE: "not_a_date",
+    TIMESTAMP: "not_a_timestamp",
+}
+
+
+def _real_country(value: str) -> str:
+    if value not in COUNTRIES:
+        refuse("not_a_country")
+    return value
+
+
+def _real_date(value: str) -> str:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        refuse("not_a_date")
+    return value
+
+
+def _real_timestamp(value: str) -> str:
+    try:
+        datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007  # only whether it exists is asked
+    except ValueError:
+        refuse("not_a_timestamp")
+    return value
+
+
+def _real_address(value: str) -> str:
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        refuse("not_an_ip_address")
+    if "%" in str(address):
+        refuse("not_an_ip_address")
+    return value
+
+
+def _real_file(value: str) -> str:
+    """Accept what decodes to at most MAX_FILE_BYTES bytes. The length is looked at first: a huge file costs nothing."""
+    if value[:5].lower() == "data:":
+        refuse("data_url_prefix")
+    if len(value) // 4 * 3 - value[-2:].count("=") > MAX_FILE_BYTES:
+        refuse("file_too_large")
+    try:
+        binascii.a2b_base64(value.encode("ascii"), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
+        refuse("not_a_file_in_base64")
+    return value
+
+
+Key = Annotated[str, Field(min_length=1, max_length=255, pattern=PRINTABLE)]
+Text = Annotated[str, Field(min_length=1, max_length=255, pattern=VISIBLE)]
+Prose = Annotated[str, Field(min_length=1, max_length=5000, pattern=PROSE)]
+Email = Annotated[str, Field(min_length=1, max_length=254, pattern=EMAIL)]
+Phone = Annotated[str, Field(pattern=E164)]
+SubPartner = Annotated[str, Field(pattern=UUID), AfterValidator(str.lower)]
+Percentage = Annotated[str, Field(pattern=PERCENTAGE)]
+FileName = Annotated[str, Field(max_length=255, pattern=FILE_NAME)]
+Country = Annotated[str, AfterValidator(_real_country)]
+Date = Annotated[str, Field(pattern=DATE), AfterValidator(_real_date)]
+Timestamp = Annotated[str, Field(pattern=TIMESTAMP), AfterValidator(_real_timestamp)]
+IpAddress = Annotated[str, AfterValidator(_real_address)]
+File = Annotated[str, Field(min_length=1), AfterValidator(_real_file)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
+LabelValue = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=16)]
