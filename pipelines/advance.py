@@ -1,0 +1,225 @@
+"""From what a step found out to what the record says next: phase, step and due time. Pure; nothing here calls Iron.
+
+Whoever runs steps uses four functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
+returned or raised, and `after_acts` for what people did. Each gives a `Next` to commit.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipelines.attempt import Attempt
+from pipelines.errors import ConflictError, NotFoundError, OnboardingError, RateLimitedError
+from pipelines.keys import fingerprint
+from pipelines.lifecycle import FINISHED, OWN_PHASES, Actor, Phase, decide
+from pipelines.model import Done, Next, Outcome, Policy, Problem, Record, Refused, Wait
+
+#: Growth of the pause from one read to the next while a change is fresh.
+POLL_GROWTH = 1.5
+#: First pause after an attempt that failed, in seconds; it doubles with each further one.
+BACKOFF_MIN_S = 1.0
+#: Longest pause between two attempts, in seconds: longer than the settle time, so that it passes between two calls.
+BACKOFF_MAX_S = 300.0
+#: Pause where only an operator can help; long enough to be quiet, short enough to notice the repair.
+OPERATOR_PAUSE_S = 300.0
+#: Pause after a 429 that does not say how long.
+RATE_LIMITED_PAUSE_S = 5.0
+#: Pause of a record whose claims end again and again without a commit: slow, but never given up.
+POISON_PAUSE_S = 3_600.0
+#: Each pause is drawn from this part of itself up to all of it, so that a fleet does not move in step.
+JITTER_FROM = 0.8
+
+
+def begin(job: Mapping[str, Any]) -> Record:
+    """Make the record of a new onboarding from a job as its model writes it."""
+    return Record(
+        key=job["idempotency_key"],
+        lane=job["lane"],
+        external_id=job["external_id"],
+        fingerprint=fingerprint(job),
+        risk_tier=job["risk_tier"],
+        sub_partner_id=job["sub_partner_id"],
+        labels=dict(job["labels"]),
+    )
+
+
+def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
+    """Say what is next after a step that returned."""
+    match outcome:
+        case Done(changes, note):
+            settled = replace(record, **changes, effect=None, problem=None, attempts=0)
+            return _onward(record, settled, attempt, note)
+        case Wait(because, then):
+            waiting = replace(record, effect=attempt.effect, problem=None, attempts=0, step=then)
+            waiting = replace(waiting, reads=record.reads + 1)
+            return Next(waiting, _jittered(poll_pause_s(waiting, attempt)), because)
+        case Refused(code, text):
+            now_ms = attempt.now_ms()
+            problem = Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=record.problem)
+            failed = replace(record, phase=Phase.FAILED, step="", effect=attempt.effect, problem=problem, reads=0)
+            return Next(failed, None, text)
+
+
+def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
+    """Say what is next after a step that did not know: the same step again, later."""
+    now_ms, before = attempt.now_ms(), record.problem
+    problem = Problem.of(
+        error.code, str(error), retryable=error.retryable, operator=error.operator, now_ms=now_ms, before=before
+    )
+    if isinstance(error, ConflictError | NotFoundError):
+        lasting = now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000
+        problem = replace(problem, operator=lasting)
+    if isinstance(error, RateLimitedError):
+        pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
+        return Next(replace(record, effect=attempt.effect), pause_s + _spread(RATE_LIMITED_PAUSE_S), error.code)
+    tried = replace(record, effect=attempt.effect, problem=problem, attempts=record.attempts + 1)
+    pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts)
+    return Next(tried, _jittered(pause_s), error.code)
+
+
+def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
+    """Say what is next for a record whose claims keep ending without a commit: an operator, and a slow retry."""
+    text = f"{crashes} workers in a row ended while they had this onboarding in hand."
+    problem = Problem.of(
+        "poisonous", text, retryable=True, operator=True, now_ms=attempt.now_ms(), before=record.problem
+    )
+    return Next(replace(record, effect=attempt.effect, problem=problem), _jittered(POISON_PAUSE_S), problem.code)
+
+
+def after_acts(record: Record, acts: Sequence[Mapping[str, Any]], attempt: Attempt) -> Next:
+    """Apply what people did, in the order in which they did it."""
+    changed = record
+    for act in acts:
+        changed = _ACTS[act["act"]](changed, act)
+    note = ", ".join(f"{act['act']} by {act['by']}" for act in acts)
+    return _onward(record, replace(changed, effect=record.effect), attempt, note)
+
+
+def waiting_on(record: Record) -> Actor:
+    """Say who must act before this onboarding can move on."""
+    if record.problem is not None and record.problem.operator:
+        return Actor.OPERATOR
+    if record.phase is Phase.ON_HOLD:
+        return Actor.OPERATOR
+    if record.phase in OWN_PHASES:
+        return OWN_PHASES[record.phase]
+    return _row(record).who
+
+
+def poll_pause_s(record: Record, attempt: Attempt) -> float:
+    """Give the pause before the next read: growing while the phase is fresh, then far."""
+    policy = attempt.policy
+    if attempt.now_ms() - record.since_ms >= policy.poll_for_s * 1000:
+        return policy.poll_far_s
+    return min(policy.poll_min_s * POLL_GROWTH ** min(record.reads, 50), policy.poll_far_s)
+
+
+def backoff_s(attempts: int) -> float:
+    """Give the pause after this many failed attempts in a row, in seconds."""
+    return min(BACKOFF_MIN_S * 2.0 ** min(attempts, 30), BACKOFF_MAX_S)
+
+
+def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next:
+    """Let the table decide the phase, and the phase the step and the pause."""
+    phase = _phase(record, attempt.policy)
+    entered = phase is not before.phase or record.identification_id != before.identification_id
+    record = replace(record, phase=phase, reads=0 if entered else record.reads + 1)
+    if phase is Phase.ON_HOLD and record.problem is None:
+        record = replace(record, problem=_why_on_hold(record, before, attempt.now_ms()))
+    step, pause_s = _what_next(record, attempt, entered=entered)
+    return Next(replace(record, step=step), pause_s, note)
+
+
+def _row(record: Record) -> Any:
+    return decide(
+        record.customer_status or "",
+        record.identification_status,
+        has_url=record.link is not None,
+        was_active=record.was_active,
+        may_retry=record.may_retry,
+    )
+
+
+def _phase(record: Record, policy: Policy) -> Phase:
+    if record.phase is Phase.CANCELLED:
+        return record.phase
+    if record.customer_id is None:
+        return Phase.RECEIVED
+    phase: Phase = _row(record).phase
+    exhausted = phase is Phase.EXPIRED and record.round >= policy.max_rounds
+    return Phase.ON_HOLD if exhausted else phase
+
+
+def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:
+    """Give the step that follows and the pause before it, in seconds; None: nothing follows."""
+    fresh = replace(record, since_ms=attempt.now_ms()) if entered else record
+    poll_s = _jittered(poll_pause_s(fresh, attempt))
+    match record.phase:
+        case phase if phase in FINISHED:
+            return "", None
+        case Phase.RECEIVED:
+            return "create_customer", 0
+        case Phase.CUSTOMER_CREATED:
+            return "create_identification", 0
+        case Phase.EXPIRED:
+            return "create_identification", _spacing_s(record, attempt)
+        case Phase.SIGNINGS_REQUIRED:
+            return _what_to_sign(record, poll_s, entered=entered)
+        case Phase.ACTIVE:
+            return "refresh", _jittered(attempt.policy.poll_far_s)
+        case _:
+            return "refresh", poll_s
+
+
+def _what_to_sign(record: Record, poll_s: float, *, entered: bool) -> tuple[str, float]:
+    open_ = [signing for signing in record.signings if not signing.signed_ms]
+    if any(signing.consented_ms for signing in open_):
+        return "submit_signings", 0
+    if entered:
+        return "fetch_required_signings", 0
+    if record.step == "submit_signings" and not open_:
+        return "refresh", 0
+    return "fetch_required_signings", poll_s
+
+
+def _spacing_s(record: Record, attempt: Attempt) -> float:
+    """Give the pause before an automatic new round: counted from the beginning of the one that expired."""
+    passed_s = (attempt.now_ms() - (record.round_ms or 0)) / 1000
+    return max(0.0, attempt.policy.round_spacing_s - passed_s)
+
+
+def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
+    if record.identification_status == "Expired":
+        code, text = "rounds_exhausted", f"{record.round} links in a row expired unused. Ask the customer, then restart."
+    elif record.customer_status == "UserRequired":
+        code, text = "user_required", "Iron wants a user of its dashboard for this customer first."
+    elif record.identification_status == "Archived":
+        code, text = "identification_archived", "The identification was archived on Iron's side."
+    else:
+        code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."
+    return Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=before.problem)
+
+
+def _sign(record: Record, act: Mapping[str, Any]) -> Record:
+    """Note the customer's consent to documents; a document that is not asked for any more is passed over."""
+    agreed = set(act["documents"])
+    signings = (
+        replace(signing, consented_ms=act["at_ms"]) if signing.id in agreed and not signing.consented_ms else signing
+        for signing in record.signings
+    )
+    return replace(record, signings=tuple(signings))
+
+
+#: What people can do to an onboarding, by name.
+_ACTS = {"sign": _sign}
+
+
+def _jittered(pause_s: float) -> float:
+    return pause_s * random.uniform(JITTER_FROM, 1.0)  # noqa: S311 -- spreads load, keeps no secret
+
+
+def _spread(upto_s: float) -> float:
+    return random.uniform(0.0, upto_s)  # noqa: S311 -- spreads load, keeps no secret

@@ -1,0 +1,87 @@
+"""One attempt at a step: what it knows, and the one way to change something on Iron.
+
+`Attempt.perform` is the only caller of operations with an idempotency key. It looks before the first call of a key and
+before the first after most of the retention is over, sends the same key as long as the outcome is unknown, and takes a
+new generation of the key only under the conditions of design section 5, race h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from pipelines.errors import ConflictError, IronError
+from pipelines.model import Effect, Policy, Record
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The circumstances of one run of a step. `effect` changes while the attempt runs; nothing else does."""
+
+    installation: str
+    policy: Policy
+    #: The ledger's time now, in milliseconds.
+    now_ms: Callable[[], int]
+    #: The job as submitted, for steps that send input. Raises InputLostError when it cannot be read.
+    job: Callable[[], Mapping[str, Any]]
+    #: The effect in hand: from the record, then as this attempt's calls leave it.
+    effect: Effect | None = None
+    #: When the first claim that ended without a commit began; None: there was none.
+    abandoned_ms: int | None = None
+
+    def perform(
+        self,
+        record: Record,
+        subject: tuple[str, ...],
+        *,
+        call: Callable[[str], T],
+        look: Callable[[], T | None],
+        none_yet: bool = False,
+    ) -> T:
+        """Bring about one effect on Iron and return it, made now, made earlier, or made by somebody else.
+
+        `call` sends the request under the key it is given; `look` finds the effect if it is there. `none_yet`: it is
+        known that there is nothing to find, so that the first look can be left out. Raises what the call raised; the
+        effect then says what is known, and the same arguments in a later attempt go on from there.
+        """
+        effect = self._effect(record.step, subject)
+        now_ms = self.now_ms()
+        forgotten = effect.forgotten(now_ms, self.policy)
+        settled = effect.settled(now_ms, self.policy)
+        untouched = effect.last_ms is None and not effect.abandoned
+        self.effect = effect
+        if forgotten or (effect.error and settled) or (effect.last_ms is None and not (none_yet and untouched)):
+            found = look()
+            if found is not None:
+                return found
+            if forgotten:
+                effect = Effect(effect.step, effect.subject)
+            elif settled and self._may_renew(effect):
+                effect = replace(
+                    effect, generation=effect.generation + 1, last_ms=None, error=None, confirmed=False
+                )
+        self.effect = effect
+        try:
+            return call(effect.key(self.installation, record.sub_partner_id))
+        except IronError as error:
+            self.effect = effect.after(error, self.now_ms(), self.policy)
+            found = look() if isinstance(error, ConflictError) else None
+            if found is None:
+                raise
+            return found
+
+    def _effect(self, step: str, subject: tuple[str, ...]) -> Effect:
+        """Go on with the effect in hand if it is this one, and note a claim that was abandoned."""
+        effect = self.effect
+        if effect is None or (effect.step, effect.subject) != (step, subject):
+            effect = Effect(step, subject)
+        if self.abandoned_ms is not None:
+            first_ms = self.abandoned_ms if effect.first_ms is None else min(effect.first_ms, self.abandoned_ms)
+            effect = replace(effect, first_ms=first_ms, abandoned=True)
+        return effect
+
+    def _may_renew(self, effect: Effect) -> bool:
+        return effect.confirmed and not effect.abandoned and effect.generation < self.policy.max_generations

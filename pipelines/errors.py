@@ -1,0 +1,140 @@
+"""What can go wrong, split by what is known about the effect on Iron.
+
+    OnboardingError
+    ├── IronError                    a call to Iron gave no answer that a step can use
+    │   ├── NotAppliedError          Iron did not act: call again, same key
+    │   │   ├── UnreachableError         no connection was made
+    │   │   └── RateLimitedError         429; says for how long
+    │   ├── OutcomeUnknownError      Iron may have acted: same key and bytes, or look
+    │   │   ├── AnswerLostError          the request may have left, no answer came back
+    │   │   ├── AnswerUnreadableError    an answer came, and it makes no sense
+    │   │   ├── ServerFaultError         5xx; may be stored and replayed for a day
+    │   │   └── ConflictError            409: in flight, another body under this key, or the wrong state
+    │   ├── NotFoundError            404: Iron does not (yet) know this id
+    │   ├── RequestRefusedError      400, 413, 415, 422 and other 4xx: ours to fix
+    │   └── AccessRefusedError       401, 403: stop and tell an operator
+    ├── StaleClaimError              the lease is over, or somebody else holds the record now
+    └── InputLostError               the encrypted input is gone or no key of the ring opens it
+
+Whether a repetition can help sits on the class (`retryable`); the docstring is the default message. A message never
+holds personal data: an answer's body is not part of it.
+"""
+
+from __future__ import annotations
+
+
+class OnboardingError(Exception):
+    """Something in the pipeline went wrong."""
+
+    #: Stable name of the problem, as records, logs and metrics show it.
+    code = "onboarding_error"
+    #: Whether the same thing may succeed later without anybody changing anything.
+    retryable = False
+    #: Whether a person at the partner has to hear of it.
+    operator = False
+
+    def __init__(self, message: str | None = None) -> None:
+        """Take the class's docstring as the message unless one is given."""
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class IronError(OnboardingError):
+    """Iron gave no answer that this step can use."""
+
+    code = "iron_error"
+
+    def __init__(self, message: str | None = None, *, status: int | None = None) -> None:
+        """Keep the HTTP status, where there was one."""
+        super().__init__(message)
+        self.status = status
+
+
+class NotAppliedError(IronError):
+    """Iron did not act on the request."""
+
+    code = "not_applied"
+    retryable = True
+
+
+class UnreachableError(NotAppliedError):
+    """No connection to Iron could be made."""
+
+    code = "iron_unreachable"
+
+
+class RateLimitedError(NotAppliedError):
+    """Iron answered 429: too many requests."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str | None = None, *, status: int = 429, retry_after_s: float | None = None) -> None:
+        """Keep how long Iron asks us to wait, in seconds, or None where it does not say."""
+        super().__init__(message, status=status)
+        self.retry_after_s = retry_after_s
+
+
+class OutcomeUnknownError(IronError):
+    """Iron may or may not have acted on the request."""
+
+    code = "outcome_unknown"
+    retryable = True
+
+
+class AnswerLostError(OutcomeUnknownError):
+    """The request may have reached Iron, but no answer came back."""
+
+    code = "answer_lost"
+
+
+class AnswerUnreadableError(OutcomeUnknownError):
+    """Iron answered something that is not what its documentation describes."""
+
+    code = "answer_unreadable"
+
+
+class ServerFaultError(OutcomeUnknownError):
+    """Iron reported a fault of its own."""
+
+    code = "iron_fault"
+
+
+class ConflictError(OutcomeUnknownError):
+    """Iron answered 409: a conflict with something that exists or is in flight."""
+
+    code = "iron_conflict"
+
+
+class NotFoundError(IronError):
+    """Iron does not know this id (yet)."""
+
+    code = "not_found"
+    retryable = True
+
+
+class RequestRefusedError(IronError):
+    """Iron refuses the request itself; the input has to be corrected."""
+
+    code = "request_refused"
+    operator = True
+
+
+class AccessRefusedError(IronError):
+    """Iron refuses access: check the API key, its role, the agreement and the sub-partner."""
+
+    code = "access_refused"
+    retryable = True
+    operator = True
+
+
+class StaleClaimError(OnboardingError):
+    """The claim on this record is over: its lease ended, or another worker holds it."""
+
+    code = "stale_claim"
+    retryable = True
+
+
+class InputLostError(OnboardingError):
+    """The stored input cannot be read: check ONBOARDING_ENCRYPTION_KEYS, or submit the job again."""
+
+    code = "input_lost"
+    operator = True

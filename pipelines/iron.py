@@ -1,0 +1,312 @@
+"""Typed client for the part of Iron's API that onboarding needs: one method an endpoint.
+
+A method either returns what Iron said or raises an error that tells what is then known about the effect (errors.py);
+nothing is repeated in here. Answers are read leniently (unknown fields and statuses are kept or ignored), requests are
+written as canonical JSON so that a repetition sends the same bytes. Bodies, links and keys are never put into messages.
+
+Requests go straight to an httpx transport, which costs little more than half of what a full httpx client costs for
+each call, and is the one seam for tests. Source: iron-api sections 1 to 3.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from pipelines.errors import (
+    AccessRefusedError,
+    AnswerLostError,
+    AnswerUnreadableError,
+    ConflictError,
+    IronError,
+    NotFoundError,
+    RateLimitedError,
+    RequestRefusedError,
+    ServerFaultError,
+    UnreachableError,
+)
+from pipelines.keys import canonical_json
+
+T = TypeVar("T")
+
+#: Largest page that Iron serves. Source: iron-api 1.5.
+PAGE_SIZE = 100
+#: Pages read of one customer's lists; more than this many identifications of one person is a fault, not a case.
+MAX_PAGES = 20
+
+#: From an HTTP status to the error it means. Other 5xx are faults of Iron, other 4xx are refused requests.
+STATUS_ERRORS: Mapping[int, type[IronError]] = {
+    401: AccessRefusedError,
+    403: AccessRefusedError,
+    404: NotFoundError,
+    408: AnswerLostError,
+    409: ConflictError,
+    429: RateLimitedError,
+}
+
+#: From an httpx exception to the error it means, the most special first; every exception of httpx has a row.
+TRANSPORT_ERRORS: tuple[tuple[type[Exception], type[IronError]], ...] = (
+    (httpx.ConnectTimeout, UnreachableError),
+    (httpx.PoolTimeout, UnreachableError),
+    (httpx.ConnectError, UnreachableError),
+    (httpx.ProxyError, UnreachableError),
+    (httpx.UnsupportedProtocol, UnreachableError),
+    (httpx.InvalidURL, UnreachableError),
+    (httpx.TooManyRedirects, AnswerUnreadableError),
+    (httpx.DecodingError, AnswerUnreadableError),
+    (httpx.CookieConflict, AnswerUnreadableError),
+    (httpx.HTTPStatusError, AnswerUnreadableError),
+    (httpx.StreamError, AnswerLostError),
+    (httpx.HTTPError, AnswerLostError),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer as Iron shows it. `identification_ids` is None where the answer does not say."""
+
+    id: str
+    status: str
+    external_id: str | None = None
+    identification_ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """An identification as Iron shows it. `may_retry` is False once any of its steps is declined for good."""
+
+    id: str
+    status: str
+    url: str | None = None
+    created_at: datetime = datetime.min.replace(tzinfo=UTC)
+    may_retry: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that the customer must sign now."""
+
+    id: str
+    display_name: str
+    url: str
+
+
+def _nothing() -> None:
+    """Check nothing before a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Iron:
+    """Iron's API under one API key. Cheap to copy; the transport and its connections are shared."""
+
+    transport: httpx.BaseTransport
+    base_url: str
+    api_key: str = field(repr=False)
+    api_version: str = "2026-07-01"
+    timeout_s: float = 10.0
+    sub_partner_id: str | None = None
+    #: Called before each request leaves; raises to stop it.
+    before_call: Callable[[], None] = _nothing
+
+    def on_behalf_of(self, sub_partner_id: str | None, before_call: Callable[[], None]) -> Self:
+        """Give the client for one attempt: its sub-partner, and the check that runs before each of its calls."""
+        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call)
+
+    # --- customers -----------------------------------------------------------------------------------------------
+
+    def create_customer(self, body: Mapping[str, Any], key: str) -> Customer:
+        """POST /customers. Iron 3.1."""
+        return _customer(self._object("POST", "/customers", body=body, key=key))
+
+    def customer(self, customer_id: str) -> Customer:
+        """GET /customers/{id}. Iron 3.2."""
+        return _customer(self._object("GET", f"/customers/{_segment(customer_id)}"))
+
+    def customer_by_external_id(self, external_id: str) -> Customer | None:
+        """GET /customers/{external_id}/external. Iron 3.3. None: not there, or not there yet."""
+        try:
+            found = _customer(self._object("GET", f"/customers/{_segment(external_id)}/external"))
+        except NotFoundError:
+            return None
+        return found if found.external_id in (None, external_id) else None
+
+    # --- identifications -----------------------------------------------------------------------------------------
+
+    def create_identification(self, customer_id: str, body: Mapping[str, Any], key: str) -> Identification:
+        """POST /customers/{id}/identifications/v2. Iron 3.7."""
+        path = f"/customers/{_segment(customer_id)}/identifications/v2"
+        return _identification(self._object("POST", path, body=body, key=key))
+
+    def identifications(self, customer_id: str) -> list[Identification]:
+        """GET /customers/{id}/identifications, all pages, oldest first. Iron 3.8."""
+        items = self._pages(f"/customers/{_segment(customer_id)}/identifications")
+        return sorted(map(_identification, items), key=lambda item: (item.created_at, item.id))
+
+    # --- signings ------------------------------------------------------------------------------------------------
+
+    def required_signings(self, customer_id: str) -> list[Document]:
+        """GET /customers/{id}/required-signings. Iron 3.11. ConflictError: read the customer again."""
+        items = self._call("GET", f"/customers/{_segment(customer_id)}/required-signings")
+        if not isinstance(items, list):
+            raise AnswerUnreadableError
+        return [
+            Document(_text(item, "id"), str(item.get("display_name") or ""), str(item.get("url") or ""))
+            for item in map(_mapping, items)
+        ]
+
+    def create_signing(self, customer_id: str, content_id: str, key: str) -> str:
+        """POST /customers/{id}/signings. Iron 3.12. Returns the id of the signature."""
+        body = {"content_id": content_id, "signed": True}
+        return _text(self._object("POST", f"/customers/{_segment(customer_id)}/signings", body=body, key=key), "id")
+
+    # --- one call ------------------------------------------------------------------------------------------------
+
+    def _object(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        return _mapping(self._call(method, path, **request))
+
+    def _pages(self, path: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            query = {"page_size": PAGE_SIZE} | ({"cursor": cursor} if cursor else {})
+            page = self._object("GET", f"{path}?{urlencode(query)}")
+            if not isinstance(page.get("items"), list):
+                raise AnswerUnreadableError
+            items.extend(map(_mapping, page["items"]))
+            cursor = page.get("cursor")
+            if not cursor:
+                return items
+        message = "Iron's list does not end."
+        raise AnswerUnreadableError(message)
+
+    def _call(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, key: str | None = None) -> Any:
+        request = self._request(method, path, body, key)
+        self.before_call()
+        try:
+            response = self.transport.handle_request(request)
+            response.read()
+        except Exception as error:
+            raise _transport_error(error) from None
+        if response.status_code >= 300:  # noqa: PLR2004 -- a redirect is nothing that Iron's API describes
+            raise _status_error(response)
+        try:
+            return json.loads(response.content)
+        except ValueError:
+            raise AnswerUnreadableError(status=response.status_code) from None
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> httpx.Request:
+        headers = {"X-API-Key": self.api_key, "X-API-Version": self.api_version, "Accept": "application/json"}
+        if key is not None:
+            headers["IDEMPOTENCY-KEY"] = key
+        if self.sub_partner_id:
+            headers["X-SUB-PARTNER-ID"] = self.sub_partner_id
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+            content = canonical_json(body)
+        limits = dict.fromkeys(("connect", "read", "write", "pool"), self.timeout_s)
+        return httpx.Request(
+            method, self.base_url + path, headers=headers, content=content, extensions={"timeout": limits}
+        )
+
+
+def _segment(value: str) -> str:
+    """Quote a value for use as one segment of a path."""
+    return quote(value, safe="")
+
+
+def _transport_error(error: Exception) -> Exception:
+    """Translate what the transport raised; anything that is not httpx's is not ours to judge."""
+    for kind, meaning in TRANSPORT_ERRORS:
+        if isinstance(error, kind):
+            return meaning(f"{(meaning.__doc__ or '').strip()} ({type(error).__name__})")
+    return error
+
+
+def _status_error(response: httpx.Response) -> IronError:
+    status = response.status_code
+    meaning = STATUS_ERRORS.get(status) or (
+        ServerFaultError if status >= 500 else RequestRefusedError if status >= 400 else AnswerUnreadableError  # noqa: PLR2004
+    )
+    if meaning is RateLimitedError:
+        return RateLimitedError(retry_after_s=retry_after_s(response.headers.get("retry-after")))
+    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{_trace(response)})"
+    return meaning(text, status=status)
+
+
+def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date, as seconds from now. Source: RFC 9110, 10.2.3."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - (now or datetime.now(UTC))).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _trace(response: httpx.Response) -> str:
+    """Give Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
+    try:
+        trace = json.loads(response.content)["trace_id"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    known = isinstance(trace, str) and len(trace) <= 64 and trace.replace("-", "").isalnum()  # noqa: PLR2004
+    return f", trace {trace}" if known else ""
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise AnswerUnreadableError
+    return value
+
+
+def _text(value: Mapping[str, Any], name: str) -> str:
+    text = value.get(name)
+    if not isinstance(text, str) or not text:
+        message = f"Iron's answer has no {name}."
+        raise AnswerUnreadableError(message)
+    return text
+
+
+def _instant(value: object) -> datetime:
+    """Read an RFC 3339 time, whatever its precision and offset; what cannot be read sorts first."""
+    try:
+        instant = datetime.fromisoformat(str(value))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _customer(value: dict[str, Any]) -> Customer:
+    ids = value.get("identification_ids")
+    return Customer(
+        id=_text(value, "id"),
+        status=_text(value, "status"),
+        external_id=value.get("external_id"),
+        identification_ids=tuple(map(str, ids)) if isinstance(ids, list) else None,
+    )
+
+
+def _identification(value: dict[str, Any]) -> Identification:
+    steps = value.get("step_status")
+    results = [step for step in steps.values() if isinstance(step, dict)] if isinstance(steps, dict) else []
+    final = any(step.get("result") == "Declined" and step.get("retry") is False for step in results)
+    return Identification(
+        id=_text(value, "id"),
+        status=_text(value, "status"),
+        url=value.get("url") or None,
+        created_at=_instant(value.get("created_at")),
+        may_retry=not final,
+    )

@@ -1,0 +1,259 @@
+"""The record of one onboarding and the values that steps exchange with whoever runs them.
+
+Everything here is immutable and knows nothing of Redis. Times are milliseconds since the epoch by the ledger's clock
+(`_ms`), durations are seconds (`_s`). A record's stored form leaves out every field that has its default value, so that
+a customer who waits stays small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, Self
+
+from pipelines import keys
+from pipelines.errors import (
+    IronError,
+    NotAppliedError,
+    OutcomeUnknownError,
+    RequestRefusedError,
+    ServerFaultError,
+)
+from pipelines.lifecycle import Phase
+
+#: Version of the stored form. A worker leaves records of a newer form alone.
+FORMAT = 1
+
+
+def _stored(value: Any) -> dict[str, Any]:
+    """Write a dataclass as a dictionary without the fields that have their default value."""
+    return {
+        item.name: getattr(value, item.name)
+        for item in fields(value)
+        if item.default is MISSING or getattr(value, item.name) != item.default
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The durations and caps that decide what happens next. Source of the defaults: contract section 2."""
+
+    #: Longer than Iron's look-ups lag behind and than a request can stay on the wire.
+    settle_s: float = 120.0
+    #: First pause between two reads of a customer after a change; the pauses grow from there.
+    poll_min_s: float = 5.0
+    #: For how long after a change a customer is read one by one.
+    poll_for_s: float = 86_400.0
+    #: Pause between two reads after that.
+    poll_far_s: float = 21_600.0
+    #: Identifications in a row that we begin by ourselves when links expire.
+    max_rounds: int = 3
+    #: Pause between two such identifications.
+    round_spacing_s: float = 3_600.0
+    #: How long Iron remembers an idempotency key. Source: iron-api 1.3.
+    retention_s: float = 86_400.0
+    #: Part of the retention in which a key is used without looking first. Source: design section 2, rule 5.
+    retention_used: float = 0.8
+    #: Generations of one key that may follow each other without a person. Source: design section 5, race h.
+    max_generations: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps an onboarding from moving on. `text` never holds personal data."""
+
+    code: str
+    text: str
+    retryable: bool
+    first_seen_ms: int
+    count: int = 1
+    operator: bool = False
+
+    @classmethod
+    def of(cls, code: str, text: str, *, retryable: bool, operator: bool, now_ms: int, before: Problem | None) -> Self:
+        """Make the problem, or count it up when it is the one that was there before."""
+        same = before is not None and before.code == code
+        first, count = (before.first_seen_ms, before.count + 1) if before and same else (now_ms, 1)
+        return cls(code, text, retryable, first, count, operator)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """A document that Iron asks the customer to sign, and how far that is."""
+
+    id: str
+    display_name: str = ""
+    url: str = ""
+    #: Counts how often this document became required again after it had been signed.
+    occasion: int = 0
+    consented_ms: int | None = None
+    signed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One operation that changes something on Iron, from its first call until its outcome is known.
+
+    While a record has one that was called, the call is in doubt. Source: design section 2, rules 4 and 5, race h.
+    """
+
+    step: str
+    subject: tuple[str, ...]
+    generation: int = 0
+    #: First call under generation 0: Iron's retention counts from here.
+    first_ms: int | None = None
+    #: Latest call whose outcome we do not know, or that Iron answered with an error.
+    last_ms: int | None = None
+    #: The fault (5xx) that Iron answered last; a 409 is not one, since it never calls for another key.
+    error: str | None = None
+    #: The same error came again when the same key was sent after the settle time.
+    confirmed: bool = False
+    #: A claim of this key ended without a commit: its worker may be asleep and may call yet.
+    abandoned: bool = False
+
+    def key(self, installation: str, sub_partner_id: str | None) -> str:
+        """Give the idempotency key of this effect."""
+        return keys.idempotency_key(
+            installation=installation,
+            sub_partner_id=sub_partner_id,
+            step=self.step,
+            subject=self.subject,
+            generation=self.generation,
+        )
+
+    def forgotten(self, now_ms: int, policy: Policy) -> bool:
+        """Say whether so much of Iron's retention is over that the key can no longer be relied on."""
+        limit_ms = policy.retention_s * policy.retention_used * 1000
+        return self.first_ms is not None and now_ms - self.first_ms >= limit_ms
+
+    def settled(self, now_ms: int, policy: Policy) -> bool:
+        """Say whether the settle time has passed since the last call."""
+        return self.last_ms is not None and now_ms - self.last_ms >= policy.settle_s * 1000
+
+    def after(self, error: IronError, now_ms: int, policy: Policy) -> Effect:
+        """Note what a call that failed says about the effect."""
+        called = replace(self, first_ms=self.first_ms if self.first_ms is not None else now_ms)
+        if isinstance(error, NotAppliedError) or not isinstance(error, OutcomeUnknownError | RequestRefusedError):
+            return called
+        answer = f"HTTP {error.status}" if isinstance(error, ServerFaultError) else None
+        again = answer is not None and answer == self.error and self.settled(now_ms, policy)
+        return replace(called, last_ms=now_ms, error=answer, confirmed=again)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything the ledger knows about one onboarding, but for its encrypted input.
+
+    The first seven fields are kept by the ledger's script; the rest is what steps decide.
+    """
+
+    key: str
+    version: int = 0
+    lane: str = "interactive"
+    phase: Phase = Phase.RECEIVED
+    #: The step that runs when the record is due, or "" when nothing is left to do.
+    step: str = "create_customer"
+    created_ms: int = 0
+    since_ms: int = 0
+    updated_ms: int = 0
+
+    external_id: str = ""
+    fingerprint: str = ""
+    risk_tier: str = "standard"
+    sub_partner_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+    customer_id: str | None = None
+    customer_status: str | None = None
+    identification_id: str | None = None
+    identification_status: str | None = None
+    link: str | None = None
+    #: Iron said with the customer's creation that it has no identification: none has to be looked for.
+    none_yet: bool = False
+    #: Approved or active before the newest identification asked for more.
+    was_active: bool = False
+    may_retry: bool = True
+    round: int = 0
+    round_ms: int | None = None
+    revision: int = 0
+    signings: tuple[Signing, ...] = ()
+
+    effect: Effect | None = None
+    problem: Problem | None = None
+    #: Attempts at the step in hand that ended without a result.
+    attempts: int = 0
+    #: Reads since the phase began; the pauses between them grow with it.
+    reads: int = 0
+    #: Digest of the newest history entry.
+    head: str = ""
+
+    def stored(self) -> dict[str, Any]:
+        """Write what steps decide as a JSON object without defaults."""
+        out = {name: getattr(self, name) for name, default in _DEFAULTS if getattr(self, name) != default}
+        if self.signings:
+            out["signings"] = [_stored(signing) for signing in self.signings]
+        if self.effect:
+            out["effect"] = _stored(self.effect)
+        if self.problem:
+            out["problem"] = _stored(self.problem)
+        return out
+
+    @classmethod
+    def restored(cls, stored: dict[str, Any], **kept_by_script: Any) -> Self:
+        """Read `stored()` back; fields this release does not know are left out."""
+        known = {name: value for name, value in stored.items() if name in _NAMES}
+        if "signings" in known:
+            known["signings"] = tuple(Signing(**item) for item in known["signings"])
+        if "effect" in known:
+            known["effect"] = Effect(**{**known["effect"], "subject": tuple(known["effect"]["subject"])})
+        if "problem" in known:
+            known["problem"] = Problem(**known["problem"])
+        return cls(**known, **kept_by_script)
+
+
+#: Fields that the ledger's script keeps; they are not part of the stored JSON object.
+_KEPT_BY_SCRIPT = frozenset({"key", "version", "lane", "phase", "step", "created_ms", "since_ms", "updated_ms"})
+_DEFAULTS = tuple(
+    (item.name, {} if item.default is MISSING else item.default)
+    for item in fields(Record)
+    if item.name not in _KEPT_BY_SCRIPT
+)
+_NAMES = frozenset(name for name, _ in _DEFAULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step is through: these fields of the record are now true. `note` is told in the history."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing new is known; `then` is the step that looks again, `because` the reason in plain words."""
+
+    because: str
+    then: str = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Iron refuses the request itself; `text` says what is wrong without repeating any input."""
+
+    code: str
+    text: str
+
+
+Outcome = Done | Wait | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What a commit writes: the record as it is from now on, and when to look at it again.
+
+    `delay_s`: 0 sends the next nudge at once; None: finished, no due time.
+    """
+
+    record: Record
+    delay_s: float | None
+    note: str = ""

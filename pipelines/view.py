@@ -1,0 +1,130 @@
+"""A record as everybody reads it: phase, who must act, what exactly is needed, and what happens next, in plain words.
+
+This is the shape of contract section 4. It holds no personal data but the hosted link, which only authorised readers
+get to see. Every phase has a sentence; a table test proves that there is no combination without one.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines.advance import waiting_on
+from pipelines.lifecycle import Actor, Phase
+from pipelines.model import Problem, Record
+
+#: What is needed in a phase: a stable code and a sentence. Phases without a line need nothing from anybody outside.
+NEEDS = {
+    Phase.IDENTIFICATION_PENDING: ("complete_identification", "The customer opens the link and completes identification."),
+    Phase.STEP_UP_REQUIRED: ("complete_step_up", "The customer opens the link and hands in what Iron asks for."),
+    Phase.DECLINED: ("request_new_round", "Iron declined the identification; the customer may ask for another try."),
+}
+
+#: What happens next, by the step that is due.
+NEXT = {
+    "create_customer": "Create the customer on Iron",
+    "create_identification": "Begin an identification",
+    "refresh": "Read the status again",
+    "fetch_required_signings": "Read which documents are to be signed",
+    "submit_signings": "Submit the signatures the customer has agreed to",
+}
+
+#: What happens next in a phase that ends the work.
+ENDED = {
+    Phase.ARCHIVED: "Nothing: Iron has archived the customer for good.",
+    Phase.FAILED: "Nothing until the input is corrected.",
+    Phase.CANCELLED: "Nothing: the onboarding was cancelled.",
+}
+
+
+def read_view(record: Record, due_ms: int | None) -> dict[str, Any]:
+    """Show a record; `due_ms` is when it is looked at next, None where nothing is due."""
+    return {
+        "idempotency_key": record.key,
+        "external_id": record.external_id,
+        "lane": record.lane,
+        "risk_tier": record.risk_tier,
+        "phase": record.phase.value,
+        "waiting_on": waiting_on(record).value,
+        "since": timestamp(record.since_ms),
+        "due": timestamp(due_ms),
+        "needs": needs(record),
+        "next": next_sentence(record, due_ms),
+        "round": record.round,
+        "revision": record.revision,
+        "attempts": record.attempts,
+        "version": record.version,
+        "sub_partner_id": record.sub_partner_id,
+        "iron": {
+            "customer_id": record.customer_id,
+            "customer_status": record.customer_status,
+            "identification_id": record.identification_id,
+            "identification_status": record.identification_status,
+        },
+        "signings": [
+            {
+                "id": signing.id,
+                "display_name": signing.display_name,
+                "url": signing.url,
+                "consented_at": timestamp(signing.consented_ms),
+                "signed_at": timestamp(signing.signed_ms),
+            }
+            for signing in record.signings
+        ],
+        "problem": _problem(record.problem),
+        "created_at": timestamp(record.created_ms),
+        "updated_at": timestamp(record.updated_ms),
+        "labels": record.labels,
+    }
+
+
+def needs(record: Record) -> list[dict[str, Any]]:
+    """Say what exactly is needed, from whom it can be had."""
+    who = waiting_on(record)
+    if who is Actor.OPERATOR:
+        text = record.problem.text if record.problem else "Iron's decision is final; decide what to do with this case."
+        return [{"code": record.problem.code if record.problem else "review_case", "text": text}]
+    if record.phase is Phase.SIGNINGS_REQUIRED:
+        return [
+            {
+                "code": "sign_document",
+                "text": f"The customer reads and accepts “{signing.display_name}”.",
+                "document": signing.id,
+                "link": signing.url,
+            }
+            for signing in record.signings
+            if not signing.signed_ms and not signing.consented_ms
+        ]
+    if record.phase not in NEEDS:
+        return []
+    code, text = NEEDS[record.phase]
+    return [{"code": code, "text": text} | ({"link": record.link} if record.link else {})]
+
+
+def next_sentence(record: Record, due_ms: int | None) -> str:
+    """Say what happens next, and when."""
+    if due_ms is None or not record.step:
+        return ENDED.get(record.phase, "Nothing.")
+    sentence = f"{NEXT[record.step]} at {_clock(due_ms)} UTC"
+    return sentence + (", or at once when Iron's webhook arrives." if record.step == "refresh" else ".")
+
+
+def timestamp(at_ms: int | None) -> str | None:
+    """Write milliseconds since the epoch as RFC 3339 in UTC, to the second."""
+    return None if at_ms is None else datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _clock(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _problem(problem: Problem | None) -> dict[str, Any] | None:
+    if problem is None:
+        return None
+    return {
+        "code": problem.code,
+        "text": problem.text,
+        "retryable": problem.retryable,
+        "first_seen": timestamp(problem.first_seen_ms),
+        "count": problem.count,
+    }
