@@ -9,6 +9,8 @@ import pytest
 import redis
 
 from ops.embedded import EmbeddedRedis
+from tests.support import World
+from workers.ledger import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,3 +49,16 @@ def ledger_url(database_pair: tuple[str, str]) -> str:
 def broker_url(database_pair: tuple[str, str]) -> str:
     """Address of an empty database for the broker of this test: the ledger's neighbour."""
     return database_pair[1]
+
+
+@pytest.fixture
+def client(ledger_url: str) -> Iterator[redis.Redis]:
+    """A client of this test's ledger database, as the program opens it."""
+    with connect(ledger_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def world(client: redis.Redis) -> World:
+    """A whole pipeline in this process, with a clock to turn."""
+    return World(client)

@@ -1,0 +1,73 @@
+"""One row of an import file: the job in it, or what is wrong with it and where.
+
+What a problem shows of the value never tells who the customer is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelines.job import Job
+
+#: Characters of a value that are shown: enough to find a slip of the pen, too few for a document.
+SHOWN = 40
+
+#: Values that are shown as they are: words and identifiers.
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/\-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """One thing that is wrong with a row.
+
+    `column` is the file's own name for it (JSONL: a JSON pointer; empty: the whole row). `code` is stable, `text` says what to
+    do. `shown_value` is masked where it may be personal, and empty where nothing may be shown.
+    """
+
+    column: str
+    code: str
+    text: str
+    shown_value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. Either `job` is there, or `problems` is not empty.
+
+    `line` is where the row begins, as an editor counts, the first line being 1. `fields` holds the original columns and cells
+    for the report (JSONL: the line itself as `job`); the cells are empty when the row could not be told into cells.
+    """
+
+    line: int
+    fields: Mapping[str, str]
+    job: Job | None
+    problems: tuple[RowProblem, ...] = ()
+
+
+def shown(field: str, value: object) -> str:
+    """Return what may be shown of a value. `field` is our own name for it."""
+    if not isinstance(value, str) or field == "name":
+        return ""
+    if "@" in value or field == "email":
+        return _masked_email(value)
+    if _PLAIN.fullmatch(value):
+        return value
+    return f"{len(value)} characters" if value else ""
+
+
+def _masked_email(value: str) -> str:
+    """Keep the first letters and the ending: `ada@example.com` becomes `a***@e***.com`."""
+    local, at, domain = value.rpartition("@")
+    _, dot, ending = domain.rpartition(".")
+    if not at or not dot or not re.fullmatch(r"[A-Za-z]{2,10}", ending):
+        return "***"
+    return f"{_first(local)}***@{_first(domain)}***.{ending}"
+
+
+def _first(text: str) -> str:
+    return text[0] if text[:1].isalnum() else ""

@@ -1,0 +1,101 @@
+"""What the rows before this one have used: idempotency keys and external ids.
+
+Kept as keyed hashes of 64 bits in a temporary SQLite file with a small cache, so that memory stays flat for any number of
+rows. Two different keys meet in one hash with a probability of about 3 in 10^8 for a million rows; such a row would be refused,
+never taken for the other.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, Self
+
+from pipelines.intake.rows import Row, RowProblem, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from pipelines.job import Job
+
+#: Size of each table's share of memory in KiB, negative as SQLite counts: a hundred thousand rows find room.
+CACHE_KIB: Final = -16_384
+
+_SCHEMA: Final = f"""
+PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = {CACHE_KIB};
+CREATE TABLE keys (hash INTEGER PRIMARY KEY, line INTEGER NOT NULL, content INTEGER NOT NULL);
+CREATE TABLE external_ids (hash INTEGER PRIMARY KEY, line INTEGER NOT NULL, content INTEGER NOT NULL);
+"""
+
+
+class Seen:
+    """The keys and external ids of the valid rows so far. A context manager: its file is gone afterwards."""
+
+    def __init__(self) -> None:
+        # The empty name is a temporary file that SQLite removes itself. The rows may be asked for by changing threads.
+        self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._base.executescript(_SCHEMA)
+        self._base.execute("BEGIN")
+        self._secret = secrets.token_bytes(16)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._base.close()
+
+    def check(self, row: Row, column_of: Callable[[str], str]) -> Row:
+        """Return the row as it is, or refused when an earlier valid row used its key or external id for something else.
+
+        `column_of` gives the file's own name for a field.
+        """
+        job = row.job
+        if job is None:
+            return row
+        key = self._hash(job.idempotency_key)
+        earlier = self._claim("keys", key, row.line, self._hash(_content(job)))
+        if earlier is not None:
+            return (
+                row
+                if earlier == 0
+                else _refused(row, column_of("idempotency_key"), job.idempotency_key, _REUSED, earlier)
+            )
+        earlier = self._claim("external_ids", self._hash(job.external_id), row.line, key)
+        if earlier:
+            self._base.execute("DELETE FROM keys WHERE hash = ?", (key,))
+            return _refused(row, column_of("external_id"), job.external_id, _TAKEN, earlier)
+        return row
+
+    def _claim(self, table: str, hashed: int, line: int, content: int) -> int | None:
+        """Enter what is new and return None; return 0 for the same content again, else the line that was first."""
+        entered = self._base.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", (hashed, line, content))
+        if entered.rowcount:
+            return None
+        found = self._base.execute(f"SELECT line, content FROM {table} WHERE hash = ?", (hashed,)).fetchone()
+        return 0 if found[1] == content else int(found[0])
+
+    def _hash(self, text: str) -> int:
+        digest = blake2b(text.encode("utf-8"), digest_size=8, key=self._secret).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+
+def _content(job: Job) -> str:
+    return json.dumps(job.canonical(), sort_keys=True)
+
+
+_REUSED: Final = ("idempotency_key_reused", "Line {line} uses this idempotency_key for another job: give each its own.")
+_TAKEN: Final = (
+    "external_id_taken",
+    "Line {line} uses this external_id with another key: one customer has one of each.",
+)
+
+
+def _refused(row: Row, column: str, value: str, problem: tuple[str, str], earlier: int) -> Row:
+    code, text = problem
+    return replace(row, job=None, problems=(RowProblem(column, code, text.format(line=earlier), shown("", value)),))

@@ -1,0 +1,148 @@
+"""A whole pipeline in one process for tests: the real steps, runner, ledger and pulse on a real Redis, and the sandbox
+behind an httpx transport. Only the queue is a list, and time stands still until a test turns the clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import redis
+
+from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches
+from pipelines.iron import Iron
+from pipelines.lifecycle import Phase
+from pipelines.model import Policy, Record
+from workers.leases import Leases
+from workers.ledger import LANES, PREFIX, Budget, Ledger, Nudge, Read
+from workers.pulse import Pulse
+from workers.runner import Runner
+from workers.submit import FrontDoor, Submitted
+from workers.vault import Vault, new_key
+
+#: A budget that no test exhausts by accident.
+PLENTY = Budget(rate_per_second=100_000, identifications_per_minute=6_000_000)
+API_KEY = "sandbox-key"
+BASE_URL = "http://iron.test/api"
+
+
+def a_job(key: str = "k-1", tag: str = "approve", **changes: Any) -> dict[str, Any]:
+    """A valid job whose customer goes the way of the sandbox's tag."""
+    return {
+        "idempotency_key": key,
+        "customer": {"customer_type": "Person", "email": f"{key}+{tag}@example.com", "name": "Ada Example"},
+        **changes,
+    }
+
+
+class Queue:
+    """The queues of all lanes as lists."""
+
+    def __init__(self) -> None:
+        self.nudges: deque[Nudge] = deque()
+
+    def send(self, nudge: Nudge) -> None:
+        self.nudges.append(nudge)
+
+    def depths(self) -> dict[str, int]:
+        return {lane: sum(nudge.lane == lane for nudge in self.nudges) for lane in LANES}
+
+
+class World:
+    """One ledger, one worker, one Iron, and a clock that a test turns."""
+
+    def __init__(
+        self, client: redis.Redis, *, policy: Policy | None = None, budget: Budget = PLENTY, **switches: Any
+    ) -> None:
+        self.client = client
+        self.clock = ManualClock()
+        self.sandbox = Sandbox(self.clock, switches=Switches(**switches))
+        self.shift_ms = 0
+        self.queue = Queue()
+        self.vault = Vault([new_key()])
+        self.policy = policy or Policy()
+        self.ledger = Ledger(client, budget, lambda: self.shift_ms)
+        self.transport: httpx.BaseTransport = SandboxTransport(self.sandbox)
+        self.leases = Leases(self.ledger)
+        self.door = FrontDoor(self.ledger, self.vault, self.queue.send)
+        self.pulse = Pulse(self.ledger, self.queue)
+        self.runner = self.worker()
+
+    def worker(self, *, send: Callable[[Nudge], None] | None = None) -> Runner:
+        """Another worker on the same ledger and the same Iron."""
+        iron = Iron(self.transport, BASE_URL, API_KEY)
+        return Runner(self.ledger, self.leases, send or self.queue.send, iron, self.vault, self.policy, "default")
+
+    def submit(self, key: str = "k-1", tag: str = "approve", **changes: Any) -> Submitted:
+        return self.door.submit(a_job(key, tag, **changes))
+
+    def advance(self, seconds: float) -> None:
+        """Turn the ledger's and Iron's clock together."""
+        self.shift_ms += round(seconds * 1000)
+        self.clock.advance(seconds)
+        self.sandbox.run_due()
+
+    def drain(self) -> int:
+        """Run every nudge that is queued, and what it leads to at once."""
+        steps = 0
+        while self.queue.nudges:
+            nudge = self.queue.nudges.popleft()
+            self.runner.run(nudge.step, nudge.key, nudge.version)
+            steps += 1
+        return steps
+
+    def next_due_s(self) -> float | None:
+        """Seconds until the next record is due."""
+        firsts = [self.client.zrange(f"{PREFIX}due:{lane}", 0, 0, withscores=True) for lane in LANES]
+        due = [first[0][1] for first in firsts if first]
+        return max(0.0, (min(due) - self.ledger.now_ms()) / 1000) if due else None
+
+    def run(self, *, until: Callable[[], bool], seconds: float = 3600.0) -> None:
+        """Let time pass from due time to due time until the condition holds; fail after so many simulated seconds."""
+        end_ms = self.shift_ms + seconds * 1000
+        while True:
+            self.pulse.run_once()
+            self.drain()
+            if until():
+                return
+            wait_s = self.next_due_s()
+            if wait_s is None or self.shift_ms > end_ms:
+                raise AssertionError(f"after {seconds} s: {[read.phase for read in self.records()]}")
+            self.advance(wait_s + 0.002)
+
+    def run_until(self, key: str, phase: Phase | str, seconds: float = 3600.0) -> Record:
+        """Let time pass until a record is in a phase."""
+        self.run(until=lambda: self.record(key).phase == phase, seconds=seconds)
+        return self.record(key)
+
+    def read(self, key: str = "k-1") -> Read:
+        found = self.ledger.read(key)
+        assert found is not None, key
+        return found
+
+    def record(self, key: str = "k-1") -> Record:
+        return self.read(key).record
+
+    def records(self) -> list[Record]:
+        return [read.record for phase in Phase for read in self.ledger.in_phase(phase)]
+
+    def consent(self, key: str = "k-1") -> None:
+        """The customer agrees to every document that is asked for."""
+        documents = [signing.id for signing in self.record(key).signings if not signing.consented_ms]
+        nudge = self.ledger.act(key, {"act": "sign", "documents": documents, "by": "consent"})
+        if nudge:
+            self.queue.send(nudge)
+
+    def onboard(self, key: str = "k-1", **changes: Any) -> Record:
+        """Bring one customer from the job to active."""
+        self.submit(key, **changes)
+        self.run_until(key, "signings_required")
+        self.run(until=lambda: bool(self.record(key).signings))
+        self.consent(key)
+        return self.run_until(key, "active")
+
+    def effects(self) -> dict[str, dict[str, int]]:
+        """What Iron's ledger holds, by external id: customers, identifications, signings."""
+        return self.sandbox.effects.group()

@@ -1,0 +1,44 @@
+"""The worker process: settings -> logs -> broker -> actors. The only module that acts when it is imported.
+
+Dramatiq's process manager imports it in each worker process, after the fork; nothing else may.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+from pipelines.iron import Iron
+from workers.actors import declare_actors
+from workers.broker import NudgeBroker
+from workers.leases import Leases
+from workers.ledger import Ledger, connect
+from workers.logs import configure_logs
+from workers.middleware import ProcessLife
+from workers.pulse import Pulse
+from workers.runner import Runner
+from workers.settings import Settings
+from workers.vault import Vault
+
+settings = Settings.load("worker")
+configure_logs(settings.ONBOARDING_LOG)
+
+ledger = Ledger(connect(settings.ledger_url), settings.budget)
+leases = Leases(ledger)
+broker = NudgeBroker(settings.broker_url)
+transport = httpx.HTTPTransport(
+    limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.ONBOARDING_WORKER_THREADS)
+)
+iron = Iron(
+    transport,
+    str(settings.IRON_BASE_URL),
+    settings.IRON_API_KEY.get_secret_value() if settings.IRON_API_KEY else "",
+    settings.IRON_API_VERSION,
+    settings.IRON_TIMEOUT_S,
+)
+runner = Runner(
+    ledger, leases, broker.send, iron, Vault(settings.key_ring), settings.policy, settings.ONBOARDING_INSTALLATION
+)
+# The whole middleware: what lives with the process. Retries, time limits, age limits, pipelines and callbacks are not
+# here because the ledger's due times, leases and steps do their work (ops/decisions/0001).
+broker.add_middleware(ProcessLife(Pulse(ledger, broker), leases, transport))
+declare_actors(broker, runner)

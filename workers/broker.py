@@ -1,0 +1,87 @@
+"""The broker: Dramatiq's, without what we do not use, and with a bell.
+
+Messages are nudges that may be lost or doubled; nothing of Dramatiq's retries, delays or dead letters matters here
+(ops/decisions/0001). So there are no delay queues, whose consumers cost polls all day, and no default middleware.
+The bell: Dramatiq polls an idle queue with a growing pause; a nudge sent by this very process ends the pause at once, so
+that a hop from one step to the next costs milliseconds while an idle worker costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+
+from workers.ledger import LANES, Nudge, connect
+
+#: First pause of an idle consumer, in seconds, and the longest: what a nudge of another process waits at most.
+IDLE_MIN_S = 0.005
+IDLE_MAX_S = 0.1
+
+
+class _BellConsumer(_RedisConsumer):
+    """Dramatiq's consumer, whose pause between two polls of an empty queue ends when the bell rings."""
+
+    def __init__(self, broker: NudgeBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, 0)  # a timeout of 0: the pause is ours
+        self._bell = broker.bell(queue_name)
+        self._idle_s = IDLE_MIN_S
+
+    def __next__(self) -> Any:
+        self._bell.clear()
+        message = super().__next__()
+        if message is None:
+            full = self.outstanding_message_count >= self.prefetch  # then there is work at hand: look again soon
+            rung = self._bell.wait(IDLE_MIN_S if full else self._idle_s)
+            self._idle_s = IDLE_MIN_S if full or rung else min(self._idle_s * 2, IDLE_MAX_S)
+        return message
+
+
+class NudgeBroker(RedisBroker):
+    """A Redis broker with one queue a lane."""
+
+    def __init__(self, url: str, middleware: Sequence[dramatiq.Middleware] = ()) -> None:
+        """Connect to the broker's database; nothing is sent yet."""
+        super().__init__(client=connect(url), middleware=list(middleware))
+        self._bells: dict[str, threading.Event] = {}
+        for lane in LANES:
+            self.declare_queue(lane)
+
+    @property
+    def consumer_class(self) -> type[_BellConsumer]:
+        """The consumer with the bell."""
+        return _BellConsumer
+
+    def bell(self, queue_name: str) -> threading.Event:
+        """Give the bell of a queue."""
+        return self._bells.setdefault(queue_name, threading.Event())
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue, without a delay queue beside it."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def send(self, nudge: Nudge) -> None:
+        """Put a nudge on the queue of its lane. It may arrive twice or never; the pulse looks after that."""
+        self.enqueue(
+            dramatiq.Message(
+                queue_name=nudge.lane,
+                actor_name=nudge.step,
+                args=(nudge.key, nudge.version),
+                kwargs={},
+                options={},
+            )
+        )
+        self.bell(nudge.lane).set()
+
+    def depths(self) -> dict[str, int]:
+        """Count for each lane the messages that no worker has fetched yet."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            for lane in LANES:
+                pipeline.llen(f"{self.namespace}:{lane}")
+            return dict(zip(LANES, pipeline.execute(), strict=True))

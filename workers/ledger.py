@@ -1,0 +1,363 @@
+"""The ledger: the record of each onboarding in Redis, changed only by the calls of ledger.lua.
+
+Each method is one round trip and safe to repeat: redis-py sends a command again when its answer was lost, and the
+script then recognises the token of the call. Times are the Redis server's. Source: design sections 2, 4 and 7.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from typing import Any, Literal
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from pipelines.errors import StaleClaimError
+from pipelines.keys import canonical_json, chained
+from pipelines.lifecycle import Phase
+from pipelines.model import FORMAT, Next, Record
+
+PREFIX = "onboarding:"
+
+#: How long a claim holds without being renewed, in ms: short, so that a crash shows within seconds.
+LEASE_MS = 6_000
+#: Pause between two renewals, in seconds: two may fail before a lease ends.
+RENEW_EVERY_S = 2.0
+#: A claim is renewed no longer than this, in seconds: longer than the calls of any step together, shorter than the settle time.
+STEP_LIMIT_S = 60.0
+#: Part of the lease that must be left when a call to Iron leaves, in seconds.
+LEASE_MARGIN_S = 1.0
+#: Longest wait for the budget that a worker thread sits out, in ms; beyond it the record is due again later.
+PACE_HORIZON_MS = 1_000
+#: The encrypted input is kept this long after the onboarding ended well, in ms: a week, for questions.
+INPUT_KEPT_MS = 7 * 86_400_000
+#: Phases after which the input is no longer needed.
+INPUT_DONE = frozenset({Phase.ACTIVE, Phase.ARCHIVED, Phase.CANCELLED})
+#: Claims in a row without a commit after which a record is suspected of killing its workers.
+POISON_CRASHES = 5
+
+#: Seconds without an answer after which a Redis call has failed.
+REDIS_TIMEOUT_S = 5.0
+
+LANES = ("interactive", "bulk", "reidentify")
+
+
+def connect(url: str) -> redis.Redis:
+    """Open a client with few and short repetitions; every script is safe to repeat."""
+    return redis.Redis.from_url(
+        url,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        client_name="onboarding",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """What a queue message carries: which record, in which version, for which step, in which lane."""
+
+    lane: str
+    step: str
+    key: str
+    version: int
+
+
+@dataclass(slots=True)
+class Claim:
+    """A record in hand: nobody else works on it while the lease holds."""
+
+    record: Record
+    fence: str
+    #: The ledger's time when the claim was made.
+    now_ms: int
+    crashes: int
+    #: When the first claim that ended without a commit began; None: there was none.
+    abandoned_ms: int | None
+    #: Seconds until the budget allows the first call to Iron.
+    wait_s: float
+    sealed_input: bytes | None
+    acts: tuple[Mapping[str, Any], ...]
+    #: On this process's monotonic clock: when the claim was asked for, and until when the lease surely holds.
+    started: float = field(default_factory=time.monotonic)
+    holds_until: float = 0.0
+    #: Calls to Iron made so far.
+    calls: int = 0
+
+    def elapsed_ms(self) -> int:
+        """Give the ledger's time now, as far as this process can tell."""
+        return self.now_ms + int((time.monotonic() - self.started) * 1000)
+
+    def before_call(self) -> None:
+        """Count a call to Iron; raise StaleClaimError unless the lease covers one that leaves now."""
+        if time.monotonic() > self.holds_until - LEASE_MARGIN_S:
+            raise StaleClaimError
+        self.calls += 1
+
+
+@dataclass(frozen=True, slots=True)
+class NotClaimed:
+    """There is nothing to do for this nudge, and why: gone, newer, leased, superseded or paced."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What became of a new job. `record` is the one that exists; `holder` is the key that has the external id."""
+
+    status: Literal["created", "exists", "external_id_taken"]
+    record: Record | None = None
+    due_ms: int | None = None
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A record as it is now."""
+
+    record: Record
+    due_ms: int | None
+    acts_waiting: int
+    claimed: bool
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Calls to Iron that the fleet may make."""
+
+    rate_per_second: float = 10.0
+    identifications_per_minute: float = 60.0
+
+    def interval_ms(self, class_: str) -> float:
+        """Give the spacing of the calls of a class."""
+        return 60_000 / self.identifications_per_minute if class_ == "identification" else 1000 / self.rate_per_second
+
+
+class Ledger:
+    """Every operation on the records, one round trip each."""
+
+    def __init__(self, client: redis.Redis, budget: Budget | None = None, shift_ms: Callable[[], int] = lambda: 0) -> None:
+        """Take a client of the ledger's database. `shift_ms` turns the clock in tests."""
+        self.client = client
+        self.budget = budget or Budget()
+        self._script = client.register_script((files("workers") / "ledger.lua").read_bytes())
+        self._shift_ms = shift_ms
+        self._offset: float | None = None
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def create(self, records: Sequence[tuple[Record, bytes]]) -> list[Created]:
+        """Store new records with their sealed input, many in one round trip; what exists is left as it is."""
+        at_ms = self.now_ms()
+        with self.client.pipeline(transaction=False) as pipeline:
+            for record, sealed in records:
+                entry, head = _history(record, at_ms, "", "submitted")
+                self._call(
+                    "create", record.key, secrets.token_urlsafe(12), record.external_id, record.lane, record.step,
+                    record.phase.value, FORMAT, canonical_json(replace(record, head=head).stored()), sealed, entry,
+                    client=pipeline,
+                )  # fmt: skip
+            answers = pipeline.execute()
+        return [_created(record, answer) for (record, _), answer in zip(records, answers, strict=True)]
+
+    def claim(
+        self, key: str, version: int, step: str, calls: Mapping[str, int], *, want_input: bool
+    ) -> Claim | NotClaimed:
+        """Take a record in hand for one step and set its due time to the lease's end."""
+        started = time.monotonic()
+        classes = [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]
+        answer = self._call(
+            "claim", key, version, step, secrets.token_urlsafe(12), LEASE_MS, FORMAT,
+            int(want_input), PACE_HORIZON_MS, *classes,
+        )  # fmt: skip
+        status = answer[0].decode()
+        if status != "claimed":
+            return NotClaimed(status)
+        raw, fence, now_ms, crashes, since, wait_ms, sealed, acts = answer[1:]
+        return Claim(
+            record=decode(key, raw),
+            fence=fence.decode(),
+            now_ms=now_ms,
+            crashes=crashes,
+            abandoned_ms=int(since) if crashes else None,
+            wait_s=wait_ms / 1000,
+            sealed_input=sealed,
+            acts=tuple(json.loads(act) for act in acts),
+            started=started,
+            holds_until=started + LEASE_MS / 1000,
+        )
+
+    def renew(self, claims: Sequence[Claim]) -> None:
+        """Extend the leases of all claims in hand; one that is lost is left to end."""
+        if not claims:
+            return
+        asked = time.monotonic()
+        pairs = [part for claim in claims for part in (claim.record.key, claim.fence)]
+        for claim, held in zip(claims, self._call("renew", LEASE_MS, *pairs), strict=True):
+            if held:
+                claim.holds_until = asked + LEASE_MS / 1000
+
+    def commit(self, claim: Claim, following: Next, acts_applied: int = 0) -> Nudge | None:
+        """Write what a step found out, all at once; answers the nudge to send now, if there is one.
+
+        Raises StaleClaimError when the record is no longer this claim's; then nothing was written.
+        """
+        before, record = claim.record, following.record
+        entry, head = _history(record, claim.elapsed_ms(), before.step, following.note)
+        learned = record.customer_id if record.customer_id != before.customer_id else None
+        ended = record.phase in INPUT_DONE and record.phase is not before.phase
+        answer = self._call(
+            "commit", record.key, claim.fence, record.lane, record.step or "-", record.phase.value, FORMAT,
+            canonical_json(replace(record, head=head).stored()), entry,
+            "" if following.delay_s is None else int(following.delay_s * 1000), acts_applied, learned or "",
+            INPUT_KEPT_MS if ended else 0,
+        )  # fmt: skip
+        if answer[0] == b"stale":
+            raise StaleClaimError
+        _, version, _, nudge, _ = answer
+        return Nudge(record.lane, record.step, record.key, version) if nudge else None
+
+    def wake(self, customer_id: str) -> Nudge | None:
+        """Make the record of this customer of Iron due now; kept for a while when none knows the id yet."""
+        return _nudge(self._call("wake", customer_id))
+
+    def act(self, key: str, act: Mapping[str, Any], evidence: bytes = b"") -> Nudge | None:
+        """Store what a person did; the next claim applies it. Raises KeyError when there is no such record."""
+        stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), **act})
+        answer = self._call("act", key, stored, evidence)
+        if answer[0] == b"gone":
+            raise KeyError(key)
+        return _nudge(answer)
+
+    def take(self, limits: Mapping[str, int]) -> list[Nudge]:
+        """Take what is due from each lane, at most so many; each is due again soon unless it is claimed."""
+        answer = self._call("take", *(part for pair in limits.items() for part in pair))
+        return [
+            Nudge(lane.decode(), step.decode(), key.decode(), version)
+            for lane, key, step, version in zip(*[iter(answer)] * 4, strict=True)
+        ]
+
+    def close_tap(self, pause_s: float) -> None:
+        """Keep the whole fleet from calling Iron for so long."""
+        self._call("close", int(pause_s * 1000))
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def read(self, key: str) -> Read | None:
+        """Read one record."""
+        return _read(key, self._call("read", key))
+
+    def read_many(self, keys: Sequence[str]) -> list[Read]:
+        """Read records in one round trip; one that is gone meanwhile is left out."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                self._call("read", key, client=pipeline)
+            answers = pipeline.execute()
+        return [read for key, answer in zip(keys, answers, strict=True) if (read := _read(key, answer))]
+
+    def in_phase(self, phase: Phase, *, until_ms: int | None = None, batch: int = 500) -> Iterable[Read]:
+        """Read the records of a phase, those longest in it first; `until_ms`: only those in it since before then."""
+        upto: Any = "+inf" if until_ms is None else until_ms
+        start = 0
+        while keys := self.client.zrangebyscore(f"{PREFIX}phase:{phase.value}", "-inf", upto, start, batch):
+            yield from self.read_many([key.decode() for key in keys])
+            start += batch
+
+    def history(self, key: str) -> list[dict[str, Any]]:
+        """Read the history of a record, oldest entry first."""
+        return [json.loads(entry) for entry in self.client.lrange(f"{PREFIX}history:{key}", 0, -1)]
+
+    def phases(self) -> dict[Phase, tuple[int, int]]:
+        """Count the records of each phase that has any, and say since when (ms) the oldest is in it."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            for phase in Phase:
+                pipeline.zcard(f"{PREFIX}phase:{phase.value}")
+                pipeline.zrange(f"{PREFIX}phase:{phase.value}", 0, 0, withscores=True)
+            answers = pipeline.execute()
+        pairs = zip(Phase, answers[::2], answers[1::2], strict=True)
+        return {phase: (count, int(oldest[0][1])) for phase, count, oldest in pairs if count}
+
+    def lanes(self) -> dict[str, dict[str, int]]:
+        """Count for each lane what is due now and what is scheduled for later."""
+        now_ms = self.now_ms()
+        with self.client.pipeline(transaction=False) as pipeline:
+            for lane in LANES:
+                pipeline.zcount(f"{PREFIX}due:{lane}", "-inf", now_ms)
+                pipeline.zcard(f"{PREFIX}due:{lane}")
+            answers = pipeline.execute()
+        pairs = zip(LANES, answers[::2], answers[1::2], strict=True)
+        return {lane: {"due": due, "scheduled": total - due} for lane, due, total in pairs}
+
+    def now_ms(self) -> int:
+        """Give the Redis server's time, asked once and then carried on by this process's monotonic clock."""
+        if self._offset is None:
+            seconds, micros = self.client.time()
+            self._offset = seconds * 1000 + micros / 1000 - time.monotonic() * 1000
+        return int(time.monotonic() * 1000 + self._offset) + self._shift_ms()
+
+    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
+        return self._script(keys=[PREFIX], args=[operation, self._shift_ms(), *arguments], client=client)
+
+
+def decode(key: str, raw: bytes) -> Record:
+    """Read a stored record."""
+    header, _, body = raw.partition(b"\n")
+    _, version, _, lane, phase, step, created, since, updated = header.decode().split(" ")
+    return Record.restored(
+        json.loads(body),
+        key=key,
+        version=int(version),
+        lane=lane,
+        phase=Phase(phase) if phase in _PHASES else Phase.ON_HOLD,
+        step="" if step == "-" else step,
+        created_ms=int(created),
+        since_ms=int(since),
+        updated_ms=int(updated),
+    )
+
+
+_PHASES = frozenset(Phase)
+
+
+def _history(record: Record, at_ms: int, step: str, note: str) -> tuple[bytes, str]:
+    """Write a history entry and the digest that chains it to the one before."""
+    entry = {"at_ms": at_ms, "phase": record.phase.value} | {
+        name: value for name, value in (("step", step), ("note", note)) if value
+    }
+    digest = chained(record.head, entry)
+    return canonical_json({**entry, "digest": digest}), digest
+
+
+def _created(record: Record, answer: Any) -> Created:
+    match answer[0]:
+        case b"created":
+            version, now_ms = answer[1:]
+            times = {"created_ms": now_ms, "since_ms": now_ms, "updated_ms": now_ms}
+            return Created("created", replace(record, version=version, **times), now_ms)
+        case b"exists":
+            _, raw, due, _ = answer
+            return Created("exists", decode(record.key, raw), None if due is None else int(float(due)))
+        case _:
+            return Created("external_id_taken", holder=answer[1].decode())
+
+
+def _read(key: str, answer: Any) -> Read | None:
+    if not answer:
+        return None
+    raw, due, acts, claimed, now_ms = answer
+    return Read(decode(key, raw), None if due is None else int(float(due)), acts, bool(claimed), now_ms)
+
+
+def _nudge(answer: Any) -> Nudge | None:
+    if answer[0] != b"nudge":
+        return None
+    _, lane, step, version, key = answer
+    return Nudge(lane.decode(), step.decode(), key.decode(), version)

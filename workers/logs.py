@@ -1,0 +1,67 @@
+"""Logs: JSON lines, or pretty ones on a terminal; only the fields on the list ever pass.
+
+One canonical line for each attempt at a step says what came of it. Lines of libraries go the same way, and a traceback
+is reduced to places in the code, because the values in it may be personal.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+#: Fields that may be logged. Everything else is dropped, so that personal data cannot slip in with a new field.
+ALLOWED = frozenset(
+    {
+        "event", "level", "timestamp", "logger",
+        "key", "step", "lane", "version", "phase", "phase_before", "outcome", "because", "crashes",
+        "calls", "wait_ms", "step_ms", "attempts", "code", "status", "error", "where", "reason",
+        "nudges", "host", "port", "processes", "threads", "pid", "request_id", "route", "role", "type", "name", "count",
+    }
+)  # fmt: skip
+
+
+def configure_logs(form: Literal["console", "json"] | None, level: int = logging.INFO) -> None:
+    """Send everything to standard error in one form; None: pretty on a terminal, else JSON."""
+    pretty = form == "console" or (form is None and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _places,
+        _allowed,
+    ]
+    renderer = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _places(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace an exception by its type and the places it came through."""
+    raised = line.pop("exc_info", None)
+    error = sys.exc_info()[1] if raised is True else raised[1] if isinstance(raised, tuple) else raised
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)
+        line["error"] = type(error).__name__
+        line["where"] = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames[-5:])
+    return line
+
+
+def _allowed(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: value for name, value in line.items() if name in ALLOWED or name.startswith("_")}

@@ -1,0 +1,84 @@
+"""The pulse: moves what is due from the ledger to the queues, in bounded batches, in every worker process.
+
+It is what makes nudges dispensable: retries, polls, human waits and crashed claims are all due times, and a queue that
+lost everything is filled again. The queues stay short, so that bulk work waits in the ledger and not in the broker.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+import redis
+import structlog
+
+from workers.ledger import LANES, Ledger, Nudge
+
+log = structlog.get_logger()
+
+#: Messages a lane's queue may hold before the pulse adds no more: enough for all threads, little to wait behind.
+QUEUE_DEPTH = 64
+#: Pause between two looks while nothing is due, in seconds; spread, so that processes do not look at the same moment.
+IDLE_S = 0.25
+#: Pause while there was something, in seconds.
+BUSY_S = 0.02
+#: Pause after Redis did not answer, in seconds.
+AWAY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What one look did: nudges sent."""
+
+    nudges: int
+
+
+class Queues(Protocol):
+    """Where nudges go: the broker's queues, one a lane."""
+
+    def send(self, nudge: Nudge) -> None:
+        """Put a nudge on its lane's queue."""
+
+    def depths(self) -> dict[str, int]:
+        """Count for each lane the nudges that nobody has fetched yet."""
+
+
+class Pulse:
+    """Sends nudges for what is due."""
+
+    def __init__(self, ledger: Ledger, broker: Queues) -> None:
+        """The thread starts with `start`."""
+        self._ledger = ledger
+        self._broker = broker
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        """Start beating."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; other processes go on, and what is due stays due."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def run_once(self) -> Beat:
+        """Move what is due, as far as there is room in each lane's queue."""
+        depths = self._broker.depths()
+        room = {lane: QUEUE_DEPTH - depths[lane] for lane in LANES if depths[lane] < QUEUE_DEPTH}
+        nudges = self._ledger.take(room) if room else []
+        for nudge in nudges:
+            self._broker.send(nudge)
+        return Beat(len(nudges))
+
+    def _run(self) -> None:
+        pause_s = 0.0
+        while not self._stopped.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311 -- spreads load
+            try:
+                pause_s = BUSY_S if self.run_once().nudges else IDLE_S
+            except redis.RedisError as error:
+                log.warning("pulse.interrupted", error=type(error).__name__)
+                pause_s = AWAY_S

@@ -1,0 +1,120 @@
+"""Runs one step of one onboarding: claim, call, commit, send; in that order. Source: design section 2, rule 3.
+
+A crash anywhere is picked up when the claim's lease ends; nothing in here is repeated by itself. Whatever a step
+raises becomes a later attempt; only a record that somebody else holds now, or Redis being away, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import structlog
+
+from pipelines.advance import RATE_LIMITED_PAUSE_S, after_acts, after_crashes, after_error, after_outcome
+from pipelines.attempt import Attempt
+from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
+from pipelines.iron import Iron
+from pipelines.model import Next, Policy
+from pipelines.onboarding import CALLS, SENDS_INPUT, STEPS
+from workers.leases import Leases
+from workers.ledger import POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
+from workers.vault import Vault
+
+log = structlog.get_logger()
+
+
+class UnexpectedError(OnboardingError):
+    """The program met something that it does not foresee; the log says where."""
+
+    code = "unexpected"
+    retryable = True
+    operator = True
+
+
+@dataclass(slots=True)
+class Runner:
+    """Everything that running a step needs."""
+
+    ledger: Ledger
+    leases: Leases
+    send: Callable[[Nudge], None]
+    iron: Iron
+    vault: Vault
+    policy: Policy
+    installation: str
+
+    def run(self, step: str, key: str, version: int) -> Next | None:
+        """Run the step that a nudge asks for, if it is still to be done; answers what was committed."""
+        started = time.monotonic()
+        try:
+            claim = self.ledger.claim(key, version, step, CALLS[step], want_input=step in SENDS_INPUT)
+            if isinstance(claim, NotClaimed):
+                log.debug("step.passed", key=key, step=step, version=version, reason=claim.reason)
+                return None
+            following = self._run_claimed(claim)
+        except (StaleClaimError, redis.RedisError) as error:
+            log.warning("step.interrupted", key=key, step=step, error=type(error).__name__)
+            return None
+        record, before = following.record, claim.record
+        log.info(
+            "step.committed",
+            key=key,
+            step=step,
+            lane=record.lane,
+            version=version,
+            phase=record.phase.value,
+            phase_before=before.phase.value,
+            because=following.note or None,
+            code=record.problem.code if record.problem else None,
+            attempts=record.attempts,
+            crashes=claim.crashes,
+            calls=claim.calls,
+            wait_ms=round(claim.wait_s * 1000),
+            step_ms=round((time.monotonic() - started) * 1000, 1),
+        )
+        return following
+
+    def _run_claimed(self, claim: Claim) -> Next:
+        with self.leases.hold(claim):
+            following, applied = self._attempt(claim)
+            nudge = self.ledger.commit(claim, following, applied)
+        if nudge:
+            self.send(nudge)
+        return following
+
+    def _attempt(self, claim: Claim) -> tuple[Next, int]:
+        """Find out what is next, and how many stored acts that takes into account."""
+        record = claim.record
+        attempt = Attempt(
+            installation=self.installation,
+            policy=self.policy,
+            now_ms=claim.elapsed_ms,
+            job=lambda: _job(self.vault.open(record.key, claim.sealed_input)),
+            effect=record.effect,
+            abandoned_ms=claim.abandoned_ms,
+        )
+        if claim.crashes >= POISON_CRASHES:
+            return after_crashes(record, claim.crashes, attempt), 0
+        if claim.acts:
+            return after_acts(record, claim.acts, attempt), len(claim.acts)
+        try:
+            time.sleep(claim.wait_s)
+            iron = self.iron.on_behalf_of(record.sub_partner_id, claim.before_call)
+            return after_outcome(record, STEPS[record.step](record, iron, attempt), attempt), 0
+        except (StaleClaimError, redis.RedisError):
+            raise
+        except OnboardingError as error:
+            if isinstance(error, RateLimitedError):
+                self.ledger.close_tap(RATE_LIMITED_PAUSE_S if error.retry_after_s is None else error.retry_after_s)
+            return after_error(record, error, attempt), 0
+        except Exception:
+            log.exception("step.failed", key=record.key, step=record.step)
+            return after_error(record, UnexpectedError(), attempt), 0
+
+
+def _job(opened: Any) -> dict[str, Any]:
+    return dict(opened)

@@ -1,0 +1,219 @@
+"""Every setting, read once from the environment; what is missing or malformed is named, all of it, in one sentence each.
+
+Secrets may also be given as a file, `NAME_FILE`. The value of a setting never stands in a message.
+Source of names and defaults: contract section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pipelines.model import Policy
+from workers.ledger import STEP_LIMIT_S, Budget
+
+#: Pause between two reads of a customer beyond the first days when the sweep is switched off, in seconds.
+FAR_WITHOUT_SWEEP_S = 7 * 86_400.0
+
+#: What each part of the program cannot do without.
+NEEDS = {
+    "ledger": ("ONBOARDING_REDIS_URL",),
+    "input": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
+    "worker": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "IRON_BASE_URL", "IRON_API_KEY"),
+}
+
+#: What a setting should look like, for messages.
+SHAPES = {
+    "ONBOARDING_REDIS_URL": "a Redis address such as redis://:password@host:6379/0",
+    "ONBOARDING_BROKER_URL": "a Redis address such as redis://:password@host:6379/1, not the ledger's database",
+    "ONBOARDING_INSTALLATION": "a short name of letters, digits, '-' and '_'",
+    "IRON_BASE_URL": "an address such as https://api.sandbox.iron.xyz/api",
+    "IRON_API_KEY": "the API key from Iron's dashboard",
+    "IRON_API_VERSION": "a date such as 2026-07-01",
+    "IRON_WEBHOOK_SECRET": "the secret that Iron's dashboard shows once for the webhook",
+    "IRON_RATE_PER_SECOND": "a number above 0",
+    "IRON_IDENTIFICATIONS_PER_MINUTE": "a number above 0",
+    "IRON_TIMEOUT_S": "seconds, above 0 and at most 19, so that a step's calls fit into its limit",
+    "ONBOARDING_ENCRYPTION_KEYS": "keys separated by commas, each as `onboarding keys new` prints it",
+    "ONBOARDING_API_TOKENS": "name:role:sha256-of-token, separated by commas",
+    "ONBOARDING_WORKER_PROCESSES": "a whole number from 1 to 64",
+    "ONBOARDING_WORKER_THREADS": "a whole number from 1 to 256",
+    "ONBOARDING_POLL_MIN_S": "seconds, at least 0.1",
+    "ONBOARDING_POLL_FOR_S": "seconds, at least 0",
+    "ONBOARDING_SWEEP_INTERVAL_S": "seconds, at least 60, or 0 to switch it off",
+    "ONBOARDING_SETTLE_S": f"seconds, above {STEP_LIMIT_S:.0f} (the limit of a step) and at most 3600",
+    "ONBOARDING_MAX_ROUNDS": "a whole number from 1 to 100",
+    "ONBOARDING_ROUND_SPACING_S": "seconds, at least 0",
+    "ONBOARDING_LOG": "console or json",
+}
+
+
+class SettingsError(Exception):
+    """Settings are missing or malformed; `problems` has a line for each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        """Keep the lines."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def _listed(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _redis_address(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError
+    return value
+
+
+def _key_ring(value: list[SecretStr]) -> list[SecretStr]:
+    for key in value:
+        Fernet(key.get_secret_value())
+    return value
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError
+    return value.rstrip("/")
+
+
+RedisAddress = Annotated[SecretStr, AfterValidator(_redis_address)]
+Listed = Annotated[list[SecretStr], NoDecode, BeforeValidator(_listed)]
+KeyRing = Annotated[Listed, AfterValidator(_key_ring)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class _FileSource(EnvSettingsSource):
+    """Reads `NAME_FILE` for each secret."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = self.env_vars.get(f"{field_name.lower()}_file") if "SecretStr" in str(field.annotation) else None
+        if path is None:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError([f"{field_name}_FILE names a file that cannot be read."]) from None
+
+
+class Settings(BaseSettings):
+    """All settings. Make it with `load`, which reports problems in words."""
+
+    model_config = SettingsConfigDict(extra="ignore", case_sensitive=False, env_ignore_empty=True)
+
+    ONBOARDING_REDIS_URL: RedisAddress | None = None
+    ONBOARDING_BROKER_URL: RedisAddress | None = None
+    ONBOARDING_INSTALLATION: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "default"
+    IRON_BASE_URL: WebAddress | None = None
+    IRON_API_KEY: SecretStr | None = None
+    IRON_API_VERSION: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2026-07-01"
+    IRON_WEBHOOK_SECRET: SecretStr | None = None
+    IRON_RATE_PER_SECOND: Annotated[float, Field(gt=0, le=100_000)] = 10
+    IRON_IDENTIFICATIONS_PER_MINUTE: Annotated[float, Field(gt=0, le=6_000_000)] = 60
+    IRON_TIMEOUT_S: Annotated[float, Field(gt=0, lt=STEP_LIMIT_S / 3)] = 10
+    ONBOARDING_ENCRYPTION_KEYS: KeyRing = []
+    ONBOARDING_API_TOKENS: Listed = []
+    ONBOARDING_WORKER_PROCESSES: Annotated[int, Field(ge=1, le=64)] = 2
+    ONBOARDING_WORKER_THREADS: Annotated[int, Field(ge=1, le=256)] = 16
+    ONBOARDING_POLL_MIN_S: Annotated[float, Field(ge=0.1)] = 5
+    ONBOARDING_POLL_FOR_S: Annotated[float, Field(ge=0)] = 86_400
+    ONBOARDING_SWEEP_INTERVAL_S: Annotated[float, Field(ge=0)] = 21_600
+    ONBOARDING_SETTLE_S: Annotated[float, Field(gt=STEP_LIMIT_S, le=3_600)] = 120
+    ONBOARDING_MAX_ROUNDS: Annotated[int, Field(ge=1, le=100)] = 3
+    ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0)] = 3_600
+    ONBOARDING_LOG: Literal["console", "json"] | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the environment, then files that it names."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+    @classmethod
+    def load(cls, need: str = "ledger") -> Settings:
+        """Read the environment. `need` is what the program is about to do, a name of NEEDS. Raises SettingsError."""
+        try:
+            settings = cls()
+        except ValidationError as error:
+            names = dict.fromkeys(str(problem["loc"][0]).upper() for problem in error.errors())
+            raise SettingsError(f"{name} is malformed: it should be {SHAPES[name]}." for name in names) from None
+        missing = [name for name in NEEDS[need] if not getattr(settings, name)]
+        problems = [f"{name} is not set: it should be {SHAPES[name]}." for name in missing]
+        if settings.ONBOARDING_REDIS_URL and _same_database(settings.ledger_url, settings.broker_url):
+            problems.append(f"ONBOARDING_BROKER_URL is the ledger's: it should be {SHAPES['ONBOARDING_BROKER_URL']}.")
+        if 0 < settings.ONBOARDING_SWEEP_INTERVAL_S < 60:  # noqa: PLR2004 -- as SHAPES says
+            name = "ONBOARDING_SWEEP_INTERVAL_S"
+            problems.append(f"{name} is malformed: it should be {SHAPES[name]}.")
+        if problems:
+            raise SettingsError(problems)
+        return settings
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's address, password included."""
+        return self.ONBOARDING_REDIS_URL.get_secret_value() if self.ONBOARDING_REDIS_URL else ""
+
+    @property
+    def broker_url(self) -> str:
+        """The broker's address: as set, or the ledger's server with the next logical database."""
+        return self.ONBOARDING_BROKER_URL.get_secret_value() if self.ONBOARDING_BROKER_URL else _next(self.ledger_url)
+
+    @property
+    def policy(self) -> Policy:
+        """The durations and caps of the pipeline."""
+        return Policy(
+            settle_s=self.ONBOARDING_SETTLE_S,
+            poll_min_s=self.ONBOARDING_POLL_MIN_S,
+            poll_for_s=self.ONBOARDING_POLL_FOR_S,
+            poll_far_s=self.ONBOARDING_SWEEP_INTERVAL_S or FAR_WITHOUT_SWEEP_S,
+            max_rounds=self.ONBOARDING_MAX_ROUNDS,
+            round_spacing_s=self.ONBOARDING_ROUND_SPACING_S,
+        )
+
+    @property
+    def budget(self) -> Budget:
+        """The calls to Iron that the fleet may make."""
+        return Budget(self.IRON_RATE_PER_SECOND, self.IRON_IDENTIFICATIONS_PER_MINUTE)
+
+    @property
+    def key_ring(self) -> list[str]:
+        """The encryption keys, newest first."""
+        return [key.get_secret_value() for key in self.ONBOARDING_ENCRYPTION_KEYS]
+
+
+def database(url: str) -> int:
+    """Give the logical database that a Redis address names."""
+    parts = urlsplit(url)
+    named = parse_qs(parts.query).get("db", [""])[0] or (parts.path.strip("/") if parts.scheme != "unix" else "")
+    return int(named) if named.isdigit() else 0
+
+
+def _next(url: str) -> str:
+    parts = urlsplit(url)
+    number = str(database(url) + 1)
+    if parts.scheme == "unix" or "db" in parse_qs(parts.query):
+        others = "&".join(part for part in parts.query.split("&") if part and not part.startswith("db="))
+        return urlunsplit(parts._replace(query=f"{others}&db={number}".lstrip("&")))
+    return urlunsplit(parts._replace(path=f"/{number}"))
+
+
+def _same_database(one: str, other: str) -> bool:
+    place = [(urlsplit(url).scheme, urlsplit(url).netloc.rpartition("@")[2], database(url)) for url in (one, other)]
+    paths = [urlsplit(url).path if urlsplit(url).scheme == "unix" else "" for url in (one, other)]
+    return place[0] == place[1] and paths[0] == paths[1]

@@ -1,0 +1,81 @@
+"""The front door for new jobs: one, or thousands at a time. The CLI, HTTP and Python callers all come through here.
+
+A job is checked, its input sealed, and its record created in the ledger; only then is it accepted. The same job again
+answers with the record that exists. Nothing is sent to Iron here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipelines.advance import begin
+from pipelines.job import Job, parse_job
+from pipelines.model import Record
+from workers.ledger import Created, Ledger, Nudge
+from workers.vault import Vault
+
+Status = Literal["created", "unchanged", "idempotency_key_reused", "external_id_taken"]
+
+#: What each answer means, for people.
+SENTENCES: dict[Status, str] = {
+    "created": "The job is accepted.",
+    "unchanged": "This job was accepted before; nothing changed.",
+    "idempotency_key_reused": "This idempotency key was used for another job; nothing changed. Use a new key.",
+    "external_id_taken": "Another onboarding has this external id; nothing changed.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a job. `record` is there unless another key holds the external id; then that is `holder`."""
+
+    status: Status
+    record: Record | None
+    due_ms: int | None = None
+    holder: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the job has a record now."""
+        return self.status in ("created", "unchanged")
+
+
+class FrontDoor:
+    """Accepts jobs."""
+
+    def __init__(self, ledger: Ledger, vault: Vault, send: Callable[[Nudge], None]) -> None:
+        """`send` puts the first nudge of an interactive job on the queue."""
+        self._ledger = ledger
+        self._vault = vault
+        self._send = send
+
+    def submit(self, job: Job | dict[str, Any]) -> Submitted:
+        """Accept one job. Raises JobInvalidError with every problem when it is not one."""
+        return self.submit_many([job if isinstance(job, Job) else parse_job(job)])[0]
+
+    def submit_many(self, jobs: Sequence[Job]) -> list[Submitted]:
+        """Accept jobs in one round trip, each by itself: one that is refused does not concern the others."""
+        wanted = [(begin(canonical), canonical) for canonical in (job.canonical() for job in jobs)]
+        created = self._ledger.create([(record, self._vault.seal(record.key, job)) for record, job in wanted])
+        answers = [_submitted(record, answer) for (record, _), answer in zip(wanted, created, strict=True)]
+        for nudge in _first_nudges(answers):
+            self._send(nudge)
+        return answers
+
+
+def _submitted(wanted: Record, created: Created) -> Submitted:
+    if created.status == "external_id_taken":
+        return Submitted("external_id_taken", None, holder=created.holder)
+    record = created.record
+    if created.status == "exists" and record is not None and record.fingerprint != wanted.fingerprint:
+        return Submitted("idempotency_key_reused", record, created.due_ms)
+    return Submitted("created" if created.status == "created" else "unchanged", record, created.due_ms)
+
+
+def _first_nudges(answers: Iterable[Submitted]) -> Iterable[Nudge]:
+    for answer in answers:
+        record = answer.record
+        if answer.status == "created" and record is not None and record.lane == "interactive":
+            yield Nudge(record.lane, record.step, record.key, record.version)
