@@ -10,12 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Give PYTHON=... to choose another one; it must be 3.11 or newer.
 PYTHON ?= python3.11 python3.12 python3
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+# Quiet to the point of errors only.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
-# $(call run,COMMAND): Ctrl-C reaches the program, which cleans up and ends with 130. The shell waits for it, and make
-# then ends by the same signal, without an error line.
+# $(call run,COMMAND): Ctrl-C reaches the program, which cleans up while the shell waits for it; make then ends by the same
+# signal (status 130), without an error line.
 define run
-@trap : INT; $(1); status=$$?; if [ $$status -eq 130 ]; then kill -INT $$PPID; exit 0; fi; exit $$status
+@trap interrupted=1 INT; $(1); status=$$?; \
+if [ -n "$$interrupted" ] || [ $$status -eq 130 ]; then kill -INT $$PPID; exit 0; fi; exit $$status
 endef
 
 help: ## list the targets
@@ -43,12 +45,10 @@ imports: $(VENV)/.dev ## the allowed directions: ops, workers, pipelines
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.dev ## measure, and print the figures
-	@if [ -d tests/bench ]; then $(BIN)/python -m pytest tests/bench -s -m "" -o python_files="bench_*.py test_*.py" $(ARGS); \
-	else echo "there are no benchmarks in tests/bench"; fi
+	$(if $(wildcard tests/bench/*.py),$(call run,$(BIN)/python -m pytest tests/bench -s -m "" -o python_files="bench_*.py test_*.py" $(ARGS)),@echo "there are no benchmarks in tests/bench")
 
 chaos: $(VENV)/.dev ## kill, stop and roll back real processes, at length
-	@if [ -d tests/chaos ]; then $(BIN)/python -m pytest tests/chaos -m "" $(ARGS); \
-	else echo "there are no chaos tests in tests/chaos"; fi
+	$(if $(wildcard tests/chaos/*.py),$(call run,$(BIN)/python -m pytest tests/chaos -m "" $(ARGS)),@echo "there are no chaos tests in tests/chaos")
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra embedded --build-deps-for editable
