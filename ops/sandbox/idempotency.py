@@ -1,0 +1,90 @@
+"""Stored answers by idempotency key, as in section 1.3 of the fact sheet.
+
+A key is scoped by API key and path. Another body under a known key is refused, and so is a second request while the first has
+not been answered yet.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from ops.sandbox.answers import Answer, RefusalError
+from ops.sandbox.effects import Effect
+
+
+@dataclass(slots=True, eq=False)
+class Stored:
+    """One remembered answer. `busy_until` is when its first request is through."""
+
+    fingerprint: bytes
+    at: float
+    busy_until: float
+    status: int
+    body: bytes
+    content_type: str
+    effect: Effect | None
+
+
+def digest(*parts: bytes) -> bytes:
+    """Return a short fingerprint; the parts are told apart by their length."""
+    sum_ = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        sum_.update(len(part).to_bytes(8, "big"))
+        sum_.update(part)
+    return sum_.digest()
+
+
+class IdempotencyStore:
+    """Remember answers for the retention time."""
+
+    def __init__(self) -> None:
+        self._stored: dict[bytes, Stored] = {}
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def find(self, scope: bytes, fingerprint: bytes, at: float, retention_s: float) -> Stored | None:
+        """Return what is stored for this request, None if nothing is (any more).
+
+        Raises RefusalError 409 for another body, and while the first request is in flight.
+        """
+        stored = self._stored.get(scope)
+        if stored is None:
+            return None
+        if at >= stored.at + retention_s:
+            del self._stored[scope]
+            return None
+        if stored.fingerprint != fingerprint:
+            raise RefusalError(409, "idempotency key was already used with a different request")
+        if at < stored.busy_until:
+            raise RefusalError(409, "a request with this idempotency key is in progress")
+        return stored
+
+    def keep(
+        self,
+        scope: bytes,
+        fingerprint: bytes,
+        answer: Answer,
+        *,
+        at: float,
+        busy_s: float = 0.0,
+        effect: Effect | None = None,
+    ) -> None:
+        """Remember an answer."""
+        self._stored[scope] = Stored(
+            fingerprint, at, at + busy_s, answer.status, answer.body, answer.content_type, effect
+        )
+
+    def forget(self, scope: bytes) -> None:
+        """Drop one key."""
+        self._stored.pop(scope, None)
+
+    def purge(self, at: float, retention_s: float) -> None:
+        """Drop what has outlived the retention."""
+        self._stored = {scope: one for scope, one in self._stored.items() if at < one.at + retention_s}
+
+
+def replay(stored: Stored) -> Answer:
+    """Give a stored answer again, and count that."""
+    if stored.effect is not None:
+        stored.effect.replays += 1
+    return Answer(stored.status, stored.body, stored.content_type)

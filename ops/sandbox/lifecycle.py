@@ -1,0 +1,274 @@
+"""What happens to a customer, when, and why: the scripts by e-mail tag and every change of a status.
+
+Events wait in one heap, dated by the sandbox clock, and run when the next request (or `run_due`) comes by; each then happens
+at the time it was due, not at the time it was noticed. The same moves are open to the control interface.
+"""
+
+import hashlib
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+from ops.sandbox.ids import Ids
+from ops.sandbox.records import IN_FLIGHT, Customer, Document, Identification
+from ops.sandbox.stories import (
+    APPROVAL_DELAY_S,
+    EXPIRY_S,
+    STORIES,
+    SUSPENSION_S,
+    TO_DECISION_S,
+    TO_FINISH_S,
+    TO_REVIEW_S,
+    TWIST_S,
+    Range,
+    Story,
+)
+from ops.sandbox.switches import Switches
+from ops.sandbox.webhooks import Outbox
+
+Event = Callable[[float], None]
+
+
+class Lifecycle:
+    """The provider's side of every customer's life."""
+
+    def __init__(self, switches: Switches, ids: Ids, outbox: Outbox, speed: float) -> None:
+        self.switches = switches
+        self.ids = ids
+        self.outbox = outbox
+        self.speed = speed
+        self._events: list[tuple[float, int, Event]] = []
+        self._order = count()
+        self._terms: tuple[tuple[str, ...], tuple[Document, ...]] = ((), ())
+
+    # Time
+
+    def later(self, at: float, delay_s: float, event: Event) -> None:
+        """Schedule an event; the delay is given at speed 1."""
+        self.at(at + delay_s / self.speed, event)
+
+    def at(self, at: float, event: Event) -> None:
+        """Schedule an event for a time of the sandbox clock."""
+        heapq.heappush(self._events, (at, next(self._order), event))
+
+    def run_due(self, now: float) -> None:
+        """Let everything happen that is due."""
+        events = self._events
+        while events and events[0][0] <= now:
+            at, _, event = heapq.heappop(events)
+            event(at)
+
+    def forget(self) -> None:
+        """Drop whatever is scheduled."""
+        self._events.clear()
+
+    @property
+    def next_event_at(self) -> float | None:
+        """When the next event is due."""
+        return self._events[0][0] if self._events else None
+
+    # Documents
+
+    @property
+    def terms(self) -> tuple[Document, ...]:
+        """The documents to be signed today."""
+        names, documents = self._terms
+        if names != self.switches.documents:
+            names = self.switches.documents
+            documents = tuple(self._document(name) for name in names)
+            self._terms = (names, documents)
+        return documents
+
+    def _document(self, name: str) -> Document:
+        """Publish a document; its id depends on its name alone."""
+        digits = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+        content_id = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+        return Document(content_id, name, f"https://documents.sandbox.invalid/{content_id}")
+
+    # Identifications
+
+    def begin(self, identification: Identification, at: float) -> None:
+        """Start the customer's script for a new identification."""
+        customer = identification.customer
+        story = _story(customer)
+        self.outbox.identification_status(identification, at)
+        if story.expires:
+            self._script(identification, at, EXPIRY_S * story.stretch, self.expire)
+        elif story.ending is not None:
+            self._play(identification, story, at)
+
+    def _play(self, identification: Identification, story: Story, at: float) -> None:
+        """Schedule the way from the link to the decision."""
+        pace = identification.customer.pace
+        delay_s = 0.0
+        if identification.status == "Pending":
+            delay_s = _within(TO_FINISH_S, pace) * story.stretch
+            self._script(identification, at, delay_s, self.process)
+        delay_s += _within(TO_REVIEW_S, pace) * story.stretch
+        self._script(identification, at, delay_s, self.review)
+        delay_s += _within(TO_DECISION_S, pace) * story.stretch
+        ending = {"approve": self.approve, "decline": self.decline, "decline-final": self.decline_final}
+        self._script(identification, at, delay_s, ending[story.ending or "approve"])
+
+    def _script(
+        self, identification: Identification, at: float, delay_s: float, move: Callable[[Identification, float], None]
+    ) -> None:
+        """Schedule a move that is dropped if somebody else moves the identification first."""
+        number = identification.script
+
+        def play(due: float) -> None:
+            if identification.script == number:
+                move(identification, due)
+
+        self.later(at, delay_s, play)
+
+    def process(self, identification: Identification, at: float) -> None:
+        """Let the customer finish the hosted form."""
+        self.set_identification(identification, "Processed", at)
+
+    def review(self, identification: Identification, at: float) -> None:
+        """Pass it on to compliance."""
+        self.set_identification(identification, "PendingReview", at)
+
+    def approve(self, identification: Identification, at: float) -> None:
+        """Approve; the customer's own status follows a moment later."""
+        identification.review_comment = identification.retry = None
+        self.set_identification(identification, "Approved", at)
+        delay_s = self.switches.approval_delay_s
+        if delay_s is None:
+            delay_s = _within(APPROVAL_DELAY_S, identification.customer.pace)
+        self.later(at, delay_s, lambda due: self._admit(identification, due))
+
+    def decline(self, identification: Identification, at: float) -> None:
+        """Decline; the customer may try again."""
+        identification.review_comment = "The document photo is not readable. Please try again with a clear photo."
+        identification.retry = True
+        self.set_identification(identification, "Declined", at)
+
+    def decline_final(self, identification: Identification, at: float) -> None:
+        """Decline for good."""
+        identification.review_comment = "The identification cannot be accepted."
+        identification.retry = False
+        self.set_identification(identification, "Declined", at)
+
+    def expire(self, identification: Identification, at: float) -> None:
+        """Let the attempt lapse."""
+        self.set_identification(identification, "Expired", at)
+
+    def archive_identification(self, identification: Identification, at: float) -> None:
+        """Make the attempt invalid for good."""
+        self.set_identification(identification, "Archived", at)
+
+    def step_up(self, identification: Identification, at: float) -> None:
+        """Ask for missing information on the same record, and take the customer offline until it is given."""
+        self.set_identification(identification, "Pending", at, url=self.link(identification))
+        if identification is identification.customer.newest:
+            self.set_customer(identification.customer, "IdentificationRequired", at)
+
+    def set_identification(
+        self, identification: Identification, status: str, at: float, *, url: str | None = None
+    ) -> None:
+        """Write a status; the link goes when the customer has used it."""
+        identification.status = status
+        identification.updated_at = at
+        if url is not None or (status != "Pending" and not self.switches.keep_url):
+            identification.url = url
+        self.outbox.identification_status(identification, at)
+
+    def link(self, identification: Identification) -> str:
+        """Return the hosted link of an identification."""
+        return self.switches.link_prefix + hashlib.blake2b(identification.id.encode(), digest_size=16).hexdigest()
+
+    # Customers
+
+    def _admit(self, identification: Identification, at: float) -> None:
+        """Move an approved customer on; only the newest identification counts."""
+        customer = identification.customer
+        if (
+            identification is customer.newest
+            and identification.status == "Approved"
+            and customer.status == "IdentificationRequired"
+        ):
+            self.require_signings(customer, at, self.terms)
+
+    def require_signings(self, customer: Customer, at: float, documents: tuple[Document, ...]) -> None:
+        """Ask for what is not signed yet; nothing left means Active."""
+        signed = {signing.content_id for signing in customer.signings}
+        customer.due = tuple(one for one in documents if one.id not in signed) if signed else documents
+        self.set_customer(customer, "SigningsRequired" if customer.due else "Active", at)
+
+    def signed(self, customer: Customer, content_id: str, at: float) -> None:
+        """Take a document off the list; after the last one the customer is Active."""
+        customer.due = tuple(one for one in customer.due if one.id != content_id)
+        if not customer.due and customer.status == "SigningsRequired":
+            self.set_customer(customer, "Active", at)
+
+    def set_customer(self, customer: Customer, status: str, at: float) -> None:
+        """Write a status; the first Active starts what the tag has in store."""
+        customer.updated_at = at
+        if customer.status == status:
+            return
+        customer.status = status
+        self.outbox.customer_status(customer, at)
+        twist = _story(customer).twist
+        if status == "Active" and twist is not None and not customer.twist_done:
+            customer.twist_done = True
+            self._script_customer(customer, at, _within(TWIST_S, customer.pace), getattr(self, f"_twist_{twist}"))
+
+    def _script_customer(
+        self, customer: Customer, at: float, delay_s: float, move: Callable[[Customer, float], None]
+    ) -> None:
+        """Schedule a move that is dropped if somebody else moves the customer first."""
+        number = customer.script
+
+        def play(due: float) -> None:
+            if customer.script == number:
+                move(customer, due)
+
+        self.later(at, delay_s, play)
+
+    def _twist_step_up(self, customer: Customer, at: float) -> None:
+        """Step up, and let the customer answer."""
+        identification = customer.newest
+        if identification is None or identification.status in IN_FLIGHT:
+            return
+        self.step_up(identification, at)
+        self._play(identification, _story(customer), at)
+
+    def _twist_new_terms(self, customer: Customer, at: float) -> None:
+        """Publish a new edition to this customer."""
+        self.new_terms(customer, at)
+
+    def new_terms(self, customer: Customer, at: float) -> None:
+        """Require one more document, never seen by this customer."""
+        edition = len(customer.signings) + len(customer.due)
+        self.require_signings(customer, at, (*customer.due, self._document(f"Terms and Conditions, edition {edition}")))
+
+    def _twist_suspend(self, customer: Customer, at: float) -> None:
+        """Suspend for a while."""
+        self.set_customer(customer, "Suspended", at)
+        self._script_customer(customer, at, _within(SUSPENSION_S, customer.pace), self.restore)
+
+    def restore(self, customer: Customer, at: float) -> None:
+        """End a suspension."""
+        self.set_customer(customer, "Active", at)
+
+    def archive(self, customer: Customer, at: float) -> None:
+        """Archive a customer and all identifications, for good."""
+        customer.script += 1
+        customer.due = ()
+        for identification in customer.identifications:
+            identification.script += 1
+            if identification.status != "Archived":
+                self.archive_identification(identification, at)
+        self.set_customer(customer, "Archived", at)
+
+
+def _story(customer: Customer) -> Story:
+    """Return the script chosen by the tag in the customer's e-mail."""
+    return STORIES[customer.tag]
+
+
+def _within(span: Range, pace: float) -> float:
+    """Return the customer's own point in a range."""
+    return span[0] + (span[1] - span[0]) * pace

@@ -1,0 +1,33 @@
+"""Pages of a customer's own short lists (section 1.5 of the fact sheet). A cursor is the id of the last record seen."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from ops.sandbox.answers import RefusalError
+from ops.sandbox.calls import Call
+
+
+class HasId(Protocol):
+    """Anything with an id."""
+
+    @property
+    def id(self) -> str:
+        """The record's id."""
+
+
+Record = TypeVar("Record", bound=HasId)
+
+
+def page_of(records: Sequence[Record], call: Call) -> tuple[Sequence[Record], str | None, str | None]:
+    """Return a page, the cursor of the next one and that of the previous one."""
+    size, cursor = call.page_size(), call.cursor("cursor")
+    start = 0
+    if cursor is not None:
+        places = [place for place, record in enumerate(records) if record.id == cursor]
+        if not places:
+            raise RefusalError(400, "unknown cursor")
+        start = places[0] + 1
+    page = records[start : start + size]
+    after = page[-1].id if page and start + size < len(records) else None
+    before = records[start - size - 1].id if start > size else None
+    return page, after, before

@@ -1,0 +1,55 @@
+"""Everything the provider has, in one place, and the few questions that several endpoints ask of it."""
+
+from ops.sandbox.answers import RefusalError
+from ops.sandbox.calls import Call
+from ops.sandbox.effects import Effect, Effects
+from ops.sandbox.ids import Ids
+from ops.sandbox.lifecycle import Lifecycle
+from ops.sandbox.records import Customer, Identification
+from ops.sandbox.rendering import Rendering
+from ops.sandbox.store import Store
+from ops.sandbox.switches import Switches
+from ops.sandbox.webhooks import Outbox
+
+#: Every API key belongs to the one partner of this sandbox, so that keys can be rotated.
+PARTNER_ID = "01990000-0000-7000-8000-000000000001"
+
+
+class Provider:
+    """The provider's tables, rules and choices."""
+
+    def __init__(self, switches: Switches, seed: int, speed: float) -> None:
+        self.switches = switches
+        self.ids = Ids(seed)
+        self.store = Store()
+        self.effects = Effects()
+        self.outbox = Outbox(self.ids, seed)
+        self.lifecycle = Lifecycle(switches, self.ids, self.outbox, speed)
+        self.rendering = Rendering(switches)
+
+    def customer(self, call: Call) -> Customer:
+        """Return the customer that the path names, if the caller's sub-partner may see it."""
+        customer = self.store.customers.get(call.uuid(1))
+        if customer is None or customer.sub_partner_id != call.sub_partner_id:
+            raise RefusalError(404, "Customer not found")
+        return customer
+
+    def identification(self, identification_id: str) -> Identification:
+        """Return an identification by its id."""
+        identification = self.store.identifications.get(identification_id)
+        if identification is None:
+            raise RefusalError(404, "Identification not found")
+        return identification
+
+    def count(self, call: Call, operation: str, customer: Customer | None, subject: str | None) -> None:
+        """Note an executed effect."""
+        effect = Effect(
+            operation,
+            call.idempotency_key,
+            customer.id if customer else None,
+            customer.external_id if customer else None,
+            subject,
+            call.at,
+        )
+        call.effect = effect
+        self.effects.add(effect)

@@ -1,0 +1,79 @@
+"""What the provider keeps: customers, identifications, signings, documents.
+
+Only facts. How they change is in `lifecycle`, how they look on the wire in `rendering`.
+"""
+
+from dataclasses import dataclass, field
+
+IN_FLIGHT = frozenset({"Pending", "Processed", "PendingReview"})
+
+
+@dataclass(slots=True, eq=False, frozen=True)
+class Document:
+    """Something to be signed."""
+
+    id: str
+    display_name: str
+    url: str
+
+
+@dataclass(slots=True, eq=False)
+class Signing:
+    """One consent of one customer to one document."""
+
+    id: str
+    customer: "Customer"
+    content_id: str
+    created_at: float
+
+
+@dataclass(slots=True, eq=False)
+class Identification:
+    """One attempt to identify a customer.
+
+    `script` is the number of the script that may move it: a move made by hand raises it, so that what was scheduled before is
+    without effect.
+    """
+
+    id: str
+    customer: "Customer"
+    kind: str
+    status: str
+    created_at: float
+    updated_at: float
+    url: str | None = None
+    review_comment: str | None = None
+    retry: bool | None = None
+    with_edd: bool | None = None
+    residence_country: str | None = None
+    intended_use: str | None = None
+    script: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Customer:
+    """One customer of the partner. `due` holds the documents required now, `pace` its place (0 to 1) in every range of delays."""
+
+    id: str
+    customer_type: str
+    email: str
+    name: str
+    status: str
+    partner_id: str
+    created_at: float
+    updated_at: float
+    position: int
+    tag: str
+    pace: float
+    external_id: str | None = None
+    sub_partner_id: str | None = None
+    identifications: list[Identification] = field(default_factory=list)
+    signings: list[Signing] = field(default_factory=list)
+    due: tuple[Document, ...] = ()
+    twist_done: bool = False
+    script: int = 0
+
+    @property
+    def newest(self) -> Identification | None:
+        """The identification that counts."""
+        return self.identifications[-1] if self.identifications else None

@@ -1,0 +1,155 @@
+"""The sandbox as an HTTP server: a bare ASGI application, run by uvicorn without an access log.
+
+One event loop calls the core, so requests never overlap inside it. `serve` returns after SIGTERM or SIGINT.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+import uvicorn
+
+from ops.sandbox.answers import Answer
+from ops.sandbox.clock import SystemClock
+from ops.sandbox.core import Sandbox
+from ops.sandbox.delivery import deliver_forever
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+#: How long a silent answer keeps its connection if the caller does not hang up first, in seconds.
+LONGEST_SILENCE_S = 120.0
+#: How long answers under way may take at the end, in seconds: a client would have given up by then.
+GRACE_S = 2
+
+
+class SandboxApp:
+    """The ASGI application around one sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, as late as its fault says, or not at all."""
+        if scope["type"] != "http":
+            return
+        body = await _body(receive)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        path = scope["raw_path"].decode("latin-1")
+        answer = self.sandbox.handle(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
+        if answer.delay_s:
+            await asyncio.sleep(answer.delay_s)
+        if answer.lost is not None:
+            await _lose(answer, receive, send)
+            return
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _body(receive: Receive) -> bytes:
+    """Read the whole body."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts = [body]
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
+
+
+async def _lose(answer: Answer, receive: Receive, send: Send) -> None:
+    """Give no answer: wait until the caller hangs up if it should time out, then close the connection.
+
+    ASGI has no word for that, so the connection is taken from uvicorn's own object behind `send`.
+    """
+    if answer.lost == "timeout":
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_hung_up(receive), LONGEST_SILENCE_S)
+    send.__self__.transport.abort()  # type: ignore[attr-defined]
+    await _hung_up(receive)
+
+
+async def _hung_up(receive: Receive) -> None:
+    """Wait for the end of the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which would end the process by the signal instead of cleanly."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a socket. Raises OSError naming the address if it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Naming the protocol lets asyncio switch Nagle's algorithm off; otherwise each answer costs 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def serve(host: str = "127.0.0.1", port: int = 8701, speed: float = 1.0, *, seed: int = 0) -> None:
+    """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one.
+
+    Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken.
+    """
+    with listen(host, port) as listener:
+        sandbox = Sandbox(SystemClock(), speed=speed, seed=seed)
+        asyncio.run(_run(sandbox, listener))
+
+
+async def _run(sandbox: Sandbox, listener: socket.socket) -> None:
+    """Serve and deliver webhooks until told to stop."""
+    config = uvicorn.Config(
+        SandboxApp(sandbox),
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config)
+    _stop_on_signals(server)
+    deliveries = asyncio.create_task(deliver_forever(sandbox))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    host, port = listener.getsockname()[:2]
+    print(f"Iron sandbox ready on http://{host}:{port}/api (control: /_sandbox/)", file=sys.stderr, flush=True)
+    try:
+        await serving
+    finally:
+        deliveries.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await deliveries
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    """Finish on SIGTERM and SIGINT; a thread that is not the main one cannot ask for signals and is stopped otherwise."""
+
+    def stop() -> None:
+        server.should_exit = True
+
+    with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)

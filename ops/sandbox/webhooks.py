@@ -1,0 +1,196 @@
+"""The outbox: webhook events of section 6 of the fact sheet, signed, at least once, and spoiled on request.
+
+Nothing is sent from here. A test takes what is due and delivers it itself; the server does the same with a client. Times of
+delivery follow the caller's clock (`wall`), since receivers compare timestamps with their own.
+"""
+
+import hashlib
+import hmac
+import random
+from collections import deque
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ops.sandbox.answers import encode
+from ops.sandbox.clock import stamp
+from ops.sandbox.ids import Ids
+from ops.sandbox.records import Customer, Identification
+
+#: Events kept for a replay: enough for any test, small beside 100,000 customers.
+HISTORY = 10_000
+#: Longest pause between two attempts, in seconds: a receiver that comes back hears within five minutes.
+LONGEST_BACKOFF_S = 300.0
+
+
+class WebhookSettings(BaseModel):
+    """Where webhooks go, and what is wrong with them. Chances are from 0 to 1."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    url: str | None = None
+    secret: str = Field(default="whsec_sandbox", min_length=1)
+    unwrapped: bool = False
+    drop: float = Field(default=0, ge=0, le=1)
+    duplicate: float = Field(default=0, ge=0, le=1)
+    bad_signature: float = Field(default=0, ge=0, le=1)
+    reorder: bool = False
+    delay_s: float = Field(default=0, ge=0)
+    stale_s: float = Field(default=0, ge=0)
+    backoff_s: float = Field(default=1, gt=0)
+    max_attempts: int = Field(default=12, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way. `number` names the event, `attempt` counts from 1."""
+
+    number: int
+    customer_id: str
+    body: bytes
+    due: float
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """One attempt, ready to be posted."""
+
+    url: str | None
+    headers: dict[str, str]
+    body: bytes
+    delivery: Delivery
+
+
+def sign(secret: str, timestamp: str, body: bytes) -> str:
+    """Return the signature header: hex HMAC-SHA256 over the timestamp directly followed by the raw body."""
+    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + body, hashlib.sha256).hexdigest()
+
+
+class Outbox:
+    """Events that wait to be delivered. Off until configured, so that nothing piles up."""
+
+    def __init__(self, ids: Ids, seed: int) -> None:
+        self.settings: WebhookSettings | None = None
+        self._ids = ids
+        self._random = random.Random(seed)
+        self._number = 0
+        self._waiting: list[Delivery] = []
+        self._history: deque[Delivery] = deque(maxlen=HISTORY)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    # Events
+
+    def customer_created(self, customer: Customer, at: float) -> None:
+        """Tell that a customer exists."""
+        if self.settings is not None:
+            self._emit("customer_created", "Event", {"id": customer.id, "kind": "CustomerCreated"}, customer, at)
+
+    def customer_status(self, customer: Customer, at: float) -> None:
+        """Tell a customer's status."""
+        if self.settings is not None:
+            self._emit(
+                "customer_status", "CustomerStatus", {"id": customer.id, "status": customer.status}, customer, at
+            )
+
+    def identification_status(self, identification: Identification, at: float) -> None:
+        """Tell an identification's status."""
+        if self.settings is not None:
+            message = {"id": identification.id, "status": identification.status}
+            self._emit("identification_status", "IdentificationStatus", message, identification.customer, at)
+
+    def ping(self, customer: Customer, at: float) -> None:
+        """Send a ping."""
+        if self.settings is not None:
+            self._emit("ping", "Ping", {"id": self._ids.attempt()}, customer, at)
+
+    def _emit(self, kind: str, wrapper: str, message: dict[str, str], customer: Customer, at: float) -> None:
+        """Put one event into the outbox, unless it is to be dropped."""
+        settings = self._configured()
+        content = {"customer_id": customer.id, "message": message if settings.unwrapped else {wrapper: message}}
+        timestamp = stamp(at).removesuffix("Z") + "+00:00"
+        body = encode({"type": kind, "timestamp": timestamp, "data": content}).encode()
+        self._number += 1
+        delivery = Delivery(self._number, customer.id, body, at + settings.delay_s)
+        self._history.append(delivery)
+        if self._chance(settings.drop):
+            return
+        self._waiting.append(delivery)
+        if self._chance(settings.duplicate):
+            self._waiting.append(delivery)
+
+    # Delivery
+
+    def take(self, now: float, wall: float) -> list[WebhookRequest]:
+        """Take out what is due, signed. Report each with `report` if it is to be repeated after a failure."""
+        settings = self.settings
+        if settings is None or not self._waiting:
+            return []
+        due = [one for one in self._waiting if one.due <= now]
+        if not due:
+            return []
+        self._waiting = [one for one in self._waiting if one.due > now]
+        if settings.reorder:
+            self._random.shuffle(due)
+        return [self._request(one, settings, wall) for one in due]
+
+    def report(self, request: WebhookRequest, status: int | None, now: float) -> None:
+        """Say how an attempt ended (None: no answer); anything but 2xx is tried again, later and later."""
+        settings = self.settings
+        if settings is None or (status is not None and 200 <= status < 300):
+            return
+        delivery = request.delivery
+        if delivery.attempt < settings.max_attempts:
+            pause_s = min(settings.backoff_s * 2 ** (delivery.attempt - 1), LONGEST_BACKOFF_S)
+            self._waiting.append(replace(delivery, due=now + pause_s, attempt=delivery.attempt + 1))
+
+    def _request(self, delivery: Delivery, settings: WebhookSettings, wall: float) -> WebhookRequest:
+        """Sign one attempt; its id is new each time."""
+        timestamp = str(int(wall - settings.stale_s))
+        signature = sign(settings.secret, timestamp, delivery.body)
+        if self._chance(settings.bad_signature):
+            signature = sign(settings.secret + "x", timestamp, delivery.body)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": self._ids.attempt(),
+            "webhook-timestamp": timestamp,
+            "webhook-signature": signature,
+        }
+        return WebhookRequest(settings.url, headers, delivery.body, delivery)
+
+    def _configured(self) -> WebhookSettings:
+        """Return the settings; only called while there are some."""
+        if self.settings is None:
+            raise ValueError("webhooks are not configured")
+        return self.settings
+
+    def _chance(self, chance: float) -> bool:
+        """Throw the seeded dice."""
+        return chance > 0 and self._random.random() < chance
+
+    # Control
+
+    def replay(self, now: float, *, customer_id: str | None = None, last: int | None = None) -> int:
+        """Send past events again: of one customer, or the last ones; return how many."""
+        chosen = [one for one in self._history if customer_id is None or one.customer_id == customer_id]
+        if last is not None:
+            chosen = chosen[-last:] if last else []
+        self._waiting += [replace(one, due=now, attempt=1) for one in chosen]
+        return len(chosen)
+
+    def shuffle(self) -> int:
+        """Bring what waits into another order; return how many."""
+        self._random.shuffle(self._waiting)
+        return len(self._waiting)
+
+    def drop(self, *, customer_id: str | None = None) -> int:
+        """Throw away what waits, of one customer or all; return how many."""
+        before = len(self._waiting)
+        self._waiting = [one for one in self._waiting if customer_id is not None and one.customer_id != customer_id]
+        return before - len(self._waiting)
+
+    def waiting(self) -> list[Delivery]:
+        """Return what waits, in its order."""
+        return list(self._waiting)
