@@ -44,8 +44,10 @@ types: $(VENV)/.dev ## mypy, strict
 imports: $(VENV)/.dev ## the allowed directions: ops, workers, pipelines
 	@$(BIN)/lint-imports --no-cache
 
+# Each file in tests/bench is a program that measures one thing and prints it; BENCH=hop runs one of them.
+BENCH ?= $(basename $(notdir $(filter-out $(wildcard tests/bench/_*.py),$(wildcard tests/bench/*.py))))
 bench: $(VENV)/.dev ## measure, and print the figures
-	$(if $(wildcard tests/bench/*.py),$(call run,$(BIN)/python -m pytest tests/bench -s -m "" -o python_files="bench_*.py test_*.py" $(ARGS)),@echo "there are no benchmarks in tests/bench")
+	$(call run,for name in $(BENCH); do echo "$$name:"; $(BIN)/python -m tests.bench.$$name $(ARGS) || break; done)
 
 chaos: $(VENV)/.dev ## kill, stop and roll back real processes, at length
 	$(if $(wildcard tests/chaos/*.py),$(call run,$(BIN)/python -m pytest tests/chaos -m "" $(ARGS)),@echo "there are no chaos tests in tests/chaos")
