@@ -47,7 +47,7 @@ imports: $(VENV)/.dev ## the allowed directions: ops, workers, pipelines
 # Each file in tests/bench is a program that measures one thing and prints it; BENCH=hop runs one of them.
 BENCH ?= $(basename $(notdir $(filter-out $(wildcard tests/bench/_*.py),$(wildcard tests/bench/*.py))))
 bench: $(VENV)/.dev ## measure, and print the figures
-	$(call run,for name in $(BENCH); do echo "$$name:"; $(BIN)/python -m tests.bench.$$name $(ARGS) || break; done)
+	$(call run,(for name in $(BENCH); do echo "$$name:"; $(BIN)/python -m tests.bench.$$name $(ARGS) || exit $$?; done))
 
 chaos: $(VENV)/.dev ## kill, stop and roll back real processes, at length
 	$(if $(wildcard tests/chaos/*.py),$(call run,$(BIN)/python -m pytest tests/chaos -m "" $(ARGS)),@echo "there are no chaos tests in tests/chaos")
