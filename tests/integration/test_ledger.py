@@ -1,0 +1,315 @@
+"""The ledger's script on a real Redis: who may write, what a repeated call answers, and that nothing is left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from pipelines.errors import StaleClaimError
+from pipelines.lifecycle import Phase
+from pipelines.model import Next, Record
+from tests.support import PLENTY, World
+from workers.ledger import LEASE_MS, PREFIX, Budget, Claim, Ledger, NotClaimed, Nudge
+
+NO_CALLS: dict[str, int] = {}
+
+
+class Clock:
+    """Milliseconds to put the ledger's clock ahead of the server's."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+class Repeating(Ledger):
+    """Sends every call twice, as redis-py does when the first answer is lost, and sees only the second answer.
+
+    Not `take`: an answer of it that is lost is nudges lost, which the pulse sends again a few seconds later.
+    """
+
+    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
+        if operation != "take":
+            super()._call(operation, *arguments, client=client)
+        answer = super()._call(operation, *arguments, client=client)
+        if client is not None:  # a pipeline: the first of each pair of answers is the lost one
+            client.command_stack.pop(-2)  # type: ignore[attr-defined]
+        return answer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(client: redis.Redis, clock: Clock) -> Ledger:
+    return Ledger(client, PLENTY, clock)
+
+
+def a_record(key: str = "k-1", **changes: Any) -> Record:
+    return Record(key=key, external_id=changes.pop("external_id", key), fingerprint="f", **changes)
+
+
+def create(ledger: Ledger, record: Record) -> Any:
+    return ledger.create([(record, b"sealed")])[0]
+
+
+def claimed(ledger: Ledger, version: int = 1, step: str = "create_customer", key: str = "k-1") -> Claim:
+    claim = ledger.claim(key, version, step, NO_CALLS, want_input=True)
+    assert isinstance(claim, Claim), claim
+    return claim
+
+
+def following(claim: Claim, delay_s: float | None = 0, **changes: Any) -> Next:
+    wanted = {"phase": Phase.CUSTOMER_CREATED, "step": "create_identification", "customer_id": "c-1"} | changes
+    return Next(replace(claim.record, **wanted), delay_s)
+
+
+def dump(client: redis.Redis) -> dict[bytes, Any]:
+    """Everything the ledger holds, to compare."""
+    readers = {b"string": client.get, b"hash": client.hgetall, b"list": lambda k: client.lrange(k, 0, -1)}
+    readers[b"zset"] = lambda k: client.zrange(k, 0, -1, withscores=True)
+    return {key: readers[client.type(key)](key) for key in sorted(client.scan_iter(PREFIX + "*"))}
+
+
+def test_created_once(ledger: Ledger, client: redis.Redis) -> None:
+    """The same job again finds the record, unchanged."""
+    assert create(ledger, a_record()).status == "created"
+    before = dump(client)
+    again = create(ledger, a_record())
+    assert (again.status, again.record.phase) == ("exists", "received")
+    assert dump(client) == before
+
+
+def test_external_id_taken(ledger: Ledger, client: redis.Redis) -> None:
+    """A second key with a known external id is refused and told who has it."""
+    create(ledger, a_record("k-1", external_id="e"))
+    before = dump(client)
+    refused = create(ledger, a_record("k-2", external_id="e"))
+    assert (refused.status, refused.holder) == ("external_id_taken", "k-1")
+    assert dump(client) == before
+
+
+def test_one_of_two_claims(ledger: Ledger) -> None:
+    """Of two claimers one gets the record."""
+    create(ledger, a_record())
+    claimed(ledger)
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("leased")
+
+
+@pytest.mark.parametrize(
+    ("key", "version", "step", "reason"),
+    [
+        ("k-2", 1, "create_customer", "gone"),
+        ("k-1", 2, "create_customer", "superseded"),
+        ("k-1", 1, "refresh", "superseded"),
+    ],
+)
+def test_not_claimed(ledger: Ledger, key: str, version: int, step: str, reason: str) -> None:
+    """A nudge for something else than what is due ends in one call."""
+    create(ledger, a_record())
+    assert ledger.claim(key, version, step, NO_CALLS, want_input=False) == NotClaimed(reason)
+
+
+def test_commit(ledger: Ledger) -> None:
+    """A commit writes phase, version, index, history and due time together, and gives the nudge to send."""
+    create(ledger, a_record())
+    nudge = ledger.commit(claimed(ledger), following_now(ledger))
+    assert nudge == Nudge("interactive", "create_identification", "k-1", 2)
+    read = ledger.read("k-1")
+    assert read is not None
+    assert (read.record.phase, read.record.version, read.claimed) == ("customer_created", 2, False)
+    assert read.due_ms is not None
+    assert 0 < read.due_ms - read.now_ms <= 5000
+    assert ledger.phases().keys() == {Phase.CUSTOMER_CREATED}
+    assert [entry["phase"] for entry in ledger.history("k-1")] == ["received", "customer_created"]
+    assert ledger.wake("c-1") == nudge
+
+
+def following_now(ledger: Ledger) -> Next:
+    read = ledger.read("k-1")
+    assert read is not None
+    record = replace(
+        read.record, phase=Phase.CUSTOMER_CREATED, step="create_identification", customer_id="c-1", none_yet=True
+    )
+    return Next(record, 0)
+
+
+def test_stale_fence(ledger: Ledger, client: redis.Redis, clock: Clock) -> None:
+    """A worker that slept past its lease cannot write once somebody else has the record, nor after that one's commit."""
+    create(ledger, a_record())
+    sleeper = claimed(ledger)
+    clock.ms += LEASE_MS + 1
+    successor = claimed(ledger)
+    with pytest.raises(StaleClaimError):
+        ledger.commit(sleeper, following(sleeper))
+    assert ledger.read("k-1").record.version == 1  # type: ignore[union-attr]
+    ledger.commit(successor, following(successor))
+    before = dump(client)
+    with pytest.raises(StaleClaimError):
+        ledger.commit(sleeper, following(sleeper, customer_id="c-2"))
+    assert dump(client) == before
+
+
+def test_fence_after_rollback(ledger: Ledger, client: redis.Redis) -> None:
+    """A ledger that forgot a claim and gave the record away again refuses the first claimer: fences never repeat."""
+    create(ledger, a_record())
+    forgotten = claimed(ledger)
+    client.delete(f"{PREFIX}claims")
+    claimed(ledger)
+    with pytest.raises(StaleClaimError):
+        ledger.commit(forgotten, following(forgotten))
+
+
+def test_expired_lease(ledger: Ledger, clock: Clock) -> None:
+    """A claim that ended without a commit is told to the next claimer: how often, and since when."""
+    create(ledger, a_record())
+    first = claimed(ledger)
+    clock.ms += LEASE_MS + 1
+    second = claimed(ledger)
+    assert (second.crashes, second.abandoned_ms) == (1, first.now_ms)
+    clock.ms += LEASE_MS + 1
+    third = claimed(ledger)
+    assert (third.crashes, third.abandoned_ms) == (2, first.now_ms)
+    ledger.commit(third, following(third))
+    assert claimed(ledger, 2, "create_identification").crashes == 0
+
+
+def test_claim_is_due_at_its_end(ledger: Ledger, clock: Clock) -> None:
+    """A record in hand is not due before its lease ends, and is then."""
+    create(ledger, a_record())
+    claimed(ledger)
+    clock.ms += LEASE_MS - 500
+    assert ledger.take({"interactive": 10}) == []
+    clock.ms += 501
+    assert ledger.take({"interactive": 10}) == [Nudge("interactive", "create_customer", "k-1", 1)]
+
+
+def test_renewed(ledger: Ledger, clock: Clock) -> None:
+    """A renewed claim holds on; one that is lost is not brought back."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    clock.ms += LEASE_MS - 500
+    ledger.renew([claim])
+    clock.ms += LEASE_MS - 500
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("leased")
+    clock.ms += 501
+    successor = claimed(ledger)
+    before = claim.holds_until
+    ledger.renew([claim, successor])
+    assert claim.holds_until == before
+    ledger.commit(successor, following(successor))
+
+
+def test_lease_checked_before_a_call(ledger: Ledger) -> None:
+    """A call to Iron does not leave when the lease may be over on the worker's own clock."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    claim.before_call()
+    claim.holds_until = claim.started
+    with pytest.raises(StaleClaimError):
+        claim.before_call()
+
+
+def test_wake_in_hand(ledger: Ledger) -> None:
+    """News that arrives while a record is in hand makes it due at once after the commit, whatever the step asked for."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    ledger.commit(claim, following(claim, 3600, phase=Phase.IN_REVIEW, step="refresh"))
+    claim = claimed(ledger, 2, "refresh")
+    assert ledger.wake("c-1") is None
+    nudge = ledger.commit(claim, Next(claim.record, 3600))
+    assert nudge == Nudge("interactive", "refresh", "k-1", 3)
+
+
+def test_wake_too_early(ledger: Ledger) -> None:
+    """News about a customer whom no record knows yet is kept until one does."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    assert ledger.wake("c-1") is None
+    assert ledger.commit(claim, following(claim, 3600, phase=Phase.IN_REVIEW, step="refresh")) is not None
+
+
+def test_act(ledger: Ledger, clock: Clock) -> None:
+    """What a person did is handed to the next claim, once, and stays until a commit applied it."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    ledger.act("k-1", {"act": "sign", "documents": [], "by": "consent"})
+    clock.ms += LEASE_MS + 1
+    claim = claimed(ledger)
+    assert [act["act"] for act in claim.acts] == ["sign"]
+    ledger.act("k-1", {"act": "sign", "documents": ["d"], "by": "consent"})
+    assert ledger.commit(claim, following(claim, 3600), acts_applied=1) is not None
+    claim = claimed(ledger, 2, "create_identification")
+    assert [act["documents"] for act in claim.acts] == [["d"]]
+    with pytest.raises(KeyError):
+        ledger.act("nobody", {"act": "sign"})
+
+
+def test_finished_has_no_due_time(ledger: Ledger, client: redis.Redis) -> None:
+    """A record with nothing left to do is due never, and leaves no claim behind."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    assert ledger.commit(claim, following(claim, None, phase=Phase.FAILED, step="")) is None
+    read = ledger.read("k-1")
+    assert read is not None
+    assert (read.due_ms, read.record.step) == (None, "")
+    assert client.hlen(f"{PREFIX}claims") == 0
+
+
+def test_newer_release(ledger: Ledger, client: redis.Redis, clock: Clock) -> None:
+    """A record written by a newer release is left alone and looked at again later."""
+    create(ledger, a_record())
+    key = f"{PREFIX}record:k-1"
+    client.set(key, b"9" + client.get(key)[1:])  # type: ignore[index]
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("newer")
+    clock.ms += 29_000
+    assert ledger.take({"interactive": 1}) == []
+    clock.ms += 1_001
+    assert len(ledger.take({"interactive": 1})) == 1
+
+
+def test_budget(client: redis.Redis, clock: Clock) -> None:
+    """Claims wait for their slot, and those too far ahead are sent away until it comes."""
+    ledger = Ledger(client, Budget(rate_per_second=2, identifications_per_minute=60), clock)
+    waits = []
+    for number in range(4):
+        create(ledger, a_record(f"k-{number}"))
+        claim = ledger.claim(f"k-{number}", 1, "create_customer", {"call": 1}, want_input=False)
+        waits.append(round(claim.wait_s, 1) if isinstance(claim, Claim) else claim.reason)
+    assert waits == [0.0, 0.5, 1.0, "paced"]
+    clock.ms += 1000
+    assert isinstance(ledger.claim("k-3", 1, "create_customer", {"call": 1}, want_input=False), Claim)
+
+
+def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
+    """While Iron wants no call, nothing is claimed, and what was asked for is due when the tap opens."""
+    create(ledger, a_record())
+    ledger.close_tap(5)
+    ledger.close_tap(1)
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("paced")
+    clock.ms += 4_900
+    assert ledger.take({"interactive": 1}) == []
+    clock.ms += 200
+    assert len(ledger.take({"interactive": 1})) == 1
+    claimed(ledger)
+
+
+def test_every_call_repeated(client: redis.Redis) -> None:
+    """A whole onboarding in which the answer of every single script call is lost once: same effects, same history."""
+    world = World(client)
+    plain = world.ledger
+    repeating = Repeating(client, PLENTY, lambda: world.shift_ms)
+    world.ledger = world.runner.ledger = world.pulse._ledger = world.door._ledger = repeating
+    assert world.onboard().phase == "active"
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 2}}
+    steps = [entry.get("step") for entry in plain.history("k-1")]
+    assert steps[:3] == [None, "create_customer", "create_identification"]
+    assert steps.count("submit_signings") == 2
+    assert world.record().version == len(steps)

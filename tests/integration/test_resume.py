@@ -1,0 +1,132 @@
+"""Whatever moment a worker dies in, the onboarding goes on and ends with each effect once.
+
+Every step times {before a call, after a call, after the commit, after the send}: the worker dies there the first time,
+and everything else is left to leases and the pulse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+import redis
+
+from pipelines.onboarding import CALLS, STEPS
+from tests.support import World
+from workers.ledger import LEASE_MS, Nudge
+
+
+class DeathError(BaseException):
+    """The worker process is gone; nothing in it runs on."""
+
+
+class Scythe(httpx.BaseTransport):
+    """Kills the worker at one point of one step, once."""
+
+    def __init__(self, world: World, step: str, point: str) -> None:
+        self.world, self.step, self.point = world, step, point
+        self.inner = world.transport
+        self.calls = 0
+        self.current = ""
+        self.struck = False
+
+    def strike(self, point: str) -> None:
+        if not self.struck and (self.current, point) == (self.step, self.point):
+            self.struck = True
+            raise DeathError
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        self.strike(f"before call {self.calls}")
+        response = self.inner.handle_request(request)
+        self.strike(f"after call {self.calls}")
+        return response
+
+    def send(self, nudge: Nudge) -> None:
+        self.strike("after the commit")
+        self.world.queue.send(nudge)
+        self.strike("after the send")
+
+    def run(self) -> Callable[[str, str, int], object]:
+        """Give the worker's run method with death in it."""
+        self.world.transport = self
+        worker = self.world.worker(send=self.send)
+
+        def run(step: str, key: str, version: int) -> None:
+            self.current, self.calls = step, 0
+            try:
+                worker.run(step, key, version)
+            except DeathError:
+                self.world.leases._claims.clear()  # the dead renew nothing
+
+        return run
+
+
+POINTS = [
+    (step, point)
+    for step in STEPS
+    for point in (
+        *(f"{side} call {number + 1}" for number in range(CALLS[step]["call"]) for side in ("before", "after")),
+        "after the commit",
+        "after the send",
+    )
+]
+
+
+@pytest.mark.parametrize(("step", "point"), POINTS, ids=[f"{step}-{point.replace(' ', '-')}" for step, point in POINTS])
+@pytest.mark.parametrize("lag_s", [0, 30])
+def test_resume(client: redis.Redis, step: str, point: str, lag_s: float) -> None:
+    """A worker that dies here costs a delay and nothing else, also while Iron's look-ups lag behind."""
+    world = World(client, lookup_lag_s=lag_s, record_lag_s=lag_s)
+    scythe = Scythe(world, step, point)
+    world.run_step = scythe.run()
+    record = world.onboard()
+    assert record.phase == "active"
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 2}}
+    assert scythe.struck == ((step, point) not in NEVER_REACHED)
+
+
+#: Points that an onboarding without faults does not pass: a second call that it can spare, and a nudge that it does not send.
+NEVER_REACHED = {
+    ("create_identification", "before call 2"),
+    ("create_identification", "after call 2"),
+    ("create_identification", "after the commit"),
+    ("create_identification", "after the send"),
+}
+
+
+def test_moving_again_soon(world: World) -> None:
+    """The record of a dead worker is in somebody's hands again as soon as the lease is over."""
+    scythe = Scythe(world, "create_customer", "after call 2")
+    world.run_step = scythe.run()
+    world.submit()
+    world.drain()
+    assert scythe.struck
+    world.advance(LEASE_MS / 1000 - 0.5)
+    assert world.pulse.run_once().nudges == 0
+    world.advance(0.6)
+    assert world.pulse.run_once().nudges == 1
+    world.drain()
+    assert world.record().phase == "identification_pending"
+
+
+def test_broker_wiped(world: World) -> None:
+    """Throwing away every message at any moment costs a delay and nothing else."""
+    world.runner.send = lambda nudge: None
+    world.door._send = lambda nudge: None
+    assert world.onboard().phase == "active"
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 2}}
+
+
+def test_all_doubled(client: redis.Redis) -> None:
+    """Every nudge delivered twice changes nothing."""
+    world = World(client)
+
+    def send_twice(nudge: Nudge) -> None:
+        world.queue.send(nudge)
+        world.queue.send(nudge)
+
+    world.runner.send = send_twice
+    assert world.onboard().phase == "active"
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 2}}
