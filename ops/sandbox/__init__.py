@@ -1,6 +1,7 @@
 """The Iron sandbox: a simulator of the provider's onboarding API, for tests, demos and upstream developers.
 
-`Sandbox` is the whole thing without a server; `SandboxTransport` puts it behind an httpx client; `server.serve` behind a port.
+`Sandbox` is the whole thing without a server; `SandboxTransport` puts it behind an httpx client; `server.serve`
+behind a port.
 """
 
 from ops.sandbox.answers import Answer

@@ -1,6 +1,6 @@
-"""Request bodies, checked as strictly as the provider would: customers, signings, and identifications of people (section 5).
+"""Request bodies, checked as strictly as the provider would: customers, signings, identifications of people.
 
-Companies are in `company`.
+Sections 3 and 5 of the fact sheet. Companies are in `company`.
 """
 
 import re

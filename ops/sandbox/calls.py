@@ -19,7 +19,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 @dataclass(slots=True)
 class Call:
-    """A request that has passed authentication and routing. `parts` are the decoded segments of its path below `/api`."""
+    """A request that has passed authentication and routing; `parts` are its decoded segments below `/api`."""
 
     method: str
     path: str

@@ -1,7 +1,7 @@
 """The sandbox's two notions of time, both in seconds since the epoch.
 
-`now()` dates everything that the provider does and can be moved forward; `wall()` is what a caller's own clock shows, and is
-what rate limits and webhook timestamps are measured with.
+`now()` dates everything that the provider does and can be moved forward; `wall()` is what a caller's own clock shows,
+and is what rate limits and webhook timestamps are measured with.
 """
 
 import time

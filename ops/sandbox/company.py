@@ -9,7 +9,8 @@ from ops.sandbox import enums
 from ops.sandbox.fields import Country, Email, File, Ip, PastDate, PastTimestamp, Phone, Share, Strict, Text, Timestamp
 from ops.sandbox.postal import Address
 
-#: Companies that own companies: the documentation says "limited depth" and no number; three levels below the top are allowed.
+#: Companies that own companies: the documentation says "limited depth" and no number; three levels below the top are
+#: allowed.
 DEEPEST = 3
 
 
@@ -35,7 +36,7 @@ class BeneficiaryIdentity(Strict):
 
     @model_validator(mode="after")
     def _dated_selfie(self) -> "BeneficiaryIdentity":
-        """A selfie comes with its time."""
+        """Require the time of a selfie."""
         if self.selfie is not None and self.selfie_collected_at is None:
             raise ValueError("selfie_collected_at is required with selfie")
         return self
@@ -84,7 +85,7 @@ class Beneficiary(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "Beneficiary":
-        """An attestation has its time, and who acts for the company has a selfie."""
+        """Require the time of an attestation, and a selfie of who acts for the company."""
         if self.attesting_party is not None and self.attested_at is None:
             raise ValueError("attested_at is required with attesting_party")
         person = self.beneficiary_info
@@ -136,7 +137,7 @@ class CompanyData(Strict):
 
     @model_validator(mode="after")
     def _directed_and_owned(self) -> "CompanyData":
-        """Each level has a Director, and its owners own at most all of it."""
+        """Require a Director on each level, and owners of at most all of it."""
         if not any("Director" in one.roles for one in self.beneficiaries):
             raise ValueError("each level needs at least one Director")
         if sum(one.owned for one in self.beneficiaries) > 100:

@@ -24,30 +24,42 @@ EFFECTS_PAGE = 1000
 
 INDEX = {
     "GET /_sandbox/": "this list",
-    "GET /_sandbox/summary": "customers and identifications by status, effects by operation, what is scheduled",
-    "GET /_sandbox/effects": "executed effects in their order; filters operation, external_id, customer_id, idempotency_key, "
-    "subject; after (number), limit",
-    "GET /_sandbox/effects?group=external_id": "counts of customers, identifications, signings by external id; "
-    "&duplicates=1: only external ids with more than one customer",
-    "GET /_sandbox/requests": "totals by endpoint and status; ?log=seconds: counts by second; ?log=times: arrival times; since",
+    "GET /_sandbox/summary": "records by status, effects by operation, what is scheduled",
+    "GET /_sandbox/effects": (
+        "executed effects in their order; filters operation, external_id, customer_id, idempotency_key, subject; "
+        "after (number), limit"
+    ),
+    "GET /_sandbox/effects?group=external_id": "counts of customers, identifications, signings by external id",
+    "GET /_sandbox/effects?duplicates=1": "the same, only external ids with more than one customer",
+    "GET /_sandbox/requests": (
+        "totals by endpoint and status; log=seconds: counts by second; log=times: arrival times; since (Unix seconds)"
+    ),
     "GET /_sandbox/faults": "the rules in force, with how often each was seen and struck",
     "POST /_sandbox/faults": {
         "which": "method, path (glob, without /api), operation, idempotency_key, skip, times, probability, name",
-        "what": "when before|after, status, body, retry_after, malformed, lost reset|timeout, delay_s, late_s, "
-        "stored true|injected|nothing",
+        "what": (
+            "when before|after, status, body, retry_after, malformed, lost reset|timeout, delay_s, late_s, "
+            "stored true|injected|nothing"
+        ),
     },
     "DELETE /_sandbox/faults[/{name}]": "clear one rule or all",
     "GET /_sandbox/switches": "the provider's undocumented choices",
     "POST /_sandbox/switches": "set some of them",
-    "POST /_sandbox/identifications/{id}/{step}": "process, review, approve, decline, decline-final, expire, stepup, archive; "
-    'optional {"comment": "..."}; status {"status": "any"}',
-    "POST /_sandbox/customers/{id or external id}/{step}": "suspend, restore, newterms, archive, userrequired; "
-    'status {"status": "any"}; the steps of an identification move the newest one',
+    "POST /_sandbox/identifications/{id}/{step}": (
+        'process, review, approve, decline, decline-final, expire, stepup, archive, optionally {"comment": "..."}; '
+        'status {"status": "any word"}'
+    ),
+    "POST /_sandbox/customers/{id or external id}/{step}": (
+        'suspend, restore, newterms, archive, userrequired; status {"status": "any word"}; '
+        "the steps of an identification move the newest one"
+    ),
     "POST /_sandbox/advance": {"seconds": 3600},
     "GET /_sandbox/clock": "the sandbox clock",
     "GET /_sandbox/webhooks": "the settings, and what waits",
-    "POST /_sandbox/webhooks": "url, secret, unwrapped, drop, duplicate, bad_signature (chances 0 to 1), reorder, delay_s, "
-    "stale_s, backoff_s, max_attempts",
+    "POST /_sandbox/webhooks": (
+        "url, secret, unwrapped, drop, duplicate, bad_signature (chances 0 to 1), reorder, delay_s, stale_s, "
+        "backoff_s, max_attempts"
+    ),
     "DELETE /_sandbox/webhooks": "switch them off",
     "POST /_sandbox/webhooks/replay": 'send past events again: {"customer_id": "..."} or {"last": 10}',
     "POST /_sandbox/webhooks/reorder": "shuffle what waits",

@@ -1,7 +1,7 @@
 """The sandbox itself: one request in, one answer out, no server, no sleep, no randomness but the seeded one.
 
-The order of the checks is the provider's as far as it can be seen: key, route, version, headers, then the stored answer, then
-the endpoint. Source: sections 1 and 8 of the fact sheet.
+The order of the checks is the provider's as far as it can be seen: key, route, version, headers, then the stored
+answer, then the endpoint. Source: sections 1 and 8 of the fact sheet.
 """
 
 from collections.abc import Mapping
@@ -112,10 +112,8 @@ class Sandbox:
         wall = self.clock.wall()
         fault: Fault | None = None
         try:
-            if not path.startswith(API + "/"):
-                raise RefusalError(404, "not found")
-            parts = [unquote(part) for part in path[len(API) + 1 :].split("/")]
-            route = find_route(method, parts)
+            parts = [unquote(part) for part in path.removeprefix(API + "/").split("/")]
+            route = find_route(method, parts if path.startswith(API + "/") else [])
             label = f"{method} {route.template}"
             self.traffic.arrived(label, wall)
             fault = self.faults.strike(method, path[len(API) :], route.operation, headers.get("idempotency-key"))

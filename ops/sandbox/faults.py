@@ -1,7 +1,8 @@
 """Faults on request: which calls they hit, and what becomes of the call, its effect and its stored answer.
 
 A rule's action is spelled out by four questions: is the effect executed (`when`), what is answered (`status`, `body`,
-`malformed`), does the answer arrive (`lost`, `delay_s`, `late_s`), and what does the idempotency store remember (`stored`).
+`malformed`), does the answer arrive (`lost`, `delay_s`, `late_s`), and what does the idempotency store remember
+(`stored`).
 """
 
 import random

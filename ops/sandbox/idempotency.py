@@ -1,7 +1,7 @@
 """Stored answers by idempotency key, as in section 1.3 of the fact sheet.
 
-A key is scoped by API key and path. Another body under a known key is refused, and so is a second request while the first has
-not been answered yet.
+A key is scoped by API key and path. Another body under a known key is refused, and so is a second request while the
+first has not been answered yet.
 """
 
 import hashlib

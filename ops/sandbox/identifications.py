@@ -79,8 +79,6 @@ def _file(provider: Provider, customer: Customer, identification: Identification
     """Make it the newest one; whatever the customer was, identification is required now."""
     customer.identifications.append(identification)
     provider.store.identifications[identification.id] = identification
-    if identification.url is not None:
-        provider.store.by_token[identification.url.rpartition("=")[2]] = identification
     customer.due = ()
     provider.lifecycle.set_customer(customer, "IdentificationRequired", call.at)
 

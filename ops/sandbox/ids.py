@@ -11,7 +11,7 @@ class Ids:
     """Draw ids from a seeded source."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311  # must be repeatable; nothing here is secret
+        self._random = random.Random(seed)  # must be repeatable; nothing here is secret
         self._last_ms = 0
         self._sequence = 0
 

@@ -1,13 +1,14 @@
 """What happens to a customer, when, and why: the scripts by e-mail tag and every change of a status.
 
-Events wait in one heap, dated by the sandbox clock, and run when the next request (or `run_due`) comes by; each then happens
-at the time it was due, not at the time it was noticed. The same moves are open to the control interface.
+Events wait in one heap, dated by the sandbox clock, and run when the next request (or `run_due`) comes by; each then
+happens at the time it was due, not at the time it was noticed. The same moves are open to the control interface.
 """
 
 import hashlib
 import heapq
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 from ops.sandbox.ids import Ids
 from ops.sandbox.records import IN_FLIGHT, Customer, Document, Identification
@@ -26,7 +27,9 @@ from ops.sandbox.stories import (
 from ops.sandbox.switches import Switches
 from ops.sandbox.webhooks import Outbox
 
-Event = Callable[[float], None]
+Subject = Customer | Identification
+#: Due time, order, the move, what it moves, and the number of the script it belongs to (None: it happens in any case).
+Event = tuple[float, int, Callable[[Any, float], None], Any, int | None]
 
 
 class Lifecycle:
@@ -37,26 +40,28 @@ class Lifecycle:
         self.ids = ids
         self.outbox = outbox
         self.speed = speed
-        self._events: list[tuple[float, int, Event]] = []
+        self._events: list[Event] = []
         self._order = count()
         self._terms: tuple[tuple[str, ...], tuple[Document, ...]] = ((), ())
 
     # Time
 
-    def later(self, at: float, delay_s: float, event: Event) -> None:
-        """Schedule an event; the delay is given at speed 1."""
-        self.at(at + delay_s / self.speed, event)
+    def at(self, at: float, event: Callable[[float], None]) -> None:
+        """Schedule anything for a time of the sandbox clock."""
+        heapq.heappush(self._events, (at, next(self._order), lambda _, due: event(due), None, None))
 
-    def at(self, at: float, event: Event) -> None:
-        """Schedule an event for a time of the sandbox clock."""
-        heapq.heappush(self._events, (at, next(self._order), event))
+    def _later(self, at: float, delay_s: float, move: Callable[[Any, float], None], subject: Subject) -> None:
+        """Schedule a step of a script, with the delay at speed 1; it is dropped if a hand moves the subject first."""
+        event = (at + delay_s / self.speed, next(self._order), move, subject, subject.script)
+        heapq.heappush(self._events, event)
 
     def run_due(self, now: float) -> None:
         """Let everything happen that is due."""
         events = self._events
         while events and events[0][0] <= now:
-            at, _, event = heapq.heappop(events)
-            event(at)
+            at, _, move, subject, script = heapq.heappop(events)
+            if script is None or subject.script == script:
+                move(subject, at)
 
     def forget(self) -> None:
         """Drop whatever is scheduled."""
@@ -89,38 +94,39 @@ class Lifecycle:
 
     def begin(self, identification: Identification, at: float) -> None:
         """Start the customer's script for a new identification."""
-        customer = identification.customer
-        story = _story(customer)
+        story = _story(identification.customer)
         self.outbox.identification_status(identification, at)
         if story.expires:
-            self._script(identification, at, EXPIRY_S * story.stretch, self.expire)
+            self._later(at, EXPIRY_S * story.stretch, self.expire, identification)
         elif story.ending is not None:
-            self._play(identification, story, at)
+            self._play(identification, at)
 
-    def _play(self, identification: Identification, story: Story, at: float) -> None:
-        """Schedule the way from the link to the decision."""
-        pace = identification.customer.pace
-        delay_s = 0.0
+    def _play(self, identification: Identification, at: float) -> None:
+        """Start the way from the link, or from submitted data, to the decision."""
         if identification.status == "Pending":
-            delay_s = _within(TO_FINISH_S, pace) * story.stretch
-            self._script(identification, at, delay_s, self.process)
-        delay_s += _within(TO_REVIEW_S, pace) * story.stretch
-        self._script(identification, at, delay_s, self.review)
-        delay_s += _within(TO_DECISION_S, pace) * story.stretch
-        ending = {"approve": self.approve, "decline": self.decline, "decline-final": self.decline_final}
-        self._script(identification, at, delay_s, ending[story.ending or "approve"])
+            self._later(at, _span(TO_FINISH_S, identification.customer), self._finish, identification)
+        else:
+            self._later(at, _span(TO_REVIEW_S, identification.customer), self._hand_in, identification)
 
-    def _script(
-        self, identification: Identification, at: float, delay_s: float, move: Callable[[Identification, float], None]
-    ) -> None:
-        """Schedule a move that is dropped if somebody else moves the identification first."""
-        number = identification.script
+    def _finish(self, identification: Identification, at: float) -> None:
+        """Let the customer finish the form."""
+        self.process(identification, at)
+        self._later(at, _span(TO_REVIEW_S, identification.customer), self._hand_in, identification)
 
-        def play(due: float) -> None:
-            if identification.script == number:
-                move(identification, due)
+    def _hand_in(self, identification: Identification, at: float) -> None:
+        """Let compliance take it up."""
+        self.review(identification, at)
+        self._later(at, _span(TO_DECISION_S, identification.customer), self._decide, identification)
 
-        self.later(at, delay_s, play)
+    def _decide(self, identification: Identification, at: float) -> None:
+        """Let compliance decide as the tag says."""
+        match _story(identification.customer).ending:
+            case "decline":
+                self.decline(identification, at)
+            case "decline-final":
+                self.decline_final(identification, at)
+            case _:
+                self.approve(identification, at)
 
     def process(self, identification: Identification, at: float) -> None:
         """Let the customer finish the hosted form."""
@@ -136,8 +142,9 @@ class Lifecycle:
         self.set_identification(identification, "Approved", at)
         delay_s = self.switches.approval_delay_s
         if delay_s is None:
-            delay_s = _within(APPROVAL_DELAY_S, identification.customer.pace)
-        self.later(at, delay_s, lambda due: self._admit(identification, due))
+            delay_s = _point(APPROVAL_DELAY_S, identification.customer.pace)
+        due = at + delay_s / self.speed
+        heapq.heappush(self._events, (due, next(self._order), self._admit, identification, None))
 
     def decline(self, identification: Identification, at: float) -> None:
         """Decline; the customer may try again."""
@@ -213,41 +220,25 @@ class Lifecycle:
         twist = _story(customer).twist
         if status == "Active" and twist is not None and not customer.twist_done:
             customer.twist_done = True
-            self._script_customer(customer, at, _within(TWIST_S, customer.pace), getattr(self, f"_twist_{twist}"))
+            twists = {"step_up": self._ask_again, "new_terms": self.new_terms, "suspend": self._suspend}
+            self._later(at, _point(TWIST_S, customer.pace), twists[twist], customer)
 
-    def _script_customer(
-        self, customer: Customer, at: float, delay_s: float, move: Callable[[Customer, float], None]
-    ) -> None:
-        """Schedule a move that is dropped if somebody else moves the customer first."""
-        number = customer.script
-
-        def play(due: float) -> None:
-            if customer.script == number:
-                move(customer, due)
-
-        self.later(at, delay_s, play)
-
-    def _twist_step_up(self, customer: Customer, at: float) -> None:
+    def _ask_again(self, customer: Customer, at: float) -> None:
         """Step up, and let the customer answer."""
         identification = customer.newest
-        if identification is None or identification.status in IN_FLIGHT:
-            return
-        self.step_up(identification, at)
-        self._play(identification, _story(customer), at)
-
-    def _twist_new_terms(self, customer: Customer, at: float) -> None:
-        """Publish a new edition to this customer."""
-        self.new_terms(customer, at)
+        if identification is not None and identification.status not in IN_FLIGHT:
+            self.step_up(identification, at)
+            self._play(identification, at)
 
     def new_terms(self, customer: Customer, at: float) -> None:
         """Require one more document, never seen by this customer."""
         edition = len(customer.signings) + len(customer.due)
         self.require_signings(customer, at, (*customer.due, self._document(f"Terms and Conditions, edition {edition}")))
 
-    def _twist_suspend(self, customer: Customer, at: float) -> None:
+    def _suspend(self, customer: Customer, at: float) -> None:
         """Suspend for a while."""
         self.set_customer(customer, "Suspended", at)
-        self._script_customer(customer, at, _within(SUSPENSION_S, customer.pace), self.restore)
+        self._later(at, _point(SUSPENSION_S, customer.pace), self.restore, customer)
 
     def restore(self, customer: Customer, at: float) -> None:
         """End a suspension."""
@@ -269,6 +260,11 @@ def _story(customer: Customer) -> Story:
     return STORIES[customer.tag]
 
 
-def _within(span: Range, pace: float) -> float:
-    """Return the customer's own point in a range."""
+def _span(span: Range, customer: Customer) -> float:
+    """Return the customer's own point in a range, as long as the script stretches it."""
+    return _point(span, customer.pace) * _story(customer).stretch
+
+
+def _point(span: Range, pace: float) -> float:
+    """Return a point in a range."""
     return span[0] + (span[1] - span[0]) * pace

@@ -31,8 +31,8 @@ class Signing:
 class Identification:
     """One attempt to identify a customer.
 
-    `script` is the number of the script that may move it: a move made by hand raises it, so that what was scheduled before is
-    without effect.
+    `script` is the number of the script that may move it: a move made by hand raises it, so that what was scheduled
+    before is without effect.
     """
 
     id: str
@@ -52,7 +52,10 @@ class Identification:
 
 @dataclass(slots=True, eq=False)
 class Customer:
-    """One customer of the partner. `due` holds the documents required now, `pace` its place (0 to 1) in every range of delays."""
+    """One customer of the partner.
+
+    `due` holds the documents required now, `pace` its place (0 to 1) in every range of delays.
+    """
 
     id: str
     customer_type: str

@@ -1,4 +1,4 @@
-"""How records look on the wire (section 2 of the fact sheet), with the switches for optional and unknown fields applied."""
+"""How records look on the wire (section 2 of the fact sheet), with optional and unknown fields as switched."""
 
 from ops.sandbox.clock import stamp
 from ops.sandbox.records import Customer, Document, Identification, Signing

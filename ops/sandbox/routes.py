@@ -1,4 +1,4 @@
-"""Every endpoint on one screen: method, path below `/api`, operation, whether it takes an idempotency key and a sub-partner."""
+"""Every endpoint on one screen: method, path below `/api`, function, and which of the special headers it takes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ One event loop calls the core, so requests never overlap inside it. `serve` retu
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -26,6 +27,9 @@ Send = Callable[[Message], Awaitable[None]]
 LONGEST_SILENCE_S = 120.0
 #: How long answers under way may take at the end, in seconds: a client would have given up by then.
 GRACE_S = 2
+#: Records are kept for good and hold no cycles that matter: looking for garbage a hundred times less often spares a tenth
+#: of the time with 100,000 customers.
+COLLECT_AFTER = (70_000, 50, 50)
 
 
 class SandboxApp:
@@ -88,7 +92,14 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `_stop_on_signals`."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so when requests can come."""
+        await super().startup(sockets)
+        host, port = (sockets or [])[0].getsockname()[:2]
+        print(f"Iron sandbox ready on http://{host}:{port}/api (control: /_sandbox/)", file=sys.stderr, flush=True)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -110,6 +121,7 @@ def serve(host: str = "127.0.0.1", port: int = 8701, speed: float = 1.0, *, seed
 
     Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken.
     """
+    gc.set_threshold(*COLLECT_AFTER)
     with listen(host, port) as listener:
         sandbox = Sandbox(SystemClock(), speed=speed, seed=seed)
         asyncio.run(_run(sandbox, listener))
@@ -124,6 +136,7 @@ async def _run(sandbox: Sandbox, listener: socket.socket) -> None:
         lifespan="off",
         ws="none",
         server_header=False,
+        date_header=False,
         backlog=2048,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_S,
@@ -131,13 +144,8 @@ async def _run(sandbox: Sandbox, listener: socket.socket) -> None:
     server = _Server(config)
     _stop_on_signals(server)
     deliveries = asyncio.create_task(deliver_forever(sandbox))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.01)
-    host, port = listener.getsockname()[:2]
-    print(f"Iron sandbox ready on http://{host}:{port}/api (control: /_sandbox/)", file=sys.stderr, flush=True)
     try:
-        await serving
+        await server.serve(sockets=[listener])
     finally:
         deliveries.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -145,7 +153,7 @@ async def _run(sandbox: Sandbox, listener: socket.socket) -> None:
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:
-    """Finish on SIGTERM and SIGINT; a thread that is not the main one cannot ask for signals and is stopped otherwise."""
+    """Finish on SIGTERM and SIGINT. Only the main thread can ask for signals."""
 
     def stop() -> None:
         server.should_exit = True

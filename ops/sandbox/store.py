@@ -1,14 +1,15 @@
 """All records by id, by external id and in the order of creation.
 
-Look-ups by external id, lists and searches can lag behind creation; look-ups by id never do. Nothing here changes a status.
+Look-ups by external id, lists and searches can lag behind creation; look-ups by id never do. Nothing here changes a
+status.
 """
 
 from collections.abc import Callable, Iterator
 
 from ops.sandbox.records import Customer, Identification, Signing
 
-#: Customers whose searchable text is joined and searched as one string: large enough that the search runs at memory speed,
-#: small enough that a change does not cost much to join again.
+#: Customers whose searchable text is joined and searched as one string: large enough that the search runs at memory
+#: speed, small enough that a change does not cost much to join again.
 BLOCK = 512
 
 
@@ -20,7 +21,6 @@ class Store:
         self.identifications: dict[str, Identification] = {}
         self.signings: dict[str, Signing] = {}
         self.order: list[Customer] = []
-        self.by_token: dict[str, Identification] = {}
         self._by_external: dict[str, list[Customer]] = {}
         self._blocks: dict[int, str] = {}
 

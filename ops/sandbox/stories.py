@@ -9,11 +9,13 @@ from typing import Literal
 
 Range = tuple[float, float]
 
-#: A person opens the link and fills in the form; with the two below 3 to 6 s, short enough for a demo, long enough to be seen.
+#: A person opens the link and fills in the form; with the two below 3 to 6 s, short enough for a demo, long enough to
+#: be seen.
 TO_FINISH_S: Range = (2.2, 4.4)
 TO_REVIEW_S: Range = (0.3, 0.6)
 TO_DECISION_S: Range = (0.5, 1.0)
-#: The provider moves an approved customer on asynchronously: this is the window in which required-signings still answers 409.
+#: The provider moves an approved customer on asynchronously: this is the window in which required-signings still
+#: answers 409.
 APPROVAL_DELAY_S: Range = (0.2, 2.0)
 #: A link that nobody opens.
 EXPIRY_S = 8.0
@@ -24,7 +26,7 @@ SUSPENSION_S: Range = (3.0, 6.0)
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One script. `ending` is the decision, `twist` what happens once after the first Active, `stretch` multiplies times."""
+    """One script: the decision, what happens once after the first Active (`twist`), and a factor for its times."""
 
     ending: Literal["approve", "decline", "decline-final"] | None = "approve"
     twist: Literal["step_up", "new_terms", "suspend"] | None = None

@@ -14,8 +14,9 @@ _TIMEOUT = "the sandbox did not answer in time"
 class SandboxTransport(httpx.BaseTransport):
     """Answer a synchronous client's requests from a sandbox.
 
-    Raises httpx.ReadError and httpx.ReadTimeout where a fault says that no answer arrives, and ReadTimeout for an answer that is
-    slower than the client's read timeout; the effect has then happened, unless the fault says otherwise.
+    Raises httpx.ReadError and httpx.ReadTimeout where a fault says that no answer arrives, and ReadTimeout for an
+    answer that is slower than the client's read timeout; the effect has then happened, unless the fault says
+    otherwise.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:

@@ -1,7 +1,7 @@
 """The outbox: webhook events of section 6 of the fact sheet, signed, at least once, and spoiled on request.
 
-Nothing is sent from here. A test takes what is due and delivers it itself; the server does the same with a client. Times of
-delivery follow the caller's clock (`wall`), since receivers compare timestamps with their own.
+Nothing is sent from here. A test takes what is due and delivers it itself; the server does the same with a client.
+Times of delivery follow the caller's clock (`wall`), since receivers compare timestamps with their own.
 """
 
 import hashlib
