@@ -9,10 +9,11 @@ from typing import Annotated, Final
 
 from pydantic import Discriminator, Tag
 
-from pipelines.identification.person import Link
+from pipelines.identification.business import Business
+from pipelines.identification.person import Link, Person, Token
 
 #: The kinds of identification. Their tags stand in angle brackets, to be told from fields in a problem's path.
-TYPES: Final = ("Link",)
+TYPES: Final = ("Link", "Token", "Person", "Business")
 
 
 def _kind(value: object) -> str:
@@ -20,6 +21,12 @@ def _kind(value: object) -> str:
     return f"<{kind}>" if isinstance(kind, str) else "<?>"
 
 
-Identification = Annotated[Annotated[Link, Tag("<Link>")], Discriminator(_kind)]
+Identification = Annotated[
+    Annotated[Link, Tag("<Link>")]
+    | Annotated[Token, Tag("<Token>")]
+    | Annotated[Person, Tag("<Person>")]
+    | Annotated[Business, Tag("<Business>")],
+    Discriminator(_kind),
+]
 
-__all__ = ["TYPES", "Identification", "Link"]
+__all__ = ["TYPES", "Business", "Identification", "Link", "Person", "Token"]

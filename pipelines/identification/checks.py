@@ -2,20 +2,37 @@
 
 Read from the raw job, because the fields' own checks may have failed: all problems are told at once. So everything
 here takes any shape and passes over what it does not recognise; that has been named already.
+Source: iron-api.md sections 4.6 and 5.4.
 """
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+
+from pipelines.identification.fields import MAX_COMPANY_DEPTH, PERCENTAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+#: Where something stands in a job: names of fields and places in lists.
+Path = tuple[str | int, ...]
+
 #: Where, which code, and what fills the code's text.
-Finding = tuple[tuple[str | int, ...], str, "Mapping[str, Any]"]
+Finding = tuple[Path, str, "Mapping[str, Any]"]
 
 #: The identifications with data, by the type of customer that they are for.
 _WITH_DATA: Final = {"Person": ("Token", "Person"), "Business": ("Business",)}
+
+#: What a company tells that sends funds for its customers.
+_FUNDS_OF_OTHERS: Final = (
+    "sends_funds_on_customer_behalf_description",
+    "flow_of_funds_diagram",
+    "source_of_funds_document",
+)
+
+_PERCENTAGE: Final = re.compile(PERCENTAGE)
 
 
 def across(job: object) -> Iterator[Finding]:
@@ -23,7 +40,11 @@ def across(job: object) -> Iterator[Finding]:
     customer_type = _get(job, "customer", "customer_type")
     identification = _get(job, "identification")
     if customer_type in ("Person", "Business"):
-        yield from _fits_customer(customer_type, identification)
+        yield from _fits_customer(str(customer_type), identification)
+    if _get(identification, "type") == "Business":
+        where: Path = ("identification", "company_data")
+        yield from _company(where, _get(identification, "company_data"), depth=1)
+        yield from _funds_of_others(_get(identification, "questionnaire"))
 
 
 def _fits_customer(customer_type: str, identification: object) -> Iterator[Finding]:
@@ -34,6 +55,78 @@ def _fits_customer(customer_type: str, identification: object) -> Iterator[Findi
         yield ("identification", "type"), "customer_type_mismatch", rule
     if customer_type == "Business" and _get(identification, "with_edd") is True:
         yield ("identification", "with_edd"), "edd_not_for_business", {}
+
+
+def _company(where: Path, company: object, *, depth: int) -> Iterator[Finding]:
+    """Look at one company and at those among its owners."""
+    if depth > MAX_COMPANY_DEPTH:
+        yield where, "nested_too_deep", {"limit": MAX_COMPANY_DEPTH}
+        return
+    beneficiaries = _get(company, "beneficiaries")
+    if not isinstance(beneficiaries, list) or not beneficiaries:
+        return
+    where = (*where, "beneficiaries")
+    if not any(_has_role(beneficiary, "Director") for beneficiary in beneficiaries):
+        yield where, "no_director", {}
+    if _shares(beneficiaries) > 100:  # noqa: PLR2004  # per cent
+        yield where, "shares_over_100", {}
+    is_sole = _get(company, "company_info", "company_type") == "SoleProprietorship"
+    for place, beneficiary in enumerate(beneficiaries):
+        yield from _beneficiary((*where, place), beneficiary, is_sole=is_sole, depth=depth)
+
+
+def _beneficiary(where: Path, beneficiary: object, *, is_sole: bool, depth: int) -> Iterator[Finding]:
+    info = _get(beneficiary, "beneficiary_info")
+    yield from _attestation(where, beneficiary, depth=depth)
+    where = (*where, "beneficiary_info")
+    if isinstance(info, dict) and "company_data" in info:
+        yield from _company((*where, "company_data"), info["company_data"], depth=depth + 1)
+        return
+    yield from _selfie((*where, "identity"), beneficiary, _get(info, "identity"))
+    owes_tax_number = is_sole and _has_role(beneficiary, "UltimateBeneficialOwner")
+    if owes_tax_number and isinstance(info, dict) and info.get("tax_identification_number") is None:
+        yield (*where, "tax_identification_number"), "tax_number_missing", {}
+
+
+def _attestation(where: Path, beneficiary: object, *, depth: int) -> Iterator[Finding]:
+    attests = _get(beneficiary, "attesting_party") is True
+    if attests != (_get(beneficiary, "attested_at") is not None):
+        yield (*where, "attested_at"), "attestation_incomplete", {}
+    is_company = _get(beneficiary, "beneficiary_info", "company_data") is not None
+    if attests and (depth > 1 or is_company or not _has_role(beneficiary, "Director")):
+        yield (*where, "attesting_party"), "attesting_party_not_allowed", {}
+
+
+def _selfie(where: Path, beneficiary: object, identity: object) -> Iterator[Finding]:
+    if not isinstance(identity, dict):
+        return
+    has_selfie, has_time = identity.get("selfie") is not None, identity.get("selfie_collected_at") is not None
+    if has_selfie and not has_time:
+        yield (*where, "selfie_collected_at"), "selfie_time_missing", {}
+    if has_time and not has_selfie:
+        yield (*where, "selfie_collected_at"), "selfie_time_without_selfie", {}
+    acts = _has_role(beneficiary, "Director") or _has_role(beneficiary, "Representative")
+    if acts and not has_selfie:
+        yield (*where, "selfie"), "selfie_missing", {}
+
+
+def _funds_of_others(questionnaire: object) -> Iterator[Finding]:
+    activities = _get(questionnaire, "planned_activities")
+    if isinstance(activities, dict) and activities.get("sends_funds_on_customer_behalf") is True:
+        for name in _FUNDS_OF_OTHERS:
+            if activities.get(name) is None:
+                yield ("identification", "questionnaire", "planned_activities", name), "missing", {}
+
+
+def _shares(beneficiaries: list[object]) -> Decimal:
+    """Add up the shares of the ultimate beneficial owners, as far as they are shares."""
+    owners = (_get(owner, "share_percentage") for owner in beneficiaries if _has_role(owner, "UltimateBeneficialOwner"))
+    return sum((Decimal(share) for share in owners if isinstance(share, str) and _PERCENTAGE.match(share)), Decimal(0))
+
+
+def _has_role(beneficiary: object, role: str) -> bool:
+    roles = _get(beneficiary, "roles")
+    return isinstance(roles, list) and role in roles
 
 
 def _get(value: object, *path: str) -> object:

@@ -88,7 +88,7 @@ VISIBLE: Final = (
 )
 
 #: Text over several lines.
-PROSE: Final = r"^[^\p{Cs}\x00]*[^\p{C}\p{Z}][^\p{Cs}\x00]*$"
+PROSE: Final = r"^[^\x00]*[^\p{C}\p{Z}][^\x00]*$"
 
 #: One @, a dot in the domain, no spaces, no control characters, none of the signs around an address in a mail header.
 _SIGN: Final = r'[^@\p{C}\p{Z}<>(),;:"\[\]\\'
@@ -101,6 +101,9 @@ FILE_NAME: Final = r"^[^\p{C}/\\]+\.[A-Za-z0-9]{1,8}$"
 DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIMESTAMP: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z$"
 
+#: A share token: letters, digits and signs of ASCII.
+TOKEN: Final = r"^[!-~]+$"
+
 #: What a value that does not match is told.
 PATTERN_CODES: Final[dict[str, str]] = {
     PRINTABLE: "not_printable",
@@ -111,9 +114,16 @@ PATTERN_CODES: Final[dict[str, str]] = {
     UUID: "not_a_uuid",
     PERCENTAGE: "not_a_percentage",
     FILE_NAME: "file_name_without_extension",
+    TOKEN: "not_printable",
     DATE: "not_a_date",
     TIMESTAMP: "not_a_timestamp",
 }
+
+
+def _given(value: bool) -> bool:  # noqa: FBT001  # a validator's argument
+    if not value:
+        refuse("consent_missing")
+    return value
 
 
 def _real_country(value: str) -> str:
@@ -165,6 +175,7 @@ Key = Annotated[str, Field(min_length=1, max_length=255, pattern=PRINTABLE)]
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=VISIBLE)]
 Prose = Annotated[str, Field(min_length=1, max_length=5000, pattern=PROSE)]
 Email = Annotated[str, Field(min_length=1, max_length=254, pattern=EMAIL)]
+ShareToken = Annotated[str, Field(min_length=1, max_length=4096, pattern=TOKEN)]
 Phone = Annotated[str, Field(pattern=E164)]
 SubPartner = Annotated[str, Field(pattern=UUID), AfterValidator(str.lower)]
 Percentage = Annotated[str, Field(pattern=PERCENTAGE)]
@@ -176,4 +187,5 @@ IpAddress = Annotated[str, AfterValidator(_real_address)]
 File = Annotated[str, Field(min_length=1), AfterValidator(_real_file)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
 LabelValue = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE)]
+Consent = Annotated[bool, AfterValidator(_given)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=16)]

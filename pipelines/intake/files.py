@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Bytes read at once when the file is looked through.
 CHUNK_BYTES: Final = 1 << 20
 
-#: Share of control characters (or of NULs) from which text is not taken for text in another encoding.
+#: Share of control characters from which text is not taken for text in another encoding.
 _BINARY_SHARE: Final = 0.02
 
 #: How files begin that are no text at all, and what to do with them.
@@ -196,14 +196,17 @@ def _with_nul(path: Path, chunk: bytes, line: int) -> IntakeError:
     even, odd = chunk[::2].count(0), chunk[1::2].count(0)
     if max(even, odd) > 0.6 * len(chunk) / 2 and min(even, odd) < _BINARY_SHARE * len(chunk):
         return IntakeError("not_utf8", f"{path} {_UTF_16}")
-    if even + odd > _BINARY_SHARE * len(chunk):
+    if _is_binary(chunk):
         return IntakeError("not_text", f"{path} is not text: name a CSV or JSONL file.")
     line += chunk[: chunk.index(0)].count(b"\n")
     return IntakeError("nul_bytes", f"{path} has a NUL byte in line {line}: write the file again without it.")
 
 
+def _is_binary(chunk: bytes) -> bool:
+    return len(re.findall(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]", chunk)) > _BINARY_SHARE * len(chunk)
+
+
 def _not_utf8(path: Path, chunk: bytes, line: int) -> IntakeError:
-    controls = len(re.findall(rb"[\x01-\x08\x0b\x0e-\x1f\x7f]", chunk))
-    if controls > _BINARY_SHARE * len(chunk):
+    if _is_binary(chunk):
         return IntakeError("not_text", f"{path} is not text: name a CSV or JSONL file.")
     return IntakeError("not_utf8", f"{path} {_LATIN_1.format(line=line)}")

@@ -85,8 +85,11 @@ class Seen:
         return int.from_bytes(digest, "big", signed=True)
 
 
+_encode: Final = json.JSONEncoder(sort_keys=True, check_circular=False).encode
+
+
 def _content(job: Job) -> str:
-    return json.dumps(job.canonical(), sort_keys=True)
+    return _encode(job.canonical())
 
 
 _REUSED: Final = ("idempotency_key_reused", "Line {line} uses this idempotency_key for another job: give each its own.")

@@ -89,7 +89,7 @@ def _row(header: Header, line: int, cells: list[str], lane: str) -> Row:
     problems: list[RowProblem] = []
     if header.is_report:
         cells = [restored(cell) for cell in cells]
-    elif any(map(is_neutralised, cells)):
+    elif any(cell[:1] == "'" for cell in cells):
         problems = [
             _apostrophe(column) for column, cell in zip(header.columns, cells, strict=True) if is_neutralised(cell)
         ]
@@ -144,9 +144,16 @@ def _for_tables(problems: tuple[Problem, ...], values: Mapping[str, str]) -> tup
 
 
 def _row_problem(header: Header, values: Mapping[str, str], problem: Problem) -> RowProblem:
-    pointer = problem.pointer
-    field = f"{LABEL}{pointer[8:]}" if pointer.startswith("/labels/") else _POINTERS.get(pointer, pointer)
+    field = _label(header, problem.pointer) or _POINTERS.get(problem.pointer, problem.pointer)
     text = "Give true or false." if field == "with_edd" and problem.code == "not_a_boolean" else problem.text
     if field == "idempotency_key" and "idempotency_key" not in header.fields:
         field = "external_id"
     return RowProblem(header.column_of(field), problem.code, text, shown(field, values.get(field)))
+
+
+def _label(header: Header, pointer: str) -> str:
+    """Return the field of a problem with a label, `label.*` when its name stands masked in the pointer."""
+    if not pointer.startswith("/labels"):
+        return ""
+    name = LABEL + pointer[len("/labels/") :]
+    return name if name in header.fields else f"{LABEL}*"
