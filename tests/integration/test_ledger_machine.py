@@ -1,0 +1,156 @@
+"""A plain model of the ledger beside the real one on a real Redis: whatever is done in whatever order, they agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import hypothesis.strategies as st
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from pipelines.errors import StaleClaimError
+from pipelines.lifecycle import Phase
+from pipelines.model import Next, Record
+from tests.support import PLENTY
+from workers.ledger import LEASE_MS, Claim, Ledger, NotClaimed
+
+KEYS = ("k-0", "k-1", "k-2")
+NUDGE_MS = 5000
+
+
+@dataclass
+class Model:
+    """What the ledger should hold for one key."""
+
+    version: int = 1
+    phase: Phase = Phase.RECEIVED
+    step: str = "create_customer"
+    due_ms: int | None = 0
+    fence: str = ""
+    lease_ms: int = 0
+    crashes: int = 0
+    woken: bool = False
+    entries: int = 1
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Jobs, claims, commits by anybody, wakes and time."""
+
+    client: redis.Redis
+
+    @initialize()
+    def begin(self) -> None:
+        self.client.flushdb()
+        self.shift_ms = 0
+        self.ledger = Ledger(self.client, PLENTY, lambda: self.shift_ms)
+        self.models: dict[str, Model] = {}
+        self.claims: list[Claim] = []
+
+    def now_ms(self) -> int:
+        seconds, micros = self.client.time()
+        return seconds * 1000 + micros // 1000 + self.shift_ms
+
+    @rule(key=st.sampled_from(KEYS))
+    def create(self, key: str) -> None:
+        answer = self.ledger.create([(Record(key=key, external_id=key, fingerprint="f"), b"x")])[0]
+        assert (answer.status == "created") == (key not in self.models)
+        if answer.status == "created":
+            self.models[key] = Model(due_ms=self.now_ms() + NUDGE_MS)
+
+    @precondition(lambda self: self.models)
+    @rule(data=st.data(), behind=st.sampled_from([0, 0, 0, 1]))
+    def claim(self, data: st.DataObject, behind: int) -> None:
+        key = data.draw(st.sampled_from(sorted(self.models)))
+        model = self.models[key]
+        now = self.now_ms()
+        answer = self.ledger.claim(key, model.version - behind, model.step or "refresh", {}, want_input=False)
+        if behind or not model.step:
+            assert answer == NotClaimed("superseded")
+        elif model.fence and model.lease_ms > now:
+            assert answer == NotClaimed("leased")
+        else:
+            assert isinstance(answer, Claim)
+            model.crashes = model.crashes + 1 if model.fence else 0
+            assert answer.crashes == model.crashes
+            model.fence, model.woken = answer.fence, False
+            model.lease_ms = model.due_ms = now + LEASE_MS
+            self.claims.append(answer)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), delay_s=st.sampled_from([None, 0, 60]))
+    def commit(self, data: st.DataObject, delay_s: float | None) -> None:
+        claim = data.draw(st.sampled_from(self.claims))
+        key = claim.record.key
+        model = self.models[key]
+        phase = Phase.FAILED if delay_s is None else Phase.IN_REVIEW
+        record = replace(claim.record, phase=phase, step="" if delay_s is None else "refresh", customer_id=f"c-{key}")
+        now = self.now_ms()
+        if model.fence != claim.fence:
+            with pytest.raises(StaleClaimError):
+                self.ledger.commit(claim, Next(record, delay_s))
+            return
+        nudge = self.ledger.commit(claim, Next(record, delay_s))
+        at_once = delay_s == 0 or (model.woken and delay_s is not None)
+        assert (nudge is not None) == at_once
+        wait_ms = NUDGE_MS if at_once else int((delay_s or 0) * 1000)
+        model.due_ms = None if delay_s is None else now + wait_ms
+        model.version, model.phase, model.step = model.version + 1, phase, record.step
+        model.fence, model.woken, model.crashes = "", False, 0
+        model.entries += 1
+        self.claims.remove(claim)
+
+    @precondition(lambda self: self.models)
+    @rule(data=st.data())
+    def wake(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.models)))
+        model, now = self.models[key], self.now_ms()
+        nudge = self.ledger.act(key, {"act": "sign", "documents": [], "by": "consent"})
+        self.client.delete(f"onboarding:acts:{key}")
+        if model.fence and model.lease_ms > now:
+            model.woken = True
+            assert nudge is None
+        elif model.step:
+            assert nudge is not None
+            model.due_ms = now + NUDGE_MS
+
+    @rule(seconds=st.sampled_from([1, 4, 7, 61]))
+    def pass_time(self, seconds: int) -> None:
+        self.shift_ms += seconds * 1000
+
+    @rule()
+    def take(self) -> None:
+        now = self.now_ms()
+        taken = {nudge.key for nudge in self.ledger.take({"interactive": 10})}
+        for key, model in self.models.items():
+            if model.due_ms is not None and abs(model.due_ms - now) > 50:
+                assert (key in taken) == (model.due_ms < now), key
+            if key in taken:
+                model.due_ms = now + NUDGE_MS
+
+    @invariant()
+    def agree(self) -> None:
+        for key, model in self.models.items():
+            read = self.ledger.read(key)
+            assert read is not None
+            assert (read.record.version, read.record.phase, read.record.step) == (model.version, model.phase, model.step)
+            assert (read.due_ms is None) == (model.due_ms is None)
+            if read.due_ms is not None and model.due_ms is not None:
+                assert abs(read.due_ms - model.due_ms) < 500
+            assert len(self.ledger.history(key)) == model.entries
+        phases = [model.phase for model in self.models.values()]
+        assert {phase: count for phase, (count, _) in self.ledger.phases().items()} == {
+            phase: phases.count(phase) for phase in set(phases)
+        }
+
+
+def test_ledger_machine(client: redis.Redis) -> None:
+    """The ledger agrees with the model after every step of random stories."""
+    LedgerMachine.client = client
+    run_state_machine_as_test(
+        LedgerMachine,
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,63 @@
+"""How often a step talks to Redis, counted on the connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+
+from ops.sandbox import ManualClock, Sandbox, SandboxTransport
+from pipelines.iron import Iron
+from pipelines.model import Policy
+from tests.support import API_KEY, BASE_URL, PLENTY, a_job
+from workers.actors import declare_actors
+from workers.broker import NudgeBroker
+from workers.leases import Leases
+from workers.ledger import Ledger, connect
+from workers.runner import Runner
+from workers.submit import FrontDoor
+from workers.vault import Vault, new_key
+
+#: Redis round trips that a step may cost. Source: design section 2; claim, commit, send, and Dramatiq's fetch and ack.
+MOST = 6
+
+
+@contextmanager
+def counted() -> Iterator[list[bytes]]:
+    """Collect every packet that any Redis connection sends."""
+    sent: list[bytes] = []
+    send = redis.connection.AbstractConnection.send_packed_command
+
+    def note(self: Any, command: Any, *arguments: Any, **options: Any) -> Any:
+        sent.append(command if isinstance(command, bytes) else b"".join(command))
+        return send(self, command, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis.connection.AbstractConnection, "send_packed_command", note)
+        yield sent
+
+
+def test_round_trips(ledger_url: str, broker_url: str) -> None:
+    """No step of an onboarding takes more than six round trips, from the fetch of its nudge to the acknowledgement."""
+    ledger, broker = Ledger(connect(ledger_url), PLENTY), NudgeBroker(broker_url)
+    vault = Vault([new_key()])
+    iron = Iron(SandboxTransport(Sandbox(ManualClock())), BASE_URL, API_KEY)
+    runner = Runner(ledger, Leases(ledger), broker.send, iron, vault, Policy(), "default")
+    declare_actors(broker, runner)
+    FrontDoor(ledger, vault, broker.send).submit(a_job())
+    ledger.renew([])
+    consumer = broker.consume("interactive", prefetch=1)
+    trips: dict[str, int] = {}
+    for _ in range(2):
+        with counted() as sent:
+            message = next(consumer)
+            assert message is not None
+            broker.get_actor(message.actor_name)(*message.args)
+            consumer.ack(message)
+        trips[message.actor_name] = len(sent)
+    assert list(trips) == ["create_customer", "create_identification"]
+    assert max(trips.values()) <= MOST, trips
+    assert min(trips.values()) >= 4, "the counter sees every packet: fetch, claim, commit, ack at the least"
