@@ -5,9 +5,10 @@ The server listens on 127.0.0.1 only, asks for a random password that never stan
 append-only file in a private folder, and ends with its owner, also when the owner is killed.
 
 How it ends with its owner (Linux): the child starts as a few lines of Python that ask the kernel for SIGTERM at the
-parent's death (prctl PR_SET_PDEATHSIG, which survives exec) and then become the server. That needs no `preexec_fn`, which may deadlock in a
-program with threads. The kernel means the parent *thread*, so a thread of its own starts the server and lives as long as it.
-Elsewhere the owner's `atexit` stops the server; a kill -9 of the owner then leaves it running.
+parent's death (prctl PR_SET_PDEATHSIG, which survives exec) and then become the server. That needs no `preexec_fn`,
+which may deadlock in a program with threads, and no pipe, whose end a forked process could keep open. The kernel means
+the parent *thread*, so a thread of its own starts the server and lives as long as it. Elsewhere the owner's `atexit`
+stops the server; a kill -9 of the owner then leaves it running.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from redis.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 #: The oldest release whose commands the ledger uses (design, section 7).
 OLDEST_RELEASE = (6, 2)
@@ -42,7 +42,7 @@ OLDEST_RELEASE = (6, 2)
 #: How often a start is tried with another port when somebody took the one just found free.
 PORT_ATTEMPTS = 10
 
-#: Seconds without any answer after which a start has failed; while the server says that it is loading, the time begins anew.
+#: Seconds without any answer after which a start has failed; a server that says it is loading gets them anew.
 START_TIMEOUT_S = 20.0
 
 #: Seconds between two looks at a server that is starting: short beside its start of some 50 ms.
@@ -142,7 +142,7 @@ class EmbeddedRedis:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     @property
@@ -184,9 +184,9 @@ class EmbeddedRedis:
         atexit.register(self.stop)
 
     def stop(self) -> None:
-        """Stop the server: SIGTERM, which writes what is pending, then SIGKILL after a grace. Does nothing when stopped.
+        """Stop the server: SIGTERM, which writes what is pending, then SIGKILL after a grace.
 
-        A forked copy of the owner stops nothing.
+        Does nothing when it is stopped already. A forked copy of the owner stops nothing.
         """
         if self._running is None or os.getpid() != self._owner:
             return
@@ -206,7 +206,8 @@ class EmbeddedRedis:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.folder.chmod(0o700)
         except OSError as error:
-            message = f"The embedded Redis cannot use the folder {self.folder}: {error.strerror}; name one that you own."
+            reason = f"{error.strerror}; name one that you own."
+            message = f"The embedded Redis cannot use the folder {self.folder}: {reason}"
             raise EmbeddedRedisError(message) from None
 
     def _take_lock(self) -> int:
@@ -221,7 +222,9 @@ class EmbeddedRedis:
                     time.sleep(LOOK_INTERVAL_S)
                     continue
                 os.close(lock)
-                message = f"An embedded Redis is already running in {self.folder}: stop that program first, or name another folder."
+                message = (
+                    f"An embedded Redis is already running in {self.folder}: stop it first, or name another folder."
+                )
                 raise EmbeddedRedisError(message) from None
             return lock
 
@@ -297,7 +300,7 @@ class EmbeddedRedis:
                 except redis.BusyLoadingError:
                     deadline = time.monotonic() + START_TIMEOUT_S
                 except redis.RedisError:
-                    # Not listening yet, or a stranger took the port and does not know the password: our child ends then.
+                    # Not listening yet, or a stranger took the port and knows no password: our child ends then.
                     pass
                 time.sleep(LOOK_INTERVAL_S)
         finally:

@@ -52,9 +52,12 @@ class Job(Shape):
     sub_partner_id: SubPartner | None = None
     labels: Labels = Field(default_factory=dict)
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield "idempotency_key", self.idempotency_key
+
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:  # noqa: ANN401  # whatever the sender sent
+    def _null_is_absent(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("external_id", "") is None:
             return {name: field for name, field in value.items() if name != "external_id"}
         return value
@@ -99,7 +102,6 @@ CODES: Final[dict[str, str]] = {
     "list_type": "not_a_list",
     "literal_error": "not_one_of",
     "missing": "missing",
-    "model_attributes_type": "not_an_object",
     "model_type": "not_an_object",
     "recursion_loop": "nested_too_deep",
     "string_pattern_mismatch": "not_printable",  # refined by PATTERN_CODES

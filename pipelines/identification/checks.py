@@ -66,7 +66,7 @@ def _company(where: Path, company: object, *, depth: int) -> Iterator[Finding]:
     if not isinstance(beneficiaries, list) or not beneficiaries:
         return
     where = (*where, "beneficiaries")
-    if not any(_has_role(beneficiary, "Director") for beneficiary in beneficiaries):
+    if not any(_may_have_role(beneficiary, "Director") for beneficiary in beneficiaries):
         yield where, "no_director", {}
     if _shares(beneficiaries) > 100:  # noqa: PLR2004  # per cent
         yield where, "shares_over_100", {}
@@ -93,7 +93,7 @@ def _attestation(where: Path, beneficiary: object, *, depth: int) -> Iterator[Fi
     if attests != (_get(beneficiary, "attested_at") is not None):
         yield (*where, "attested_at"), "attestation_incomplete", {}
     is_company = _get(beneficiary, "beneficiary_info", "company_data") is not None
-    if attests and (depth > 1 or is_company or not _has_role(beneficiary, "Director")):
+    if attests and (depth > 1 or is_company or not _may_have_role(beneficiary, "Director")):
         yield (*where, "attesting_party"), "attesting_party_not_allowed", {}
 
 
@@ -127,6 +127,11 @@ def _shares(beneficiaries: list[object]) -> Decimal:
 def _has_role(beneficiary: object, role: str) -> bool:
     roles = _get(beneficiary, "roles")
     return isinstance(roles, list) and role in roles
+
+
+def _may_have_role(beneficiary: object, role: str) -> bool:
+    """Say whether a beneficiary has a role, or no roles that can be read: those are a problem of their own."""
+    return _has_role(beneficiary, role) or not isinstance(_get(beneficiary, "roles"), list)
 
 
 def _get(value: object, *path: str) -> object:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import binascii
 import ipaddress
 from datetime import date, datetime
-from typing import Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from pipelines.identification.countries import COUNTRIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Bytes of one decoded file. Iron says 10 MB; the smaller reading is accepted under both.
 MAX_FILE_BYTES: Final = 10_000_000
@@ -26,7 +29,7 @@ MAX_COMPANY_DEPTH: Final = 5
 #: Every problem of a job by its code: stable, since scripts and reports depend on them.
 #: `{...}` is filled from the rule, never from the value.
 TEXTS: Final[dict[str, str]] = {
-    "attestation_incomplete": "attesting_party true and attested_at belong together: give both or neither.",
+    "attestation_incomplete": "Give attesting_party true and attested_at together, or neither.",
     "attesting_party_not_allowed": "Only a person who is a Director of the customer itself attests: set it there.",
     "consent_missing": "Iron may receive these data only with the customer's consent: collect it and send true.",
     "customer_type_mismatch": "This does not fit customer_type: for a {customer_type} use Link or {allowed}.",
@@ -56,7 +59,7 @@ TEXTS: Final[dict[str, str]] = {
     "missing": "This field is required: add it.",
     "selfie_missing": "A Director or Representative needs a selfie: add it with selfie_collected_at.",
     "selfie_time_missing": "A selfie needs the time it was taken: add selfie_collected_at.",
-    "selfie_time_without_selfie": "selfie_collected_at belongs to a selfie: add the selfie, or leave this out.",
+    "selfie_time_without_selfie": "A time without its selfie: add the selfie, or leave selfie_collected_at out.",
     "shares_over_100": "The shares of a company's UltimateBeneficialOwners exceed 100 together: correct them.",
     "tax_number_missing": "The owner of a sole proprietorship needs a tax_identification_number: add it.",
     "too_few": "Give at least {min_length}.",
@@ -72,9 +75,12 @@ def refuse(code: str) -> NoReturn:
 
 
 class Shape(BaseModel):
-    """An object of a job: never changed, and without a field that is not declared."""
+    """An object of a job: never changed, no undeclared fields, and shown without its values, which are personal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return ()
 
 
 #: Printable characters, spaces only inside: what a header, a table cell and a line of a log carry without change.
@@ -102,7 +108,7 @@ DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIMESTAMP: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z$"
 
 #: A share token: letters, digits and signs of ASCII.
-TOKEN: Final = r"^[!-~]+$"
+GRAPHIC: Final = r"^[!-~]+$"
 
 #: What a value that does not match is told.
 PATTERN_CODES: Final[dict[str, str]] = {
@@ -114,7 +120,7 @@ PATTERN_CODES: Final[dict[str, str]] = {
     UUID: "not_a_uuid",
     PERCENTAGE: "not_a_percentage",
     FILE_NAME: "file_name_without_extension",
-    TOKEN: "not_printable",
+    GRAPHIC: "not_printable",
     DATE: "not_a_date",
     TIMESTAMP: "not_a_timestamp",
 }
@@ -175,7 +181,7 @@ Key = Annotated[str, Field(min_length=1, max_length=255, pattern=PRINTABLE)]
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=VISIBLE)]
 Prose = Annotated[str, Field(min_length=1, max_length=5000, pattern=PROSE)]
 Email = Annotated[str, Field(min_length=1, max_length=254, pattern=EMAIL)]
-ShareToken = Annotated[str, Field(min_length=1, max_length=4096, pattern=TOKEN)]
+ShareToken = Annotated[str, Field(min_length=1, max_length=4096, pattern=GRAPHIC)]
 Phone = Annotated[str, Field(pattern=E164)]
 SubPartner = Annotated[str, Field(pattern=UUID), AfterValidator(str.lower)]
 Percentage = Annotated[str, Field(pattern=PERCENTAGE)]

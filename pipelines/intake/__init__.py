@@ -1,7 +1,7 @@
 """Import files: rows of CSV or lines of JSON become jobs, with every problem of every row named.
 
-Reads one row after the other, so memory does not grow with the file. Nothing is guessed: what could be read in two ways is
-refused with the way out. Contract, section 7; JSON Lines; RFC 4180.
+Reads one row after the other, so memory does not grow with the file. Nothing is guessed: what could be read in two ways
+is refused with the way out. Contract, section 7; JSON Lines; RFC 4180.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def read(
     path: Path,
     *,
     mapping: Mapping[str, str] | None = None,
-    format: Format | None = None,  # the word of the command line
+    format: Format | None = None,  # noqa: A002  # the word of the command line
     lane: Literal["interactive", "bulk"] = "bulk",
 ) -> Iterator[Row]:
     """Read a file of jobs, row by row.
 
-    `mapping` renames columns, theirs to ours; an empty name leaves a column out. `format` None: by the file's name, else by
-    its first sign. `lane` is that of jobs which name none.
+    `mapping` renames columns, theirs to ours; an empty name leaves a column out. `format` None: by the file's name,
+    else by its first sign. `lane` is that of jobs which name none.
 
     Raises IntakeError, at the first row or at the end, when the file itself is at fault; a row at fault is a Row with
     problems. Text that is not UTF-8 is found before the first row.

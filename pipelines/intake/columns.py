@@ -33,6 +33,9 @@ COLUMNS: Final = (
 )
 LABEL: Final = "label."
 
+#: Columns that one sentence names.
+MOST_SHOWN: Final = 10
+
 _NAMES: Final = (
     "idempotency_key, external_id, email, customer_type, name, identification_type, with_edd, risk_tier, label.*"
 )
@@ -163,5 +166,5 @@ def _quoted(names: list[str]) -> str:
     shown = [
         name if re.fullmatch(r"[^\W]([\w .\-]{0,38}[\w.])?", name) else f"column of {len(name)} signs" for name in names
     ]
-    more = f" and {len(shown) - 10} more" if len(shown) > 10 else ""  # as many as a line holds
-    return ", ".join(f'"{name}"' for name in shown[:10]) + more
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""  # as many as a line holds
+    return ", ".join(f'"{name}"' for name in shown[:MOST_SHOWN]) + more

@@ -1,6 +1,7 @@
 """The file itself: what it is, whether it can be read, and whether it stays as it is.
 
-Its text is looked through once before the first row, so that a file in another encoding is refused whole and not after half of it.
+Its text is looked through once before the first row, so that a file in another encoding is refused whole and not after
+half of it.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class File:
     def must_be_unchanged(self) -> None:
         """Raise IntakeError when the file was written to, or replaced, since it was opened."""
         try:
-            now = _state(os.stat(self.path))  # the same call as at the beginning
+            now = _state(self.path.stat())
         except OSError:
             now = ()
         if now != self._state:

@@ -1,8 +1,9 @@
 """The report of an import: the original columns, and beside them what became of each row.
 
-A report can be mended and imported again. Spreadsheets run cells that begin like a formula, so such a cell gets an apostrophe
-in front; a cell that begins with apostrophes before such a sign gets one more, so that taking one away always gives
-the original back. It is taken away only from a file that has all the report's own columns; in any other file such a cell is refused.
+A report can be mended and imported again. Spreadsheets run cells that begin like a formula, so such a cell gets an
+apostrophe in front; one that begins with apostrophes before such a sign gets one more, so that taking one away always
+gives the original back. It is taken away only from a file that has all the report's own columns; in any other file such
+a cell is refused.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def is_neutralised(cell: str) -> bool:
 class ReportWriter:
     """Writes the report as CSV (UTF-8 with a byte order mark, as spreadsheets want it), readable by its owner alone.
 
-    The columns are those of the first row. A row takes one line, also with several problems: they stand in it together, so
-    that a mended report holds each customer once.
+    The columns are those of the first row. A row takes one line, also with several problems: they stand in it together,
+    so that a mended report holds each customer once.
     """
 
     def __init__(self, path: Path) -> None:

@@ -6,7 +6,7 @@ What a problem shows of the value never tells who the customer is.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/\-]{1,40}")
 class RowProblem:
     """One thing that is wrong with a row.
 
-    `column` is the file's own name for it (JSONL: a JSON pointer; empty: the whole row). `code` is stable, `text` says what to
-    do. `shown_value` is masked where it may be personal, and empty where nothing may be shown.
+    `column` is the file's own name for it (JSONL: a JSON pointer; empty: the whole row). `code` is stable, `text` says
+    what to do. `shown_value` is masked where it may be personal, and empty where nothing may be shown.
     """
 
     column: str
@@ -39,21 +39,21 @@ class RowProblem:
 class Row:
     """One row. Either `job` is there, or `problems` is not empty.
 
-    `line` is where the row begins, as an editor counts, the first line being 1. `fields` holds the original columns and cells
-    for the report (JSONL: the line itself as `job`); the cells are empty when the row could not be told into cells.
+    `line` is where the row begins, as an editor counts, the first line being 1. `fields` holds the original columns and
+    cells for the report (JSONL: the line itself as `job`); the cells are empty when the row could not be taken apart.
     """
 
     line: int
-    fields: Mapping[str, str]
+    fields: Mapping[str, str] = field(repr=False)
     job: Job | None
     problems: tuple[RowProblem, ...] = ()
 
 
-def shown(field: str, value: object) -> str:
-    """Return what may be shown of a value. `field` is our own name for it."""
-    if not isinstance(value, str) or field == "name":
+def shown(name: str, value: object) -> str:
+    """Return what may be shown of a value. `name` is our own name for the field."""
+    if not isinstance(value, str) or name == "name":
         return ""
-    if "@" in value or field == "email":
+    if "@" in value or name == "email":
         return _masked_email(value)
     if _PLAIN.fullmatch(value):
         return value

@@ -1,8 +1,8 @@
 """What the rows before this one have used: idempotency keys and external ids.
 
-Kept as keyed hashes of 64 bits in a temporary SQLite file with a small cache, so that memory stays flat for any number of
-rows. Two different keys meet in one hash with a probability of about 3 in 10^8 for a million rows; such a row would be refused,
-never taken for the other.
+Kept as keyed hashes of 64 bits in a temporary SQLite file with a small cache, so that memory stays flat for any number
+of rows. That any two different keys among a million rows meet in one hash has a
+probability of about 3 in 10^8; the later row would be refused, never taken for the other.
 """
 
 from __future__ import annotations
@@ -30,6 +30,15 @@ PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; P
 CREATE TABLE keys (hash INTEGER PRIMARY KEY, line INTEGER NOT NULL, content INTEGER NOT NULL);
 CREATE TABLE external_ids (hash INTEGER PRIMARY KEY, line INTEGER NOT NULL, content INTEGER NOT NULL);
 """
+
+#: For each table: enter what is new; find who was first.
+_STATEMENTS: Final = {
+    "keys": ("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", "SELECT line, content FROM keys WHERE hash = ?"),
+    "external_ids": (
+        "INSERT OR IGNORE INTO external_ids VALUES (?, ?, ?)",
+        "SELECT line, content FROM external_ids WHERE hash = ?",
+    ),
+}
 
 
 class Seen:
@@ -74,10 +83,10 @@ class Seen:
 
     def _claim(self, table: str, hashed: int, line: int, content: int) -> int | None:
         """Enter what is new and return None; return 0 for the same content again, else the line that was first."""
-        entered = self._base.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", (hashed, line, content))
-        if entered.rowcount:
+        enter, find = _STATEMENTS[table]
+        if self._base.execute(enter, (hashed, line, content)).rowcount:
             return None
-        found = self._base.execute(f"SELECT line, content FROM {table} WHERE hash = ?", (hashed,)).fetchone()
+        found = self._base.execute(find, (hashed,)).fetchone()
         return 0 if found[1] == content else int(found[0])
 
     def _hash(self, text: str) -> int:

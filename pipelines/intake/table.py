@@ -84,7 +84,8 @@ def _unreadable(header: Header, line: int, code: str, text: str) -> Row:
 def _row(header: Header, line: int, cells: list[str], lane: str) -> Row:
     if len(cells) != len(header.columns):
         more = "more" if len(cells) > len(header.columns) else "fewer"
-        text = f"The row has {len(cells)} cells, {more} than the header's {len(header.columns)}: mend it in the file itself."
+        wanted = f"{more} than the header's {len(header.columns)}"
+        text = f"The row has {len(cells)} cells, {wanted}: mend it in the file itself."
         return _unreadable(header, line, "wrong_number_of_cells", text)
     problems: list[RowProblem] = []
     if header.is_report:

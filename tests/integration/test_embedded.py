@@ -9,17 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ops import embedded
 from ops.embedded import EmbeddedRedis, EmbeddedRedisError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
@@ -36,8 +38,8 @@ def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
 def alive(pid: int) -> bool:
     """Say whether a process runs (a zombie does not)."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return status.rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -45,13 +47,20 @@ def alive(pid: int) -> bool:
 def test_settings(redis_server: EmbeddedRedis) -> None:
     """The server keeps every record: append-only each second, no eviction, no snapshots; loopback only."""
     with redis.Redis.from_url(redis_server.url) as client:
-        wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": "", "bind": "127.0.0.1"}
+        wanted = {
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+            "bind": "127.0.0.1",
+        }
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
 def test_password_is_needed_and_hidden(redis_server: EmbeddedRedis) -> None:
     """Without the password nobody is served; it stands in no argument, and its file and folder are private."""
-    with redis.Redis(port=redis_server.port) as stranger, pytest.raises(redis.AuthenticationError):
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis(port=redis_server.port, retry=once) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
     password = redis_server.url.split(":")[2].split("@")[0]
     assert password not in repr(redis_server)
@@ -59,8 +68,7 @@ def test_password_is_needed_and_hidden(redis_server: EmbeddedRedis) -> None:
     assert stat.S_IMODE((redis_server.folder / "redis.conf").stat().st_mode) == 0o600
     assert stat.S_IMODE(redis_server.folder.stat().st_mode) == 0o700
     if sys.platform == "linux":
-        with open(f"/proc/{redis_server.pid}/cmdline", encoding="utf-8") as file:
-            assert password not in file.read()
+        assert password not in Path(f"/proc/{redis_server.pid}/cmdline").read_text(encoding="utf-8")
 
 
 def test_own_session(redis_server: EmbeddedRedis) -> None:

@@ -108,7 +108,8 @@ def test_ragged_rows(rows_of: Any) -> None:
 def test_all_problems_of_a_row(rows_of: Any) -> None:
     """A row's problems come together, each with its column, masked."""
     (row,) = rows_of(
-        "key;E-mail;customer_type;name;with_edd;risk_tier;label.a b\n;ada@example.com.;Preson;Ada\x07;maybe;hihg;\x01\n",
+        "key;E-mail;customer_type;name;with_edd;risk_tier;label.a b\n"
+        ";ada@example.com.;Preson;Ada\x07;maybe;hihg;\x01\n",
         mapping={"key": "idempotency_key", "e-mail": "email"},
     )
     assert sorted(problems(row)) == [
@@ -143,7 +144,7 @@ def test_types_with_data_need_jsonl(rows_of: Any) -> None:
 
 
 def test_keys_used_twice(rows_of: Any) -> None:
-    """The same row again is fine; another job under a known key is refused, naming the earlier line; invalid rows use nothing."""
+    """The same row again is fine; another job under a known key is refused; invalid rows use up nothing."""
     rows = rows_of(
         HEADER
         + "k1,nonsense,Person,Ada\n"
@@ -157,7 +158,7 @@ def test_keys_used_twice(rows_of: Any) -> None:
 
 
 def test_external_ids_used_twice(rows_of: Any) -> None:
-    """Another key with a known external id is refused, also where the external id is a defaulted key; the key stays free."""
+    """Another key with a known external id is refused, also one that was a defaulted key; the key stays free."""
     rows = rows_of(
         "theirs,external_id,email,customer_type\n"
         "k1,,a@b.cd,Person\n"
@@ -408,3 +409,9 @@ def test_any_table(
             assert all(
                 isinstance(problem, RowProblem) and problem.column.startswith("label.") for problem in row.problems
             )
+
+
+def test_row_is_shown_without_personal_data(rows_of: Any) -> None:
+    """A row that slips into a log shows neither its cells nor the customer."""
+    (row,) = rows_of(GOOD)
+    assert "ada" not in repr(row).lower()

@@ -78,7 +78,7 @@ def test_mended_and_imported_again(tmp_path: Path) -> None:
 
 
 def test_report_without_its_columns_is_not_guessed(tmp_path: Path) -> None:
-    """When the report's columns are gone, a cell with an apostrophe before a sign is refused, never taken for another key."""
+    """Without the report's columns, a cell with an apostrophe before a sign is refused, never taken for another key."""
     source = tmp_path / "rows.csv"
     source.write_text("idempotency_key,email,customer_type\n'+49-1,a@b.cd,Person\n'x,a@b.cd,Person\n")
     first, second = read(source)

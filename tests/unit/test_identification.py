@@ -1,0 +1,451 @@
+"""Identifications with data: every field of Iron's tables, and what the fields must be to each other."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, get_args
+
+import pytest
+
+from pipelines.identification import Business, Person, Token, checks
+from pipelines.identification.countries import COUNTRIES
+from pipelines.identification.fields import MAX_COMPANY_DEPTH, MAX_FILE_BYTES
+from pipelines.job import Job, JobInvalidError, parse_job
+
+FILE = base64.b64encode(b"a file").decode()
+TIME = "2026-11-22T10:00:00Z"
+ADDRESS = {"street_1": "Unter den Linden 1", "city": "Berlin", "zip_code": "10117", "country": "DE"}
+KYC = {
+    "employment_status": "Employed",
+    "yearly_gross_income": "From50001To60000",
+    "source_of_wealth": "Salary",
+    "expected_monthly_transaction_count": "LessThan5",
+    "expected_monthly_transaction_volume": "LessThan500",
+}
+EDD = {"occupation": "Retail", "approximate_net_worth": "UpTo25000", "source_of_funds_proof": FILE}
+TOKEN = {
+    "type": "Token",
+    "token": "_act-sbx-jwt-eyJhbGciOiJub25lIn0.e30.",
+    "intended_use": "Trading",
+    "ip_address": "2001:db8::1",
+    "kyc_questionnaire": KYC,
+    "edd_questionnaire": EDD,
+}
+PERSON = {
+    "type": "Person",
+    "sharing_consent": True,
+    "consent_collected_at": TIME,
+    "first_name": "Ada",
+    "last_name": "Example",
+    "full_name": "Ada Example",
+    "date_of_birth": "1990-02-28",
+    "phone_number": "+4930123456",
+    "email_address": "ada@example.com",
+    "address": ADDRESS | {"street_2": "Hof", "state": "BE"},
+    "identity": {
+        "identity_country_code": "DE",
+        "identity_document_type": "Passport",
+        "identity_document_front": FILE,
+        "identity_document_back": FILE,
+        "identity_number": "C01X00T47",
+        "selfie": FILE,
+        "selfie_collected_at": TIME,
+        "ip_address": "203.0.113.7",
+        "nationality": "DE",
+    },
+    "intended_use": "Investing",
+    "kyc_questionnaire": KYC,
+    "edd_questionnaire": EDD,
+    "documents": [{"name": "bill.pdf", "file": FILE, "type": "ProofOfAddress"}],
+    "tax_identification_number": "12345678911",
+}
+HUMAN = {
+    "first_name": "Ada",
+    "middle_name": "B.",
+    "last_name": "Example",
+    "date_of_birth": "1990-02-28",
+    "address": ADDRESS,
+    "email_address": "ada@example.com",
+    "phone_number": "+4930123456",
+    "tax_jurisdiction_country_code": "DE",
+    "tax_identification_number": "12345678911",
+    "birth_place": {"place": "Berlin", "state": "BE", "country": "DE"},
+    "identity": {
+        "identity_country_code": "DE",
+        "identity_document_type": "NationalId",
+        "identity_document_front": FILE,
+        "nationality": "DE",
+        "selfie": FILE,
+        "selfie_collected_at": TIME,
+    },
+    "proof_of_address": FILE,
+}
+DIRECTOR = {
+    "roles": ["Director", "UltimateBeneficialOwner"],
+    "beneficiary_info": HUMAN,
+    "share_percentage": "60.5",
+    "attesting_party": True,
+    "attested_at": TIME,
+}
+COMPANY = {
+    "company_info": {
+        "company_name": "Example GmbH",
+        "alternative_names": ["Beispiel"],
+        "registration_number": "HRB 1",
+        "country": "DE",
+        "incorporation_date": "2020-02-29",
+        "legal_address": "Unter den Linden 1, Berlin",
+        "postal_address": "Unter den Linden 1, Berlin",
+        "address": ADDRESS,
+        "email": "office@example.com",
+        "tax_identification_number": "DE1",
+        "website": "https://example.com",
+        "company_type": "LimitedLiabilityCompany",
+    },
+    "beneficiaries": [DIRECTOR],
+    "documents": [{"type": "IncorporationCert", "country": "DE", "file": FILE}],
+}
+GENERIC = {
+    "type": "Generic",
+    "business_details": {
+        "industry_type": "RegTech",
+        "business_model_description": "We sell\nexamples.",
+        "main_business_countries": ["DE", "FR"],
+        "has_licenses_or_registrations": False,
+        "requires_aml_program": False,
+        "estimated_annual_revenue": "Under100K",
+    },
+    "planned_activities": {
+        "purpose_and_intended_use": "EcommerceSales",
+        "estimated_monthly_volume": "TenToTwentyFiveThousand",
+        "estimated_monthly_transactions": "LessThanTen",
+        "sends_funds_on_customer_behalf": True,
+        "sends_funds_on_customer_behalf_description": "Payouts.",
+        "flow_of_funds_diagram": FILE,
+        "source_of_funds_document": FILE,
+    },
+    "source_of_funds": {
+        "source_of_funds": "BusinessRevenue",
+        "source_of_funds_description": "Sales.",
+        "customer_funds_handling_details": "None are held.",
+    },
+}
+BUSINESS = {
+    "type": "Business",
+    "company_data": COMPANY,
+    "phone": "+4930123456",
+    "ip_address": "203.0.113.7",
+    "questionnaire": GENERIC,
+}
+WHOLE = {"Token": TOKEN, "Person": PERSON, "Business": BUSINESS}
+
+
+def job(identification: dict[str, Any]) -> dict[str, Any]:
+    """Give a job with this identification, for the customer that it is for."""
+    customer_type = "Business" if identification["type"] == "Business" else "Person"
+    return {
+        "idempotency_key": "k",
+        "customer": {"customer_type": customer_type, "email": "a@b.cd"},
+        "identification": identification,
+    }
+
+
+def changed(identification: dict[str, Any], pointer: str, value: object) -> dict[str, Any]:
+    """Give an identification with another value in one place; `...` takes the field away."""
+    result: Any = json.loads(json.dumps(identification))
+    place = result
+    *steps, last = pointer.split("/")[1:]
+    for step in steps:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if value is ...:
+        del place[last]
+    else:
+        place[int(last) if isinstance(place, list) else last] = value
+    return result
+
+
+def problems(identification: dict[str, Any]) -> list[tuple[str, str]]:
+    """Give pointer (below the identification) and code of every problem."""
+    try:
+        parse_job(job(identification))
+    except JobInvalidError as error:
+        return [(problem.pointer.removeprefix("/identification"), problem.code) for problem in error.problems]
+    return []
+
+
+def fields(value: object, pointer: str = "") -> list[str]:
+    """List the pointers of all fields in a value."""
+    if isinstance(value, dict):
+        return [
+            place for name, part in value.items() for place in [f"{pointer}/{name}", *fields(part, f"{pointer}/{name}")]
+        ]
+    if isinstance(value, list):
+        return [place for number, part in enumerate(value) for place in fields(part, f"{pointer}/{number}")]
+    return []
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_whole(kind: str) -> None:
+    """An identification with every field is taken, and its canonical form is the body that goes to Iron."""
+    parsed = parse_job(job(WHOLE[kind]))
+    assert parsed.canonical()["identification"] == WHOLE[kind]
+    assert parse_job(parsed.canonical()) == parsed
+
+
+@pytest.mark.parametrize(
+    ("model", "required"),
+    [
+        (Token, "type token intended_use"),
+        (
+            Person,
+            (
+                "type sharing_consent consent_collected_at first_name last_name full_name date_of_birth phone_number "
+                "email_address address identity intended_use kyc_questionnaire"
+            ),
+        ),
+        (Business, "type company_data phone ip_address questionnaire"),
+    ],
+)
+def test_required_fields(model: Any, required: str) -> None:
+    """The required fields are those of iron-api.md section 5."""
+    assert {name for name, field in model.model_fields.items() if field.is_required()} == set(required.split())
+
+
+#: Fields that may be left out, by their names; where one name is both, by the end of the pointer.
+OPTIONAL = (
+    "edd_questionnaire",
+    "Person/documents",
+    "Person/tax_identification_number",
+    "beneficiary_info/tax_identification_number",
+    "Token/ip_address",
+    "Token/kyc_questionnaire",
+    "address/street_2",
+    "address/state",
+    "identity_document_back",
+    "identity_number",
+    "middle_name",
+    "proof_of_address",
+    "alternative_names",
+    "share_percentage",
+)
+
+#: Fields whose absence is another problem than that they are missing, or none at all; each has its own test.
+OTHERWISE = ("type", "attesting_party", "attested_at", "selfie", "selfie_collected_at")
+
+EVERY_FIELD = [(kind, place) for kind, whole in WHOLE.items() for place in fields(whole)]
+
+
+@pytest.mark.parametrize(("kind", "pointer"), [(kind, place) for kind, place in EVERY_FIELD if place != "/type"])
+def test_each_field(kind: str, pointer: str) -> None:
+    """Each field is required or optional as in Iron's tables; a wrong kind of value and an unknown field are told."""
+    parent, name = pointer.rsplit("/", 1)
+    if name not in OTHERWISE:
+        optional = f"{kind}{pointer}".endswith(OPTIONAL)
+        assert problems(changed(WHOLE[kind], pointer, ...)) == ([] if optional else [(pointer, "missing")])
+    assert any(place.startswith(pointer) for place, _ in problems(changed(WHOLE[kind], pointer, 7)))
+    assert problems(changed(WHOLE[kind], f"{parent}/surprise", 1)) == [(f"{parent}/surprise", "unknown_field")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pointer", "value", "code"),
+    [
+        ("Person", "/sharing_consent", False, "consent_missing"),
+        ("Person", "/consent_collected_at", "2026-11-22T10:00:00+00:00", "not_a_timestamp"),
+        ("Person", "/consent_collected_at", "2026-11-22T10:00:00", "not_a_timestamp"),
+        ("Person", "/consent_collected_at", "2026-02-30T10:00:00Z", "not_a_timestamp"),
+        ("Person", "/consent_collected_at", "2026-11-22T25:00:00Z", "not_a_timestamp"),
+        ("Person", "/date_of_birth", "28.02.1990", "not_a_date"),
+        ("Person", "/date_of_birth", "1990-02-30", "not_a_date"),
+        ("Person", "/date_of_birth", "19900228", "not_a_date"),
+        ("Person", "/phone_number", "030 123456", "not_a_phone_number"),
+        ("Person", "/phone_number", "+0301234567", "not_a_phone_number"),
+        ("Person", "/phone_number", "+4930123456789012", "not_a_phone_number"),
+        ("Person", "/phone_number", "+\u0664\u0669123456789", "not_a_phone_number"),
+        ("Person", "/email_address", "ada", "not_an_email"),
+        ("Person", "/address/country", "de", "not_a_country"),
+        ("Person", "/address/country", "UK", "not_a_country"),
+        ("Person", "/identity/nationality", "DEU", "not_a_country"),
+        ("Person", "/identity/ip_address", "203.0.113", "not_an_ip_address"),
+        ("Person", "/identity/ip_address", "fe80::1%eth0", "not_an_ip_address"),
+        ("Person", "/identity/identity_document_type", "LibraryCard", "not_one_of"),
+        ("Person", "/identity/selfie", "", "empty"),
+        ("Person", "/identity/selfie", f"data:image/png;base64,{FILE}", "data_url_prefix"),
+        ("Person", "/identity/selfie", "no base64!", "not_a_file_in_base64"),
+        ("Person", "/identity/selfie", "YQ", "not_a_file_in_base64"),
+        ("Person", "/identity/selfie", f"{FILE}\n", "not_a_file_in_base64"),
+        ("Person", "/identity/selfie", "\u00e4\u00e4\u00e4\u00e4", "not_a_file_in_base64"),
+        ("Person", "/documents/0/name", "bill", "file_name_without_extension"),
+        ("Person", "/documents/0/name", "../bill.pdf", "file_name_without_extension"),
+        ("Person", "/kyc_questionnaire/source_of_wealth", "Luck", "not_one_of"),
+        ("Token", "/token", "a b", "not_printable"),
+        ("Token", "/intended_use", "trading", "not_one_of"),
+        ("Business", "/questionnaire/type", "Other", "not_one_of"),
+        ("Business", "/company_data/company_info/company_type", "GmbH", "not_one_of"),
+        ("Business", "/company_data/beneficiaries/0/share_percentage", "100.1", "not_a_percentage"),
+        ("Business", "/company_data/beneficiaries/0/share_percentage", "-1", "not_a_percentage"),
+        ("Business", "/company_data/beneficiaries/0/share_percentage", "1e1", "not_a_percentage"),
+        ("Business", "/company_data/beneficiaries/0/share_percentage", 60.5, "not_text"),
+        ("Business", "/company_data/documents", COMPANY["documents"] * 5, "too_many"),  # type: ignore[operator]
+        ("Business", "/company_data/beneficiaries", [], "too_few"),
+        ("Business", "/questionnaire/business_details/main_business_countries", [], "too_few"),
+    ],
+)  # fmt: skip
+def test_formats(kind: str, pointer: str, value: object, code: str) -> None:
+    """A value of the right kind and the wrong form is told once, at its place, with its own code."""
+    assert problems(changed(WHOLE[kind], pointer, value)) == [(pointer, code)]
+
+
+def test_file_size() -> None:
+    """A file of 10 MB is taken and one byte more is not, whatever its padding."""
+    for surplus in (-2, -1, 0):
+        text = base64.b64encode(b"x" * (MAX_FILE_BYTES + surplus)).decode()
+        assert problems(changed(PERSON, "/identity/selfie", text)) == []
+    text = base64.b64encode(b"x" * (MAX_FILE_BYTES + 1)).decode()
+    assert problems(changed(PERSON, "/identity/selfie", text)) == [("/identity/selfie", "file_too_large")]
+
+
+def test_countries() -> None:
+    """There are 249 assigned codes, all of two capital letters."""
+    assert len(COUNTRIES) == 249
+    assert all(len(code) == 2 and code.isascii() and code.isupper() for code in COUNTRIES)
+
+
+def test_sole_proprietor() -> None:
+    """A sole proprietor answers fewer questions, and is not asked the others."""
+    questionnaire = {
+        "type": "SoleProp",
+        "business_details": {
+            name: value
+            for name, value in GENERIC["business_details"].items()  # type: ignore[attr-defined]
+            if name not in ("has_licenses_or_registrations", "requires_aml_program")
+        },
+        "planned_activities": dict(list(GENERIC["planned_activities"].items())[:3]),  # type: ignore[attr-defined]
+        "source_of_funds": {"source_of_funds": "Other"},
+    }
+    sole = changed(BUSINESS, "/questionnaire", questionnaire)
+    assert problems(sole) == []
+    assert problems(changed(sole, "/questionnaire/business_details/requires_aml_program", True)) == [
+        ("/questionnaire/business_details/requires_aml_program", "unknown_field")
+    ]
+
+
+def test_tax_number_of_a_sole_proprietor() -> None:
+    """The owner of a sole proprietorship needs a tax number."""
+    sole = changed(BUSINESS, "/company_data/company_info/company_type", "SoleProprietorship")
+    place = "/company_data/beneficiaries/0/beneficiary_info/tax_identification_number"
+    assert problems(sole) == []
+    assert problems(changed(sole, place, ...)) == [(place, "tax_number_missing")]
+
+
+def test_funds_of_others() -> None:
+    """Who sends funds for customers tells three things more; who does not, need not."""
+    plain = changed(BUSINESS, "/questionnaire/planned_activities/sends_funds_on_customer_behalf", False)
+    for name in checks._FUNDS_OF_OTHERS:
+        place = f"/questionnaire/planned_activities/{name}"
+        assert problems(changed(BUSINESS, place, ...)) == [(place, "missing")]
+        assert problems(changed(plain, place, ...)) == []
+
+
+def owner(share: str, *roles: str, **changes: Any) -> dict[str, Any]:
+    """Give a beneficiary who does not attest."""
+    return {"roles": list(roles), "beneficiary_info": HUMAN, "share_percentage": share, **changes}
+
+
+def nested(company: dict[str, Any], share: str = "10") -> dict[str, Any]:
+    """Give a company as a beneficiary."""
+    return owner(share, "Shareholder", beneficiary_info={"company_data": company})
+
+
+def company(*beneficiaries: dict[str, Any]) -> dict[str, Any]:
+    """Give a company with these beneficiaries."""
+    return COMPANY | {"beneficiaries": list(beneficiaries)}
+
+
+def business(*beneficiaries: dict[str, Any]) -> dict[str, Any]:
+    """Give a business with these beneficiaries."""
+    return BUSINESS | {"company_data": company(*beneficiaries)}
+
+
+def test_shares() -> None:
+    """The owners' shares of each company are at most 100 together, exactly; other roles do not count."""
+    ubo = "UltimateBeneficialOwner"
+    assert problems(business(DIRECTOR, owner("39.5", ubo), owner("100", "Shareholder"))) == []
+    assert problems(business(DIRECTOR, owner("39.5000000001", ubo))) == [
+        ("/company_data/beneficiaries", "shares_over_100")
+    ]
+    within = company(owner("60", "Director", ubo), owner("50", ubo))
+    where = "/company_data/beneficiaries/1/beneficiary_info/company_data/beneficiaries"
+    assert problems(business(DIRECTOR, nested(within))) == [(where, "shares_over_100")]
+
+
+def test_director_on_each_level() -> None:
+    """Each company has a Director, told beside the fields' own problems."""
+    without = company(owner("10", "Shareholder", extra=1))
+    where = "/company_data/beneficiaries/1/beneficiary_info/company_data/beneficiaries"
+    assert problems(business(DIRECTOR, nested(without))) == [
+        (where, "no_director"),
+        (f"{where}/0/extra", "unknown_field"),
+    ]
+    assert problems(business(owner("10", "Representative"))) == [("/company_data/beneficiaries", "no_director")]
+
+
+def test_depth() -> None:
+    """Companies nest as deep as the limit; what is deeper is told where it begins."""
+    inner = company(owner("10", "Director"))
+    for depth in range(2, MAX_COMPANY_DEPTH + 2):
+        within = BUSINESS | {"company_data": company(DIRECTOR, nested(inner))}
+        expected = [] if depth <= MAX_COMPANY_DEPTH else ["nested_too_deep"]
+        assert [code for _, code in problems(within)] == expected
+        inner = company(owner("10", "Director"), nested(inner))
+
+
+def test_bottomless() -> None:
+    """A company that owns itself, or is nested a thousand times, is refused and breaks nothing."""
+    loop = company(owner("10", "Director"))
+    loop["beneficiaries"].append(nested(loop))
+    assert "nested_too_deep" in [code for _, code in problems(BUSINESS | {"company_data": loop})]
+    deep = company(owner("10", "Director"))
+    for _ in range(1000):
+        deep = company(owner("10", "Director"), nested(deep))
+    assert "nested_too_deep" in [code for _, code in problems(BUSINESS | {"company_data": deep})]
+
+
+@pytest.mark.parametrize("role", ["Director", "Representative"])
+def test_selfie(role: str) -> None:
+    """Who acts for the company shows their face, with the time; others need not."""
+    identity = {name: value for name, value in HUMAN["identity"].items() if not name.startswith("selfie")}  # type: ignore[attr-defined]
+    faceless = {"beneficiary_info": HUMAN | {"identity": identity}}
+    where = "/company_data/beneficiaries/1/beneficiary_info/identity"
+    assert problems(business(DIRECTOR, owner("1", role, **faceless))) == [(f"{where}/selfie", "selfie_missing")]
+    assert problems(business(DIRECTOR, owner("1", "Shareholder", **faceless))) == []
+    for name, code in (("selfie", "selfie_time_missing"), ("selfie_collected_at", "selfie_time_without_selfie")):
+        half = {"beneficiary_info": HUMAN | {"identity": identity | {name: HUMAN["identity"][name]}}}  # type: ignore[index]
+        assert problems(business(DIRECTOR, owner("1", "Shareholder", **half))) == [
+            (f"{where}/selfie_collected_at", code)
+        ]
+
+
+def test_attestation() -> None:
+    """Only a Director of the customer itself attests, and says when."""
+    told = {"attesting_party": True, "attested_at": TIME}
+    where = "/company_data/beneficiaries/0"
+    for name in told:
+        half = changed(BUSINESS, f"{where}/{name}", ...)
+        assert problems(half) == [(f"{where}/attested_at", "attestation_incomplete")]
+    where = "/company_data/beneficiaries/1"
+    assert problems(business(DIRECTOR, owner("1", "Representative", **told))) == [
+        (f"{where}/attesting_party", "attesting_party_not_allowed")
+    ]
+    assert problems(business(DIRECTOR, nested(company(owner("1", "Director", **told))))) == [
+        (f"{where}/beneficiary_info/company_data/beneficiaries/0/attesting_party", "attesting_party_not_allowed")
+    ]
+    assert problems(business(DIRECTOR, nested(COMPANY | {"beneficiaries": [owner("1", "Director")]}) | told)) == [
+        (f"{where}/attesting_party", "attesting_party_not_allowed")
+    ]
+
+
+def test_types_are_those_of_the_table() -> None:
+    """The union of a job's identifications holds the four kinds of the contract."""
+    union, _ = get_args(Job.model_fields["identification"].rebuild_annotation())[:2]
+    assert {get_args(part)[0].__name__ for part in get_args(union)} == {"Link", "Token", "Person", "Business"}
