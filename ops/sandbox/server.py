@@ -27,8 +27,8 @@ Send = Callable[[Message], Awaitable[None]]
 LONGEST_SILENCE_S = 120.0
 #: How long answers under way may take at the end, in seconds: a client would have given up by then.
 GRACE_S = 2
-#: Records are kept for good and hold no cycles that matter: looking for garbage a hundred times less often spares a tenth
-#: of the time with 100,000 customers.
+#: Records are kept for good and hold no cycles that matter: to look for garbage a hundred times less often spares a
+#: tenth of the time with 100,000 customers.
 COLLECT_AFTER = (70_000, 50, 50)
 
 
