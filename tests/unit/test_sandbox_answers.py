@@ -321,7 +321,9 @@ def test_standing(sandbox: Sandbox) -> None:
     assert [set(one) for one in read(sandbox, "/terms-and-conditions?country=DE")] == [set(DOCUMENT)] * 2
 
 
-@pytest.mark.parametrize(("tag", "group", "retryable"), [("decline", "missing", True), ("decline-final", "issues", False)])
+@pytest.mark.parametrize(
+    ("tag", "group", "retryable"), [("decline", "missing", True), ("decline-final", "issues", False)]
+)
 def test_requirements_tell_why_a_customer_was_declined(sandbox: Sandbox, tag: str, group: str, retryable: bool) -> None:
     """A decline shows as a requirement whose `retryable` says whether a new attempt makes sense."""
     customer_id = create(sandbox, f"ada+{tag}@example.com")

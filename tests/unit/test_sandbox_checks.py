@@ -214,7 +214,12 @@ def test_type_must_fit_the_customer(sandbox: Sandbox, name: str, kind: str) -> N
 
 def required_fields(body: dict[str, Any], prefix: str = "") -> list[str]:
     """List every field of a sample that must not be missing."""
-    optional = {"with_edd", "ip_address" if body.get("type") == "Token" else "", "edd_questionnaire", "share_percentage"}
+    optional = {
+        "with_edd",
+        "ip_address" if body.get("type") == "Token" else "",
+        "edd_questionnaire",
+        "share_percentage",
+    }
     optional |= {"kyc_questionnaire"} if body.get("type") == "Token" else set()
     optional |= {"documents"} if body.get("type") == "Person" else set()
     found = []
@@ -232,7 +237,7 @@ def required_fields(body: dict[str, Any], prefix: str = "") -> list[str]:
 CASES = [(name, path) for name, body in BODIES.items() for path in required_fields(body)]
 
 
-@pytest.mark.parametrize(("name", "path"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "path"), CASES, ids=str)
 def test_a_missing_field_is_refused(sandbox: Sandbox, name: str, path: str) -> None:
     """Without any one of its required fields, at any depth, a body is refused."""
     kind = "Business" if name == "Business" else "Person"
@@ -257,8 +262,14 @@ def test_an_unknown_field_is_refused(sandbox: Sandbox, name: str, path: str) -> 
     refused(sandbox, submit(sandbox, changed(BODIES[name], f"{path}surprise", 1), kind))
 
 
-SOLE = changed(changed(BUSINESS, "questionnaire", SOLE_PROP), "company_data.company_info.company_type", "SoleProprietorship")
-NESTED = changed(BUSINESS, "company_data.beneficiaries", [DIRECTOR, {"roles": ["Shareholder"], "beneficiary_info": {"company_data": COMPANY}}])
+SOLE = changed(
+    changed(BUSINESS, "questionnaire", SOLE_PROP), "company_data.company_info.company_type", "SoleProprietorship"
+)
+NESTED = changed(
+    BUSINESS,
+    "company_data.beneficiaries",
+    [DIRECTOR, {"roles": ["Shareholder"], "beneficiary_info": {"company_data": COMPANY}}],
+)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ USUAL = [
 
 @pytest.mark.parametrize("tag", ["", "approve", "no-such-tag"])
 def test_approve(sandbox: Sandbox, tag: str) -> None:
-    """Without a tag the customer finishes in 3 to 6 s, is asked to sign a moment later, signs and is Active for good."""
+    """Without a tag the customer finishes in 3 to 6 s, is asked to sign a moment later, signs, and stays Active."""
     person = Person(sandbox, tag)
     person.identify()
     assert person.newest()["url"]
