@@ -5,6 +5,7 @@ answer, then the endpoint. Source: sections 1 and 8 of the fact sheet.
 """
 
 from collections.abc import Mapping
+from threading import RLock
 from urllib.parse import unquote
 
 from ops.sandbox import control
@@ -30,7 +31,7 @@ API = "/api"
 
 
 class Sandbox:
-    """A simulated provider. Not safe for threads: one edge calls it at a time."""
+    """A simulated provider. Threads may share it: one call is answered at a time."""
 
     def __init__(
         self,
@@ -46,6 +47,8 @@ class Sandbox:
         self.speed = speed
         self.seed = seed
         self.switches = switches or Switches()
+        self._initial = self.switches.model_copy(deep=True)
+        self._lock = RLock()
         self._start()
 
     def _start(self) -> None:
@@ -69,29 +72,34 @@ class Sandbox:
 
     def advance(self, seconds: float) -> None:
         """Move the sandbox clock forward and let happen what is due."""
-        self.clock.advance(seconds)
-        self.run_due()
-        self.stored.purge(self.clock.now(), self.switches.retention_s)
+        with self._lock:
+            self.clock.advance(seconds)
+            self.run_due()
+            self.stored.purge(self.clock.now(), self.switches.retention_s)
 
     def run_due(self) -> None:
         """Let everything happen that is due."""
-        self.provider.lifecycle.run_due(self.clock.now())
+        with self._lock:
+            self.provider.lifecycle.run_due(self.clock.now())
 
     def move(self, subject: str, step: str, *, status: str | None = None, comment: str | None = None) -> None:
         """Move a customer or identification (by id, or the customer by external id); see `moves` for the steps."""
-        self.run_due()
-        move(self.provider, subject, step, self.clock.now(), status=status, comment=comment)
+        with self._lock:
+            self.run_due()
+            move(self.provider, subject, step, self.clock.now(), status=status, comment=comment)
 
     def take_webhooks(self) -> list[WebhookRequest]:
         """Take the webhooks that are due, signed, out of the outbox."""
-        self.run_due()
-        return self.webhooks.take(self.clock.now(), self.clock.wall())
+        with self._lock:
+            self.run_due()
+            return self.webhooks.take(self.clock.now(), self.clock.wall())
 
     def reset(self) -> None:
-        """Forget everything: records, effects, faults, webhooks, stored answers and switches; the clock goes on."""
-        for name, field in Switches.model_fields.items():
-            setattr(self.switches, name, field.get_default(call_default_factory=True))
-        self._start()
+        """Forget everything and put the switches back as they were at the start; the clock goes on."""
+        with self._lock:
+            for name in Switches.model_fields:
+                setattr(self.switches, name, getattr(self._initial, name))
+            self._start()
 
     # The provider's interface
 
@@ -99,12 +107,12 @@ class Sandbox:
         self, method: str, path: str, query: str = "", headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
         """Answer one request. The path is percent-encoded, as it stands in the request line."""
-        now = self.clock.now()
-        self.provider.lifecycle.run_due(now)
-        if path.startswith("/_sandbox"):
-            return control.handle(self, method, path, query, body)
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
-        return self._api(method, path, query, lowered, body)
+        with self._lock:
+            self.run_due()
+            if path.startswith("/_sandbox"):
+                return control.handle(self, method, path, query, body)
+            return self._api(method, path, query, lowered, body)
 
     def _api(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
         """Answer a request of the provider's API, count it, and let a fault strike."""

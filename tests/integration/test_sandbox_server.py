@@ -131,6 +131,23 @@ def test_signals_end_it_cleanly(server: Server, client: httpx.Client, number: si
     assert (server.process.returncode, out, err) == (0, "", "")
 
 
+def test_a_silent_answer_does_not_hold_up_the_end(server: Server, client: httpx.Client) -> None:
+    """SIGTERM ends the process within seconds although a caller still waits for an answer that never comes."""
+    client.post("/_sandbox/faults", json={"operation": "create_customer", "lost": "timeout", "when": "after"})
+    caller = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
+    body = json.dumps(ADA).encode()
+    head = "POST /api/customers HTTP/1.1\r\nhost: x\r\nx-api-key: sandbox-key\r\nidempotency-key: k\r\n"
+    length = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with caller:
+        caller.sendall((head + length).encode() + body)
+        ends = time.monotonic() + PATIENCE_S
+        while client.get("/_sandbox/effects").json()["total"] == 0:
+            assert time.monotonic() < ends
+        server.process.terminate()
+        server.process.communicate(timeout=PATIENCE_S)
+    assert server.process.returncode == 0
+
+
 def test_a_taken_port_is_named() -> None:
     """A port in use is an OSError with the address, and one sentence from the command."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -40,6 +41,16 @@ def test_a_client_in_process(sandbox: Sandbox, client: httpx.Client) -> None:
     assert client.get("/customers/crm%2D1/external").json() == answer.json()
     assert client.get("/customers", params={"search_term": "crm-1", "page_size": 1}).json()["items"] == [answer.json()]
     assert client.post("/customers", json=ADA).status_code == 400
+
+
+def test_threads_share_a_sandbox(sandbox: Sandbox, client: httpx.Client) -> None:
+    """Many threads with one key make one effect; with keys of their own, one each."""
+    with ThreadPoolExecutor(8) as pool:
+        same = list(pool.map(lambda _: create(client).json()["id"], range(40)))
+        others = list(pool.map(lambda number: create(client, f"key-{number}").json()["id"], range(40)))
+    assert len(set(same)) == 1
+    assert len(set(others)) == 40
+    assert sandbox.effects.totals() == {"create_customer": 41}
 
 
 @pytest.mark.parametrize(
