@@ -1,0 +1,120 @@
+"""The gateway behind a port: settings -> logs -> peers -> uvicorn, until SIGTERM or SIGINT.
+
+What is being answered is finished; a wake that was answered 200 is in the ledger already, so nothing is lost by a kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from ops.gateway.app import WEBHOOK_TOLERANCE_S, Options, Peers, create_app
+from ops.gateway.signature import split_secrets
+from workers.broker import NudgeBroker
+from workers.ledger import Ledger, connect
+from workers.logs import configure_logs
+from workers.settings import Settings
+
+log = structlog.get_logger()
+
+HOST = "127.0.0.1"
+PORT = 8700
+
+#: How long answers under way may take at the end, in seconds: below the grace of any container.
+GRACE_S = 10
+#: An idle connection is kept so long, in seconds: longer than the 60 s of usual proxies, which otherwise send a request
+#: into a connection that we are just closing.
+KEEP_ALIVE_S = 75
+#: Connections that wait to be accepted: a burst of deliveries after an outage.
+BACKLOG = 2048
+
+
+def serve(host: str = HOST, port: int = PORT) -> None:
+    """Serve until a signal comes; port 0 takes a free one.
+
+    Raises SettingsError, and OSError naming the address when it cannot be had.
+    """
+    settings = Settings.load("ledger")
+    configure_logs(settings.ONBOARDING_LOG)
+    with listen(host, port) as listener:
+        ledger = Ledger(connect(settings.ledger_url))
+        broker = NudgeBroker(settings.broker_url)
+        try:
+            app = create_app(Peers(ledger, broker.send, broker.client.ping), _options(settings))
+            asyncio.run(_Server(_config(app)).serve(sockets=[listener]))
+        finally:
+            broker.close()
+            broker.client.close()
+            ledger.client.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a socket. Raises OSError naming the address if it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Naming the protocol lets asyncio switch Nagle's algorithm off; otherwise an answer may cost 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def _options(settings: Settings) -> Options:
+    secret = settings.IRON_WEBHOOK_SECRET
+    return Options(
+        webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
+        webhook_tolerance_s=getattr(settings, "IRON_WEBHOOK_TOLERANCE_S", WEBHOOK_TOLERANCE_S),
+    )
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",  # the pinned one, whatever else is installed
+        ws="none",
+        lifespan="on",
+        access_log=False,  # RequestLines writes ours
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on the caller's address
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which would end the process by the signal instead of cleanly."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Finish on SIGTERM and SIGINT. Only the main thread can ask for signals."""
+
+        def stop() -> None:
+            self.should_exit = True
+
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so when requests can come."""
+        await super().startup(sockets)
+        host, port = (sockets or [])[0].getsockname()[:2]
+        log.info("gateway.started", host=host, port=port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so when the last answer is out."""
+        await super().shutdown(sockets)
+        log.info("gateway.stopped")
