@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -18,6 +19,7 @@ from ops.sandbox.answers import Answer
 from ops.sandbox.clock import SystemClock
 from ops.sandbox.core import Sandbox
 from ops.sandbox.delivery import deliver_forever
+from ops.sandbox.state import load, save
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -116,15 +118,24 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(host: str = "127.0.0.1", port: int = 8701, speed: float = 1.0, *, seed: int = 0) -> None:
-    """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one.
+def serve(
+    host: str = "127.0.0.1", port: int = 8701, speed: float = 1.0, *, seed: int = 0, state: Path | None = None
+) -> None:
+    """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one. `state` is a file to begin from and to leave behind.
 
-    Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken.
+    Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken, and
+    StateError when the file is not a state.
     """
     gc.set_threshold(*COLLECT_AFTER)
     with listen(host, port) as listener:
         sandbox = Sandbox(SystemClock(), speed=speed, seed=seed)
-        asyncio.run(_run(sandbox, listener))
+        if state is not None:
+            load(sandbox, state)
+        try:
+            asyncio.run(_run(sandbox, listener))
+        finally:
+            if state is not None:
+                save(sandbox, state)
 
 
 async def _run(sandbox: Sandbox, listener: socket.socket) -> None:

@@ -1,0 +1,77 @@
+"""The command line `onboarding`: contract, section 5.
+
+This module may import nothing heavy: each command imports what it needs when it runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+from typer.main import get_command
+
+from ops.cli import jobs, keys, look, run
+from ops.cli.exits import CommandError, Status
+from ops.cli.output import say
+
+app = typer.Typer(
+    name="onboarding",
+    help="Onboards customers to Iron: hand in jobs, follow them, and run the parts of the pipeline."
+    "\n\nWhat is meant for people goes to standard error; with --json a command prints its data, and nothing else, on standard output."
+    "\n\nExit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 finished, but not all succeeded;"
+    " 8 still pending when the wait ended; 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (run, jobs, look):
+    group.register(app)
+app.add_typer(keys.app, name="keys")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status. Every failure is a sentence on standard error, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # JSON is UTF-8 whatever the locale; names are in many scripts
+            stream.reconfigure(encoding="utf-8")
+    try:
+        status = get_command(app).main(
+            args=None if arguments is None else list(arguments), prog_name="onboarding", standalone_mode=False
+        )
+        return int(status or 0)
+    except CommandError as error:
+        for sentence in error.sentences:
+            say(sentence)
+        return int(error.status)
+    except typer.TyperException as error:
+        say(_usage(error))
+        return int(Status.USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        say("Interrupted.")
+        return int(Status.INTERRUPTED)
+    except BrokenPipeError:
+        # Nobody reads on; the interpreter's own flush at exit must not fail for it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Status.READER_GONE)
+    except Exception as error:  # noqa: BLE001 -- the last line of defence: its values may be personal, so only places are told
+        frames = traceback.extract_tb(error.__traceback__)[-4:]
+        places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
+        say(f"The program met something that it does not foresee: {type(error).__name__} at {places}. Please report this line.")
+        return int(Status.FAILED)
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Write what typer found wrong with the arguments as one sentence with the remedy."""
+    message = getattr(error, "format_message", lambda: str(error))().strip()
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "onboarding"
+    return f"{message} See `{command} --help`." if message.endswith((".", "?")) else f"{message}. See `{command} --help`."
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,56 @@
+"""What people type on a command line, read strictly; everything else is told with an example."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from ops.cli.exits import usage
+from pipelines.lifecycle import Phase
+
+#: Seconds of each unit of a duration.
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def duration_s(text: str) -> int:
+    """Read a duration such as 45s, 30m, 12h, 3d or 2w."""
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
+    if not found:
+        raise usage(f"{text!r} is not a duration: write it as 45s, 30m, 12h, 3d or 2w.")
+    return int(found[1]) * UNITS[found[2]]
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """Read options of the form name=value."""
+    found = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise usage(f"{option} {text!r} lacks a name or the sign =: write {option} name=value.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def phase(text: str) -> Phase:
+    """Read the name of a phase."""
+    try:
+        return Phase(text.strip().lower())
+    except ValueError:
+        raise usage(f"{text!r} is not a phase; the phases are {', '.join(Phase)}.") from None
+
+
+def moment(text: str | None, option: str) -> datetime:
+    """Read a time with its zone, not later than now; now where none is given."""
+    now = datetime.now(UTC)
+    if text is None:
+        return now
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise usage(f"{option} {text!r} is not a time with its zone: write it as 2026-11-22T10:00:00Z.")
+    if at > now:
+        raise usage(f"{option} {text!r} is in the future: consent can only be recorded after it was given.")
+    return at.astimezone(UTC)

@@ -1,0 +1,183 @@
+"""Commands that read the ledger: `status`, `history`, `list`, `summary`. None of them changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops.cli import output
+from ops.cli.exits import CommandError, Status
+from ops.cli.jobs import TIMEOUT_S, Json, Timeout, Wait
+
+if TYPE_CHECKING:
+    from ops.cli.session import Session
+    from pipelines.lifecycle import Phase
+    from workers.ledger import Ledger, Read
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Idempotency key.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(status)
+    app.command()(history)
+    app.command("list")(list_)
+    app.command()(summary)
+
+
+def status(key: Key, wait: Wait = None, timeout: Timeout = TIMEOUT_S, json: Json = False) -> int:
+    """Show one onboarding: where it stands, who must act, and what is needed.
+
+    Example: onboarding status crm-1 --wait active --timeout 300
+    """
+    from ops.cli.inputs import phase
+    from ops.cli.session import opened
+    from ops.cli.waiting import read_when, told
+
+    wanted = phase(wait) if wait else None
+    with opened() as session:
+        found, ended = read_when(session.ledger, key, wanted, timeout)
+    show(found, as_json=json)
+    if why := told(found, wanted, ended, timeout):
+        output.say(why)
+    return ended
+
+
+def history(key: Key, json: Json = False) -> int:
+    """Show everything that happened to one onboarding, oldest first.
+
+    Example: onboarding history crm-1 --json
+    """
+    from ops.cli.session import opened
+    from ops.cli.waiting import read
+    from pipelines.view import timestamp
+
+    with opened() as session:
+        read(session.ledger, key)
+        entries = session.ledger.history(key)
+    if json:
+        for entry in entries:
+            output.give({"at": timestamp(entry["at_ms"]), **entry})
+    else:
+        rows = ((timestamp(entry["at_ms"]), entry["phase"], entry.get("step"), entry.get("note")) for entry in entries)
+        output.table(("at", "phase", "step", "what"), rows)
+    return Status.DONE
+
+
+def list_(
+    phase: Annotated[str | None, typer.Option("--phase", metavar="P", help="Only this phase.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Only with this label; may be repeated.")] = None,
+    older_than: Annotated[str | None, typer.Option(metavar="3d", help="Only those in their phase for longer than this.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="No more than so many.")] = 100,
+    json: Json = False,
+) -> int:
+    """List onboardings, phase by phase, those longest in it first.
+
+    Example: onboarding list --phase identification_pending --older-than 3d --label source=crm
+    """
+    from ops.cli import inputs
+    from ops.cli.session import opened
+    from pipelines.lifecycle import Phase
+
+    phases = [inputs.phase(phase)] if phase else list(Phase)
+    labels = inputs.pairs(label or [], "--label")
+    seconds = inputs.duration_s(older_than) if older_than else None
+    with opened() as session:
+        until_ms = None if seconds is None else session.ledger.now_ms() - seconds * 1000
+        found = list(islice(_matching(session.ledger, phases, labels, until_ms), limit + 1))
+    shown = found[:limit]
+    if json:
+        for one in shown:
+            show(one, as_json=True)
+    else:
+        output.table(("key", "phase", "waiting on", "since", "problem"), map(_row, shown))
+    if len(found) > limit:
+        output.say(f"There are more than these {limit}: raise --limit, or narrow it with --phase, --label or --older-than.")
+    return Status.DONE
+
+
+def summary(json: Json = False) -> int:
+    """Count the onboardings by phase, and what is waiting in each lane.
+
+    Example: onboarding summary --json
+    """
+    from ops.cli.session import opened
+
+    with opened() as session:
+        counts = summarised(session)
+    if json:
+        output.give(counts)
+        return Status.DONE
+    rows = [(name, phase["count"], phase["oldest_since"]) for name, phase in counts["phases"].items()]
+    output.table(("phase", "count", "oldest since"), [*rows, ("total", counts["total"], "")], right=("count",))
+    lanes = [(name, *lane.values()) for name, lane in counts["lanes"].items()]
+    output.table(("lane", "due now", "scheduled", "in the queue"), lanes, right=("due now", "scheduled", "in the queue"))
+    budget = counts["budget"]
+    output.say(
+        f"Budget: {budget['rate_per_second']:g} calls a second,"
+        f" {budget['identifications_per_minute']:g} identifications a minute."
+    )
+    return Status.DONE
+
+
+def summarised(session: Session) -> dict[str, Any]:
+    """Give the counts as the contract has them."""
+    import redis
+
+    from pipelines.view import timestamp
+
+    phases = session.ledger.phases()
+    lanes = session.ledger.lanes()
+    try:
+        queued: Mapping[str, int | None] = session.broker.depths()
+    except redis.RedisError as error:
+        from workers.preflight import unanswered
+
+        raise CommandError(unanswered(session.broker.client, error, "ONBOARDING_BROKER_URL")) from None
+    budget = session.settings.budget
+    return {
+        "total": sum(count for count, _ in phases.values()),
+        "phases": {
+            phase.value: {"count": count, "oldest_since": timestamp(oldest)} for phase, (count, oldest) in phases.items()
+        },
+        "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in lanes.items()},
+        "budget": {
+            "rate_per_second": budget.rate_per_second,
+            "identifications_per_minute": budget.identifications_per_minute,
+        },
+    }
+
+
+def show(found: Read, *, as_json: bool) -> None:
+    """Print one record, as data or for people."""
+    from pipelines.view import read_view
+
+    view = read_view(found.record, found.due_ms)
+    if as_json:
+        output.give(view)
+    else:
+        output.show_record(view)
+
+
+def _matching(ledger: Ledger, phases: list[Phase], labels: Mapping[str, str], until_ms: int | None) -> Iterator[Read]:
+    for phase in phases:
+        for found in ledger.in_phase(phase, until_ms=until_ms):
+            if labels.items() <= found.record.labels.items():
+                yield found
+
+
+def _row(found: Read) -> tuple[object, ...]:
+    from pipelines.advance import waiting_on
+    from pipelines.view import timestamp
+
+    record = found.record
+    return (
+        record.key,
+        record.phase.value,
+        waiting_on(record).value,
+        timestamp(record.since_ms),
+        record.problem.code if record.problem else None,
+    )

@@ -1,0 +1,114 @@
+"""Printing: data as JSON on standard output, everything for people on standard error.
+
+No colour and no moving lines off a terminal; NO_COLOR switches all styling off (https://no-color.org).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Width of tables off a terminal, in characters: room for a key, a phase and a sentence.
+PLAIN_WIDTH = 132
+
+#: Styles of phases on a terminal.
+STYLES = {"active": "green", "failed": "red", "on_hold": "yellow", "declined": "yellow"}
+
+
+def console() -> Console:
+    """Give the console for people, on standard error as it is now."""
+    from rich.console import Console
+
+    terminal = sys.stderr.isatty()
+    return Console(
+        stderr=True,
+        force_terminal=terminal,
+        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
+        width=None if terminal else PLAIN_WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+
+
+def moving() -> bool:
+    """Say whether lines may move: on a terminal that can do it."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def say(text: str = "") -> None:
+    """Print a line for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def give(value: Any) -> None:
+    """Print one JSON value on a line of its own, for programs."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Iterable[str] = ()) -> None:
+    """Print a table for people. `right`: columns of numbers."""
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in drawn.columns:
+        if column.header in right:
+            column.justify = "right"
+        column.overflow = "fold"
+    for row in rows:
+        drawn.add_row(*(cell(value) for value in row))
+    console().print(drawn)
+
+
+def cell(value: object) -> Any:
+    """Write a table's cell; a phase has its colour."""
+    from rich.text import Text
+
+    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return Text(text, style=STYLES.get(text, ""))
+
+
+def show_record(view: Mapping[str, Any]) -> None:
+    """Print a record, as `pipelines.view.read_view` gives it, for people."""
+    from rich.table import Table
+
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="bold", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for name, value in _lines(view):
+        lines.add_row(name, cell(value))
+    console().print(lines)
+
+
+def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
+    yield "key", view["idempotency_key"]
+    if view["external_id"] != view["idempotency_key"]:
+        yield "external id", view["external_id"]
+    yield "phase", view["phase"]
+    yield "since", view["since"]
+    yield "waiting on", view["waiting_on"]
+    for need in view["needs"]:
+        yield "needs", need["text"]
+        if "document" in need:
+            yield "document", need["document"]
+        if need.get("link"):
+            yield "link", need["link"]
+    yield "next", view["next"]
+    if view["problem"]:
+        problem = view["problem"]
+        yield "problem", f"{problem['code']}: {problem['text']} (first seen {problem['first_seen']}, {problem['count']} times)"
+    iron = view["iron"]
+    if iron["customer_id"]:
+        yield "at Iron", f"customer {iron['customer_id']} is {iron['customer_status']}"
+    if iron["identification_id"]:
+        yield "", f"identification {iron['identification_id']} is {iron['identification_status']}, round {view['round']}"
+    for name, value in view["labels"].items():
+        yield "label", f"{name}={value}"

@@ -1,0 +1,133 @@
+"""Commands that run something: `demo` and `dev` the whole system, `worker` and `sandbox` one part of it in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.cli.exits import CommandError, Status, usage
+
+#: How long a worker that is told to stop may finish what is in hand, in ms: a step's limit is 60 s, its calls much shorter.
+#: What is cut off all the same comes up again when its lease ends.
+SHUTDOWN_MS = 45_000
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(demo)
+    app.command()(dev)
+    app.command()(worker)
+    app.command()(sandbox)
+
+
+def demo(
+    customers: Annotated[int | None, typer.Option(min=1, max=100_000, metavar="N", help="So many, made from the sample.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the data in ./.onboarding-demo; a second run goes on there.")] = False,
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the data there instead.")] = None,
+) -> int:
+    """Onboard the sample customers from CSV to their final phases, on this machine, with everything real but Iron.
+
+    Example: onboarding demo --customers 50 --keep
+    """
+    from ops.demo import run_demo
+
+    return run_demo(customers, folder or (Path(".onboarding-demo") if keep else None))
+
+
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=65_534, help="Of the gateway; the sandbox takes the next one.")] = 8700,
+    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where the data is kept.")] = Path(".onboarding"),
+) -> int:
+    """Run the whole system here until Ctrl-C: Redis, the sandbox and workers, with data that is kept.
+
+    Example: onboarding dev --port 9000
+    """
+    from ops.demo import run_dev
+
+    return run_dev(port, folder)
+
+
+def worker(
+    processes: Annotated[int | None, typer.Option(min=1, max=64, metavar="P", help="ONBOARDING_WORKER_PROCESSES unless told.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=256, metavar="T", help="ONBOARDING_WORKER_THREADS unless told.")] = None,
+) -> int:
+    """Run workers in the foreground, under Dramatiq's process manager. SIGTERM finishes what is in hand; SIGHUP starts anew.
+
+    Example: onboarding worker --processes 4 --threads 16
+    """
+    from ops.cli.session import load_settings
+    from workers.logs import configure_logs
+
+    if threads is not None:  # the worker processes read it too
+        os.environ["ONBOARDING_WORKER_THREADS"] = str(threads)
+    settings = load_settings("worker")
+    _check(settings.ledger_url, settings.broker_url)
+    # Said here because the workers' own standard error is a pipe, terminal or not.
+    form = settings.ONBOARDING_LOG or ("console" if sys.stderr.isatty() else "json")
+    os.environ["ONBOARDING_LOG"] = form
+    configure_logs(form)
+    return _manage(processes or settings.ONBOARDING_WORKER_PROCESSES, settings.ONBOARDING_WORKER_THREADS)
+
+
+def sandbox(
+    host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8701,
+    speed: Annotated[float, typer.Option(min=0.001, metavar="N", help="So many times faster than customers in real life.")] = 1.0,
+    state: Annotated[Path | None, typer.Option(metavar="FILE", help="Begin from this file, and write it at the end.")] = None,
+) -> int:
+    """Run the simulator of Iron in the foreground until SIGTERM or Ctrl-C.
+
+    Example: onboarding sandbox --speed 5
+    """
+    from ops.sandbox.server import serve
+    from ops.sandbox.state import StateError
+
+    try:
+        serve(host, port, speed, state=state)
+    except StateError as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"The sandbox {error.strerror}: stop what listens there, or name another one with --port.") from None
+    return Status.DONE
+
+
+def _check(ledger_url: str, broker_url: str) -> None:
+    """Refuse servers that are not fit, and leave no connection open behind: what follows forks."""
+    from ops.cli.session import answering, require
+    from workers.ledger import connect
+    from workers.preflight import check_broker
+
+    try:
+        ledger, broker = connect(ledger_url), connect(broker_url)
+    except ValueError:
+        raise usage("ONBOARDING_REDIS_URL or ONBOARDING_BROKER_URL is malformed: each should be like redis://:password@host:6379/0.") from None
+    with ledger, broker:
+        with answering(ledger):
+            require(ledger)
+        if problems := check_broker(broker):
+            raise CommandError(*problems)
+
+
+def _manage(processes: int, threads: int) -> int:
+    """Run Dramatiq's process manager until it is told to stop."""
+    import ops
+
+    # Imported before the fork, so that it happens once and its memory is shared; none of these opens or starts anything.
+    for module in ("httpx", "workers.actors", "workers.middleware", "workers.runner"):
+        __import__(module)
+    from dramatiq.cli import main, make_argument_parser
+
+    root = str(Path(ops.__file__).parents[1])
+    arguments = [
+        *("workers.app:broker", "--path", root, "--skip-logging"),
+        *("--processes", str(processes), "--threads", str(threads)),
+        *("--worker-shutdown-timeout", str(SHUTDOWN_MS)),
+    ]
+    if not os.access(sys.argv[0], os.X_OK):  # after SIGHUP Dramatiq executes sys.argv again
+        sys.argv = [sys.executable, "-m", "ops.cli", *sys.argv[1:]]
+    status = main(make_argument_parser().parse_args(arguments))
+    return Status.DONE if status == 0 else Status.FAILED

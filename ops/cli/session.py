@@ -1,0 +1,120 @@
+"""What most commands begin with: settings, a ledger that answers, the front door; every problem of theirs in words.
+
+Nothing of Redis, Dramatiq or pydantic is imported before a command asks for it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ops.cli.exits import CommandError, Status, usage
+from ops.cli.output import say
+
+if TYPE_CHECKING:
+    import redis
+
+    from workers.broker import NudgeBroker
+    from workers.ledger import Ledger, Nudge
+    from workers.settings import Settings
+    from workers.submit import FrontDoor
+    from workers.vault import Vault
+
+
+@dataclass
+class Session:
+    """A ledger that answers, and what hangs on it."""
+
+    settings: Settings
+    ledger: Ledger
+    _warned: bool = field(default=False, init=False)
+
+    @cached_property
+    def vault(self) -> Vault:
+        """What seals input and evidence."""
+        from workers.vault import Vault
+
+        return Vault(self.settings.key_ring)
+
+    @cached_property
+    def broker(self) -> NudgeBroker:
+        """The queues."""
+        from workers.broker import NudgeBroker
+
+        return NudgeBroker(self.settings.broker_url)
+
+    @cached_property
+    def door(self) -> FrontDoor:
+        """Where jobs are handed in."""
+        from workers.submit import FrontDoor
+
+        return FrontDoor(self.ledger, self.vault, self.send)
+
+    def send(self, nudge: Nudge) -> None:
+        """Put a nudge on the queue. A queue that does not answer costs a delay and no more, so it is only mentioned."""
+        import dramatiq
+        import redis
+
+        try:
+            self.broker.send(nudge)
+        except (redis.RedisError, dramatiq.errors.ConnectionError):
+            if not self._warned:
+                say("The queue does not answer; what was stored is found by the workers all the same, some seconds later.")
+            self._warned = True
+
+
+@contextmanager
+def opened(need: str = "ledger", *, check: bool = False) -> Iterator[Session]:
+    """Open the ledger that the settings name. `need` is a name of workers.settings.NEEDS.
+
+    `check`: refuse a server that does not keep what it is given; whoever stores something new asks for it.
+    """
+    from workers.ledger import Ledger, connect
+
+    settings = load_settings(need)
+    try:
+        client = connect(settings.ledger_url)
+    except ValueError:
+        raise usage("ONBOARDING_REDIS_URL is malformed: it should be like redis://:password@host:6379/0.") from None
+    with client, answering(client):
+        if check:
+            require(client)
+        yield Session(settings, Ledger(client, settings.budget))
+
+
+def load_settings(need: str) -> Settings:
+    """Read the settings; each problem is a line."""
+    from workers.settings import Settings, SettingsError
+
+    try:
+        return Settings.load(need)
+    except SettingsError as error:
+        raise usage(*error.problems) from None
+
+
+@contextmanager
+def answering(client: redis.Redis) -> Iterator[None]:
+    """Turn whatever Redis raises inside the block into a sentence."""
+    import redis as redis_py
+
+    from workers.preflight import unanswered
+
+    try:
+        yield
+    except redis_py.AuthenticationError as error:
+        raise CommandError(unanswered(client, error), status=Status.NOT_AUTHORISED) from None
+    except redis_py.RedisError as error:
+        raise CommandError(unanswered(client, error)) from None
+
+
+def require(client: redis.Redis) -> None:
+    """Refuse a ledger's server that is not fit for it. One that does not answer raises redis-py's own error."""
+    from workers.preflight import check_ledger
+
+    client.ping()
+    problems = check_ledger(client)
+    if problems:
+        raise usage(*problems)

@@ -1,0 +1,116 @@
+"""What must be true of Redis before anything is entrusted to it; what is not is said in one sentence each.
+
+A sentence names what is wrong, what that endangers and how to mend it, and never holds a password. Source: design section 7.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+#: The oldest release with all commands that the ledger uses (design, section 7).
+OLDEST_RELEASE = (6, 2)
+
+#: The one policy that drops nothing. The `volatile-*` policies spare the records, which have no expiry, but would drop
+#: the budget's marks, so that calls go out over Iron's limits, and wakes that wait for their record; one rule is easier to keep.
+SAFE_POLICY = "noeviction"
+
+_LEDGER = "ONBOARDING_REDIS_URL"
+_BROKER = "ONBOARDING_BROKER_URL"
+
+
+def check_ledger(client: redis.Redis) -> tuple[str, ...]:
+    """Look at the server that is to hold the ledger; answers what is wrong with it, nothing when all is well.
+
+    One round trip, with commands that managed servers allow too: INFO tells the eviction policy without CONFIG.
+    """
+    try:
+        facts = client.info()
+    except redis.exceptions.NoPermissionError:
+        return (
+            f"The user of {address(client)} may not run INFO, so it cannot be seen whether records are safe there:"
+            " allow it with `ACL SETUSER <name> +info`.",
+        )
+    except redis.RedisError as error:
+        return (unanswered(client, error),)
+    return problems_of(facts, address(client))
+
+
+def check_broker(client: redis.Redis) -> tuple[str, ...]:
+    """Look at the server that is to hold the queues; losing them costs a delay only, so it needs to answer and no more."""
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return (unanswered(client, error, _BROKER),)
+    return ()
+
+
+def problems_of(facts: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Judge what INFO says of the server at `where`."""
+    problems = []
+    release = str(facts.get("redis_version", "0"))
+    found = re.match(r"(\d+)\.(\d+)", release)
+    if not found or (int(found[1]), int(found[2])) < OLDEST_RELEASE:
+        problems.append(
+            f"Redis at {where} is release {release}, and the ledger's script needs commands that came with 6.2:"
+            " update it to Redis 6.2 or later, or Valkey."
+        )
+    policy = facts.get("maxmemory_policy", SAFE_POLICY)
+    if policy != SAFE_POLICY:
+        problems.append(
+            f"Redis at {where} has maxmemory-policy {policy}: when its memory is full it drops keys,"
+            " so customers would be forgotten or created twice, or Iron's limits broken;"
+            f" set `maxmemory-policy {SAFE_POLICY}` in its configuration, or name another server in {_LEDGER}."
+        )
+    if facts.get("role") == "slave":
+        problems.append(
+            f"Redis at {where} is a replica and takes no writes, so nothing could be stored: name its primary in {_LEDGER}."
+        )
+    return tuple(problems)
+
+
+def unanswered(client: redis.Redis, error: redis.RedisError, setting: str = _LEDGER) -> str:
+    """Say in one sentence why a call to Redis failed, and what to do."""
+    where = address(client)
+    match error:
+        case redis.AuthenticationError() | redis.exceptions.AuthorizationError():
+            return f"Redis at {where} does not accept the user or password: nothing can be read or stored; correct {setting}."
+        case redis.exceptions.NoPermissionError():
+            return f"Redis at {where} does not permit this user the command: give the user in {setting} all commands on all keys."
+        case redis.BusyLoadingError():
+            return f"Redis at {where} is still loading its data: try again when it is done."
+        case redis.ReadOnlyError():
+            return f"Redis at {where} is a replica and takes no writes: name its primary in {setting}."
+        case redis.exceptions.OutOfMemoryError():
+            return f"Redis at {where} has no memory left and refuses to store anything: give it more, then try again."
+        case redis.TimeoutError():
+            return f"Redis at {where} does not answer in time, and without it nothing moves: look after it, or correct {setting}."
+        case redis.ConnectionError():
+            return (
+                f"No Redis answers at {where} ({_reason(error)}), and without it nothing is stored and nothing moves:"
+                f" start it, or correct {setting}."
+            )
+        case _:
+            return f"Redis at {where} refuses a command ({_reason(error)}): correct the server, or {setting}."
+
+
+def address(client: redis.Redis) -> str:
+    """Write where a client connects to, without user and password."""
+    place = client.connection_pool.connection_kwargs
+    if "path" in place:
+        return f"unix://{place['path']}?db={place.get('db', 0)}"
+    scheme = "rediss" if issubclass(client.connection_pool.connection_class, redis.SSLConnection) else "redis"
+    return f"{scheme}://{place.get('host', 'localhost')}:{place.get('port', 6379)}/{place.get('db') or 0}"
+
+
+def _reason(error: redis.RedisError) -> str:
+    """Take the system's own words where there are any; redis-py's repeat the address."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).strip().rstrip(".") or type(error).__name__
