@@ -15,13 +15,13 @@ from pipelines.attempt import Attempt
 from pipelines.errors import ConflictError, NotFoundError, OnboardingError, RateLimitedError
 from pipelines.keys import fingerprint
 from pipelines.lifecycle import FINISHED, OWN_PHASES, Actor, Phase, decide
-from pipelines.model import Done, Next, Outcome, Policy, Problem, Record, Refused, Wait
+from pipelines.model import Done, Effect, Next, Outcome, Policy, Problem, Record, Refused, Wait
 
 #: Growth of the pause from one read to the next while a change is fresh.
 POLL_GROWTH = 1.5
 #: First pause after an attempt that failed, in seconds; it doubles with each further one.
 BACKOFF_MIN_S = 1.0
-#: Longest pause between two attempts, in seconds: longer than the settle time, so that it passes between two calls.
+#: Longest pause between two attempts, in seconds; longer still where the settle time is, so that it passes between two calls.
 BACKOFF_MAX_S = 300.0
 #: Pause where only an operator can help; long enough to be quiet, short enough to notice the repair.
 OPERATOR_PAUSE_S = 300.0
@@ -50,8 +50,8 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
     """Say what is next after a step that returned."""
     match outcome:
         case Done(changes, note):
-            settled = replace(record, **changes, effect=None, problem=None, attempts=0)
-            return _onward(record, settled, attempt, note)
+            now_true = replace(record, **changes, effect=_still_in_doubt(record, attempt), problem=None, attempts=0)
+            return _onward(record, now_true, attempt, note)
         case Wait(because, then):
             waiting = replace(record, effect=attempt.effect, problem=None, attempts=0, step=then)
             waiting = replace(waiting, reads=record.reads + 1)
@@ -76,7 +76,7 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
         pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
         return Next(replace(record, effect=attempt.effect), pause_s + _spread(RATE_LIMITED_PAUSE_S), error.code)
     tried = replace(record, effect=attempt.effect, problem=problem, attempts=record.attempts + 1)
-    pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts)
+    pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
     return Next(tried, _jittered(pause_s), error.code)
 
 
@@ -95,7 +95,7 @@ def after_acts(record: Record, acts: Sequence[Mapping[str, Any]], attempt: Attem
     for act in acts:
         changed = _ACTS[act["act"]](changed, act)
     note = ", ".join(f"{act['act']} by {act['by']}" for act in acts)
-    return _onward(record, replace(changed, effect=record.effect), attempt, note)
+    return _onward(record, replace(changed, effect=attempt.effect), attempt, note)
 
 
 def waiting_on(record: Record) -> Actor:
@@ -117,9 +117,16 @@ def poll_pause_s(record: Record, attempt: Attempt) -> float:
     return min(policy.poll_min_s * POLL_GROWTH ** min(record.reads, 50), policy.poll_far_s)
 
 
-def backoff_s(attempts: int) -> float:
-    """Give the pause after this many failed attempts in a row, in seconds."""
-    return min(BACKOFF_MIN_S * 2.0 ** min(attempts, 30), BACKOFF_MAX_S)
+def backoff_s(attempts: int, policy: Policy) -> float:
+    """Give the pause after this many failed attempts in a row, in seconds; the longest outlasts the settle time."""
+    longest_s = max(BACKOFF_MAX_S, policy.settle_s * 1.5)
+    return min(BACKOFF_MIN_S * 2.0 ** min(attempts, 30), longest_s)
+
+
+def _still_in_doubt(record: Record, attempt: Attempt) -> Effect | None:
+    """Keep the effect of another step: only the step that made the call knows when its outcome is certain."""
+    effect = attempt.effect
+    return effect if effect is not None and effect.step != record.step else None
 
 
 def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next:
@@ -130,7 +137,8 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     if phase is Phase.ON_HOLD and record.problem is None:
         record = replace(record, problem=_why_on_hold(record, before, attempt.now_ms()))
     step, pause_s = _what_next(record, attempt, entered=entered)
-    return Next(replace(record, step=step), pause_s, note)
+    over = record.effect is not None and phase is not before.phase and record.effect.step != step
+    return Next(replace(record, step=step, effect=None if over else record.effect), pause_s, note)
 
 
 def _row(record: Record) -> Any:

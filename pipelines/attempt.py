@@ -16,6 +16,9 @@ from pipelines.model import Effect, Policy, Record
 
 T = TypeVar("T")
 
+#: Subject of an effect that a claim without a commit may have begun: only the step itself knows which one it was.
+ANY_SUBJECT: tuple[str, ...] = ()
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -27,10 +30,8 @@ class Attempt:
     now_ms: Callable[[], int]
     #: The job as submitted, for steps that send input. Raises InputLostError when it cannot be read.
     job: Callable[[], Mapping[str, Any]]
-    #: The effect in hand: from the record, then as this attempt's calls leave it.
+    #: The effect in hand: from the record and the claims before, then as this attempt's calls leave it.
     effect: Effect | None = None
-    #: When the first claim that ended without a commit began; None: there was none.
-    abandoned_ms: int | None = None
 
     def perform(
         self,
@@ -74,14 +75,26 @@ class Attempt:
             return found
 
     def _effect(self, step: str, subject: tuple[str, ...]) -> Effect:
-        """Go on with the effect in hand if it is this one, and note a claim that was abandoned."""
+        """Go on with the effect in hand if it is this one, else begin."""
         effect = self.effect
-        if effect is None or (effect.step, effect.subject) != (step, subject):
-            effect = Effect(step, subject)
-        if self.abandoned_ms is not None:
-            first_ms = self.abandoned_ms if effect.first_ms is None else min(effect.first_ms, self.abandoned_ms)
-            effect = replace(effect, first_ms=first_ms, abandoned=True)
-        return effect
+        if effect is None or effect.step != step or effect.subject not in (subject, ANY_SUBJECT):
+            return Effect(step, subject)
+        return replace(effect, subject=subject)
 
     def _may_renew(self, effect: Effect) -> bool:
         return effect.confirmed and not effect.abandoned and effect.generation < self.policy.max_generations
+
+
+def effect_in_hand(record: Record, abandoned_ms: int | None, *, has_effect: bool) -> Effect | None:
+    """Give the effect that a claim begins with.
+
+    `abandoned_ms`: when the first of the claims that ended without a commit began; its worker may be asleep and may call
+    yet, so the call is in doubt and no new generation may follow. `has_effect`: the record's step changes Iron.
+    """
+    if abandoned_ms is None or not has_effect:
+        return record.effect
+    effect = record.effect
+    if effect is None or effect.step != record.step:
+        effect = Effect(record.step, ANY_SUBJECT)
+    first_ms = abandoned_ms if effect.first_ms is None else min(effect.first_ms, abandoned_ms)
+    return replace(effect, first_ms=first_ms, abandoned=True)

@@ -106,7 +106,7 @@ def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     except ConflictError:
         return Wait("Iron has nothing to sign yet, or no longer")
     signings = _required(record, documents, attempt)
-    due = _in_hand(record, signings)
+    due = _in_hand(signings, attempt)
     if due is None:
         return Done({"signings": signings})
     try:
@@ -140,6 +140,9 @@ CALLS: MappingProxyType[str, MappingProxyType[str, int]] = MappingProxyType(
         "submit_signings": MappingProxyType({"call": 2}),
     }
 )
+
+#: Steps that change something on Iron.
+HAS_EFFECT = frozenset({"create_customer", "create_identification", "submit_signings"})
 
 #: Steps that send the stored input.
 SENDS_INPUT = frozenset({"create_customer", "create_identification"})
@@ -198,19 +201,23 @@ def _required(record: Record, documents: list[Document], attempt: Attempt) -> tu
         if signing.signed_ms is not None and now_ms - signing.signed_ms >= attempt.policy.settle_s * 1000:
             signing = Signing(document.id, occasion=signing.occasion + 1)
         signings.append(replace(signing, display_name=document.display_name, url=document.url))
-    gone = [_gone(signing, record, now_ms) for signing in known.values()]
+    gone = [_gone(signing, attempt) for signing in known.values()]
     return (*signings, *(signing for signing in gone if signing.signed_ms is not None))
 
 
-def _in_hand(record: Record, signings: tuple[Signing, ...]) -> Signing | None:
+def _in_hand(signings: tuple[Signing, ...], attempt: Attempt) -> Signing | None:
     """Choose the signature to submit: the one whose call is in doubt before any other."""
     agreed = [signing for signing in signings if signing.consented_ms and not signing.signed_ms]
-    doubtful = record.effect.subject[1] if record.effect and record.effect.step == "submit_signings" else None
-    return min(agreed, key=lambda signing: signing.id != doubtful, default=None)
+    return min(agreed, key=lambda signing: not _in_doubt(signing, attempt), default=None)
 
 
-def _gone(signing: Signing, record: Record, now_ms: int) -> Signing:
+def _in_doubt(signing: Signing, attempt: Attempt) -> bool:
+    """Say whether an earlier attempt may have submitted this signature."""
+    effect = attempt.effect
+    return effect is not None and effect.step == "submit_signings" and effect.subject[1:2] in ((), (signing.id,))
+
+
+def _gone(signing: Signing, attempt: Attempt) -> Signing:
     """Judge a document that Iron requires no longer: signed by the call in doubt, or replaced meanwhile."""
-    effect = record.effect
-    ours = effect is not None and effect.step == "submit_signings" and effect.subject[1] == signing.id
-    return replace(signing, signed_ms=now_ms) if ours and signing.signed_ms is None else signing
+    ours = signing.consented_ms is not None and _in_doubt(signing, attempt)
+    return replace(signing, signed_ms=attempt.now_ms()) if ours and signing.signed_ms is None else signing

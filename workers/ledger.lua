@@ -207,7 +207,7 @@ function operations.commit(key, fence, lane, step, phase, format, json, history,
     redis.call('ZREM', due_of(lane), key)
     return {'committed', version, false, 0, now_ms}
   end
-  local nudge = tonumber(delay_ms) == 0 or woken or redis.call('EXISTS', prefix .. 'acts:' .. key) == 1
+  local nudge = tonumber(delay_ms) == 0 or woken
   local due = now_ms + (nudge and NUDGE_MS or delay_ms)
   redis.call('ZADD', due_of(lane), int(due), key)
   return {'committed', version, int(due), nudge and 1 or 0, now_ms}

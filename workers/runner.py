@@ -15,11 +15,11 @@ import redis
 import structlog
 
 from pipelines.advance import RATE_LIMITED_PAUSE_S, after_acts, after_crashes, after_error, after_outcome
-from pipelines.attempt import Attempt
+from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Next, Policy
-from pipelines.onboarding import CALLS, SENDS_INPUT, STEPS
+from pipelines.onboarding import CALLS, HAS_EFFECT, SENDS_INPUT, STEPS
 from workers.leases import Leases
 from workers.ledger import POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
 from workers.vault import Vault
@@ -94,8 +94,7 @@ class Runner:
             policy=self.policy,
             now_ms=claim.elapsed_ms,
             job=lambda: _job(self.vault.open(record.key, claim.sealed_input)),
-            effect=record.effect,
-            abandoned_ms=claim.abandoned_ms,
+            effect=effect_in_hand(record, claim.abandoned_ms, has_effect=record.step in HAS_EFFECT),
         )
         if claim.crashes >= POISON_CRASHES:
             return after_crashes(record, claim.crashes, attempt), 0

@@ -1,0 +1,214 @@
+"""A seeded fault simulator: the real steps, runner, ledger and pulse on a real Redis, and Iron in process.
+
+A schedule is drawn from its seed: at each call to Iron, each send and each commit the worker may die, the answer may be
+lost, Iron may answer 429, 5xx or rubbish, the nudge may be dropped or doubled, and a dead worker's request may reach Iron late. The same seed
+gives the same story. What must hold is asserted on Iron's own ledger: no effect twice, nobody stranded.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+import redis
+
+from pipelines.model import Policy
+from tests.support import World
+from workers.ledger import Claim, Nudge
+
+#: Phase in which a customer ends, by tag of the sandbox, with the identifications it takes.
+ENDS = {
+    "approve": ("active", 1),
+    "slow": ("active", 1),
+    "decline": ("declined", 1),
+    "decline-final": ("declined", 1),
+    "expire": ("on_hold", 3),
+    "manual": ("identification_pending", 1),
+}
+
+
+class DeathError(BaseException):
+    """The worker process is gone; nothing in it runs on."""
+
+
+@dataclass
+class Odds:
+    """How likely each fault is at each opportunity."""
+
+    death: float = 0.03
+    lost_answer: float = 0.06
+    fault: float = 0.04
+    limited: float = 0.02
+    late_request: float = 0.03
+    dropped: float = 0.05
+    doubled: float = 0.05
+    asleep: float = 0.03
+
+
+class Schedule(httpx.BaseTransport):
+    """The faults of one seed, and the transport and queue that suffer them."""
+
+    def __init__(self, client: redis.Redis, seed: int, odds: Odds | None = None) -> None:
+        self.random = random.Random(seed)
+        self.odds = odds or Odds()
+        lag_s = self.random.choice([0, 0, 5, 30])
+        self.world = World(
+            client,
+            policy=Policy(round_spacing_s=60),
+            lookup_lag_s=lag_s,
+            record_lag_s=lag_s,
+            pending_identification=self.random.choice(["conflict", "supersede"]),
+        )
+        self.inner = self.world.transport
+        self.world.transport = self
+        self.late: list[tuple[float, httpx.Request]] = []
+        self.sleepers: list[tuple[float, Callable[[], object]]] = []
+        self.faults = 0
+        self.quiet = False
+        self.worker = self.world.worker(send=self.send)
+        self.world.door._send = self.send
+        self.world.run_step = self.run_step
+
+    def happens(self, odds: float) -> bool:
+        """Draw whether a fault happens here."""
+        drawn = self.random.random() < odds and not self.quiet
+        self.faults += drawn
+        return drawn
+
+    # --- the worker ----------------------------------------------------------------------------------------------
+
+    def run_step(self, step: str, key: str, version: int) -> None:
+        if self.happens(self.odds.asleep):
+            self.fall_asleep(step, key, version)
+            return
+        try:
+            self.worker.run(step, key, version)
+        except DeathError:
+            self.world.leases._claims.clear()
+
+    def fall_asleep(self, step: str, key: str, version: int) -> None:
+        """Claim now, and go on long after the lease: a frozen machine whose own clock stood still too."""
+        ledger, runner = self.world.ledger, self.worker
+        from pipelines.onboarding import CALLS, SENDS_INPUT
+
+        claim = ledger.claim(key, version, step, CALLS[step], want_input=step in SENDS_INPUT)
+        if not isinstance(claim, Claim):
+            return
+
+        def wake_up() -> None:
+            try:
+                runner._run_claimed(claim)
+            except DeathError:
+                self.world.leases._claims.clear()
+            except Exception as error:
+                if type(error).__name__ != "StaleClaimError":
+                    raise
+
+        self.sleepers.append((self.now() + self.random.uniform(1, 60), wake_up))
+
+    def send(self, nudge: Nudge) -> None:
+        if self.happens(self.odds.death):
+            raise DeathError
+        if self.happens(self.odds.dropped):
+            return
+        self.world.queue.send(nudge)
+        if self.happens(self.odds.doubled):
+            self.world.queue.send(nudge)
+        if self.happens(self.odds.death):
+            raise DeathError
+
+    # --- the way to Iron -----------------------------------------------------------------------------------------
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self.happens(self.odds.death):
+            raise DeathError
+        if self.happens(self.odds.late_request):
+            self.late.append((self.now() + self.random.uniform(0, 60), request))
+            if self.random.random() < 0.5:
+                raise DeathError
+            raise httpx.ReadTimeout("the request is still on the wire")
+        if self.happens(self.odds.limited):
+            return httpx.Response(429, headers={"Retry-After": "2"} if self.random.random() < 0.5 else {})
+        if self.happens(self.odds.fault):
+            kind = self.random.choice(["before", "after", "rubbish"])
+            if kind != "before":
+                self.inner.handle_request(request)
+            if kind == "rubbish":
+                return httpx.Response(200, content=b"<html>")
+            return httpx.Response(self.random.choice([500, 502, 503]))
+        response = self.inner.handle_request(request)
+        if self.happens(self.odds.lost_answer):
+            raise httpx.ReadError("connection reset")
+        if self.happens(self.odds.death):
+            raise DeathError
+        return response
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self.world.shift_ms / 1000
+
+    def let_late_things_happen(self) -> None:
+        """Requests still on the wire arrive, sleepers wake."""
+        now = self.now()
+        arriving, self.late = [r for at, r in self.late if at <= now], [(at, r) for at, r in self.late if at > now]
+        for request in arriving:
+            self.inner.handle_request(request)
+        waking, self.sleepers = [w for at, w in self.sleepers if at <= now], [(at, w) for at, w in self.sleepers if at > now]
+        for wake_up in waking:
+            wake_up()
+
+    def run(self, *, until: Callable[[], bool], seconds: float) -> None:
+        """Let time pass, a few seconds at most at once, until the condition holds."""
+        world, end = self.world, self.now() + seconds
+        while True:
+            self.let_late_things_happen()
+            world.pulse.run_once()
+            world.drain()
+            if until():
+                return
+            if self.now() > end:
+                raise AssertionError(f"stuck: {[(r.phase.value, r.step, r.problem) for r in world.records()]}")
+            wait_s = world.next_due_s()
+            hurry = 5.0 if self.late or self.sleepers else 120.0
+            world.advance(min(hurry, (wait_s if wait_s is not None else hurry) + 0.002))
+
+
+def submit_surely(schedule: Schedule, key: str, tag: str) -> None:
+    """Hand over a job as upstream would: again until it is accepted."""
+    while True:
+        try:
+            schedule.world.submit(key, tag)
+        except DeathError:
+            continue
+        return
+
+
+def play(client: redis.Redis, seed: int, odds: Odds | None = None) -> Schedule:
+    """Play the schedule of a seed to its end and check what it did on Iron."""
+    random.seed(seed)  # the jitter of pauses, too, is the seed's
+    schedule = Schedule(client, seed, odds)
+    world, draw = schedule.world, schedule.random
+    tags = {f"s{seed}-{number}": draw.choice([*ENDS, "approve", "approve"]) for number in range(draw.randint(1, 4))}
+    for key, tag in tags.items():
+        submit_surely(schedule, key, tag)
+
+    def arrived() -> bool:
+        done = True
+        for key, tag in tags.items():
+            record = world.record(key)
+            open_ = [signing for signing in record.signings if not signing.consented_ms]
+            if record.phase == "signings_required" and open_ and not world.read(key).acts_waiting:
+                world.consent(key)
+            done = done and record.phase == ENDS[tag][0] and not record.effect
+        return done
+
+    schedule.run(until=lambda: arrived() and not schedule.late and not schedule.sleepers, seconds=20 * 86_400)
+    for key, tag in tags.items():
+        phase, identifications = ENDS[tag]
+        signings = 2 if phase == "active" else 0
+        wanted = {"customers": 1, "identifications": identifications, "signings": signings}
+        assert world.effects()[key] == wanted, (seed, key, tag, world.effects()[key])
+    return schedule
