@@ -1,0 +1,85 @@
+"""The error tree: as drawn, complete, and deliberate about what may be repeated."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pipelines import errors
+from pipelines.errors import IronError, NotAppliedError, OnboardingError, OutcomeUnknownError, RateLimitedError
+
+CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and one.__module__ == errors.__name__]
+
+#: Code, may the same thing succeed later without anybody changing anything, must a person hear of it.
+EXPECTED = {
+    "OnboardingError": ("onboarding_error", False, False),
+    "IronError": ("iron_error", False, False),
+    "NotAppliedError": ("not_applied", True, False),
+    "UnreachableError": ("iron_unreachable", True, False),
+    "RateLimitedError": ("rate_limited", True, False),
+    "OutcomeUnknownError": ("outcome_unknown", True, False),
+    "AnswerLostError": ("answer_lost", True, False),
+    "AnswerUnreadableError": ("answer_unreadable", True, False),
+    "ServerFaultError": ("iron_fault", True, False),
+    "ConflictError": ("iron_conflict", True, False),
+    "NotFoundError": ("not_found", True, False),
+    "RequestRefusedError": ("request_refused", False, True),
+    "AccessRefusedError": ("access_refused", True, True),
+    "StaleClaimError": ("stale_claim", True, False),
+    "InputLostError": ("input_lost", False, True),
+}
+
+
+def drawn() -> dict[str, str]:
+    """Each class of the drawing with the class above it."""
+    parents, path = {}, []
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"[ │├└─]{4,}(\w+Error)\b", line):
+            depth = (found.start(1) - 4) // 4
+            path = [*path[:depth], found[1]]
+            parents[found[1]] = path[-2] if depth else "Exception"
+    return parents
+
+
+def test_the_tree_is_as_drawn() -> None:
+    """The drawing at the top of the file names every class, below the class it is derived from."""
+    assert drawn() == {one.__name__: one.__bases__[0].__name__ for one in CLASSES}
+
+
+def test_every_class_says_what_may_be_repeated() -> None:
+    """Code, whether to repeat and whether to call a person are as written here, class by class."""
+    assert {one.__name__: (one.code, one.retryable, one.operator) for one in CLASSES} == EXPECTED
+
+
+def test_codes_are_unique() -> None:
+    """A code names one class."""
+    assert len({one.code for one in CLASSES}) == len(CLASSES)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_docstring_is_the_default_message(kind: type[OnboardingError]) -> None:
+    """Raised without a message, an error speaks its docstring, one sentence; its name ends in Error."""
+    assert kind.__name__.endswith("Error")
+    assert str(kind()) == kind.__doc__
+    assert str(kind()).endswith(".")
+    assert "\n" not in str(kind())
+    assert str(kind("other words")) == "other words"
+
+
+@pytest.mark.parametrize("kind", [one for one in CLASSES if issubclass(one, IronError)])
+def test_an_error_of_iron_keeps_the_status(kind: type[IronError]) -> None:
+    """The HTTP status travels with the error."""
+    assert kind(status=418).status == 418
+
+
+def test_what_is_known_about_the_effect_is_either_or() -> None:
+    """No class says both that Iron did not act and that it may have."""
+    assert not [one for one in CLASSES if issubclass(one, NotAppliedError) and issubclass(one, OutcomeUnknownError)]
+
+
+def test_a_rate_limit_says_for_how_long() -> None:
+    """The pause is kept, and is None where Iron does not say."""
+    assert RateLimitedError(retry_after_s=7.5).retry_after_s == 7.5
+    assert RateLimitedError().retry_after_s is None
+    assert RateLimitedError().status == 429
