@@ -1,0 +1,367 @@
+"""Doubt is resolved by looking: rule 5 and races h and i of the design, over one effect, a clock and recorded calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from pipelines.attempt import Attempt, effect_in_hand
+from pipelines.errors import (
+    AccessRefusedError,
+    AnswerLostError,
+    AnswerUnreadableError,
+    ConflictError,
+    IronError,
+    NotFoundError,
+    RateLimitedError,
+    RequestRefusedError,
+    ServerFaultError,
+    StaleClaimError,
+    UnreachableError,
+)
+from pipelines.keys import idempotency_key
+from pipelines.model import Effect, Policy, Record
+
+POLICY = Policy(settle_s=120, retention_s=86_400, retention_used=0.8, max_generations=1)
+#: Beyond this many seconds after its first call a key is not relied on.
+FORGOTTEN_S = 69_120
+SUBJECT = ("crm-1",)
+RECORD = Record("k-1", external_id="crm-1", step="create_customer")
+
+
+def named(key: str, sub_partner_id: str | None = None) -> str:
+    """A key by its generation, as these tests speak of it."""
+    for generation in range(5):
+        derived = idempotency_key(
+            installation="default",
+            sub_partner_id=sub_partner_id,
+            step="create_customer",
+            subject=SUBJECT,
+            generation=generation,
+        )
+        if key == derived:
+            return f"call {generation}"
+    return "call under an unknown key"
+
+
+def fault(status: int = 500) -> ServerFaultError:
+    """A fault of Iron."""
+    return ServerFaultError(status=status)
+
+
+@dataclass
+class Story:
+    """One effect over many attempts: what is stored between them is what a commit would store."""
+
+    now_s: float = 1_000.0
+    record: Record = RECORD
+    happened: list[str] = field(default_factory=list)
+
+    def attempt(
+        self,
+        answer: Any = "made",
+        *,
+        found: str | None = None,
+        none_yet: bool = False,
+        abandoned_ms: int | None = None,
+    ) -> list[str]:
+        """Perform the effect once; answers what was called in this attempt, and the result or the error's name."""
+        seen: list[str] = []
+
+        def call(key: str) -> Any:
+            seen.append(named(key, self.record.sub_partner_id))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        def look() -> str | None:
+            seen.append("look")
+            return found
+
+        effect = effect_in_hand(self.record, abandoned_ms, has_effect=True)
+        attempt = Attempt("default", POLICY, lambda: int(self.now_s * 1000), dict, effect=effect)
+        try:
+            seen.append(attempt.perform(self.record, SUBJECT, call=call, look=look, none_yet=none_yet))
+        except IronError as error:
+            seen.append(type(error).__name__)
+        stored = replace(self.record, effect=attempt.effect).stored()
+        self.record = Record.restored(stored, key="k-1", step="create_customer")
+        self.happened += seen
+        return seen
+
+    def later(self, seconds: float, answer: Any = "made", **more: Any) -> list[str]:
+        """The same after so many seconds."""
+        self.now_s += seconds
+        return self.attempt(answer, **more)
+
+    @property
+    def effect(self) -> Effect:
+        """What is stored."""
+        assert self.record.effect is not None
+        return self.record.effect
+
+
+# --- the first call of a key -----------------------------------------------------------------------------------------
+
+
+def test_the_first_call_looks_first() -> None:
+    """Nobody can tell a new record from a lost one: look, then call."""
+    assert Story().attempt() == ["look", "call 0", "made"]
+
+
+def test_what_is_there_already_is_adopted() -> None:
+    """What the look finds is the result, and nothing is called."""
+    assert Story().attempt(found="theirs") == ["look", "theirs"]
+
+
+def test_known_to_be_none_needs_no_look() -> None:
+    """Where Iron has just said that there is none, the first look is left out."""
+    assert Story().attempt(none_yet=True) == ["call 0", "made"]
+
+
+def test_an_abandoned_claim_is_looked_after_in_spite_of_that() -> None:
+    """A claim that ended without a commit may have called: then the look comes first all the same."""
+    assert Story().attempt(none_yet=True, abandoned_ms=990_000) == ["look", "call 0", "made"]
+
+
+def test_another_subject_is_another_effect() -> None:
+    """What is known of one effect says nothing about another."""
+    other = Effect("create_customer", ("crm-2",), generation=1, first_ms=1, last_ms=1, error="HTTP 500")
+    story = Story(record=replace(RECORD, effect=other))
+    assert story.attempt(fault()) == ["look", "call 0", "ServerFaultError"]
+    assert story.effect == Effect("create_customer", SUBJECT, 0, 1_000_000, 1_000_000, "HTTP 500")
+
+
+def test_the_sub_partner_is_part_of_the_key() -> None:
+    """The key of a sub-partner's customer is its own."""
+    partner = "0199c0de-0000-4000-8000-000000000001"
+    story = Story(record=replace(RECORD, sub_partner_id=partner))
+    assert story.attempt() == ["look", "call 0", "made"]
+
+
+@pytest.mark.parametrize("known", [None, Effect("create_customer", SUBJECT, first_ms=500, last_ms=600)])
+def test_an_abandoned_claim_is_noted_before_its_step_runs(known: Effect | None) -> None:
+    """A claim without a commit may have called, whatever the next claim does: its effect is in doubt since then."""
+    record = replace(RECORD, effect=known)
+    effect = effect_in_hand(record, 900, has_effect=True)
+    assert effect is not None
+    assert (effect.abandoned, effect.first_ms) == (True, 500 if known else 900)
+    assert effect_in_hand(record, None, has_effect=True) is known
+    assert effect_in_hand(record, 900, has_effect=False) is known
+
+
+# --- an outcome that is not known ------------------------------------------------------------------------------------
+
+DOUBTS = [AnswerLostError(), AnswerUnreadableError(status=200), fault(), ConflictError(status=409)]
+
+
+@pytest.mark.parametrize("doubt", DOUBTS, ids=lambda doubt: type(doubt).__name__)
+def test_a_doubt_is_noted(doubt: IronError) -> None:
+    """After a call in doubt the effect says when it was first called and when last."""
+    story = Story()
+    story.attempt(doubt)
+    story.later(30, doubt)
+    assert (story.effect.first_ms, story.effect.last_ms) == (1_000_000, 1_030_000)
+    assert story.effect.generation == 0
+
+
+@pytest.mark.parametrize("pause_s", [1, 30, 119, 3_600, FORGOTTEN_S - 1])
+def test_inside_the_retention_the_same_key_goes_out_again(pause_s: float) -> None:
+    """After a lost answer the same key is sent at once, without a look."""
+    story = Story()
+    story.attempt(AnswerLostError())
+    assert story.later(pause_s) == ["call 0", "made"]
+
+
+@pytest.mark.parametrize(
+    ("found", "then"), [(None, ["look", "call 0", "made"]), ("ours", ["look", "ours"])], ids=["none", "found"]
+)
+def test_after_most_of_the_retention_the_look_comes_first(found: str | None, then: list[str]) -> None:
+    """From 80 % of the retention on, a key is used only after a look that found nothing."""
+    story = Story()
+    story.attempt(AnswerLostError())
+    assert story.later(FORGOTTEN_S, found=found) == then
+
+
+def test_the_retention_counts_from_the_first_call() -> None:
+    """Repetitions do not make Iron remember for longer; after a new beginning the count is new."""
+    story = Story()
+    story.attempt(AnswerLostError())
+    for _ in range(4):
+        assert story.later(17_000, AnswerLostError())[0] == "call 0"
+    assert story.later(FORGOTTEN_S - 68_000, AnswerLostError()) == ["look", "call 0", "AnswerLostError"]
+    assert story.effect.first_ms == story.effect.last_ms == int(story.now_s * 1000)
+    assert story.later(FORGOTTEN_S - 1) == ["call 0", "made"]
+
+
+def test_an_abandoned_claim_counts_as_the_first_call() -> None:
+    """The retention counts from the earliest claim that may have called."""
+    story = Story()
+    story.attempt(AnswerLostError(), abandoned_ms=400_000)
+    assert story.effect.first_ms == 400_000
+    assert story.effect.abandoned
+    assert story.later(FORGOTTEN_S - 601)[0] == "call 0"
+    assert Story(400.0 + FORGOTTEN_S, story.record).attempt()[0] == "look"
+
+
+@pytest.mark.parametrize(
+    "definite",
+    [UnreachableError(), RateLimitedError(), NotFoundError(status=404), AccessRefusedError(status=403)],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_call_that_had_no_effect_leaves_no_doubt(definite: IronError) -> None:
+    """When Iron did not act, the next attempt is again a first call: it looks."""
+    story = Story()
+    assert story.attempt(definite)[1] == "call 0"
+    assert story.effect.last_ms is None
+    assert story.later(3_600) == ["look", "call 0", "made"]
+
+
+@pytest.mark.parametrize("definite", [UnreachableError(), RateLimitedError()], ids=lambda error: type(error).__name__)
+def test_a_later_call_that_had_no_effect_ends_no_doubt(definite: IronError) -> None:
+    """What an earlier call left open stays open."""
+    story = Story()
+    story.attempt(AnswerLostError())
+    story.later(30, definite)
+    assert story.effect.last_ms == 1_000_000
+
+
+def test_what_is_not_irons_answer_passes_through() -> None:
+    """A claim that ended stops the call and is told to whoever runs the step."""
+    attempt = Attempt("default", POLICY, lambda: 0, dict)
+
+    def call(_: str) -> str:
+        raise StaleClaimError
+
+    with pytest.raises(StaleClaimError):
+        attempt.perform(RECORD, SUBJECT, call=call, look=lambda: None)
+    assert attempt.effect == Effect("create_customer", SUBJECT)
+
+
+# --- race h: Iron replays a stored fault -----------------------------------------------------------------------------
+
+SETTLE_S = 120
+
+
+def faulty(*errors: IronError, pause_s: float = SETTLE_S) -> Story:
+    """A story that begins with these answers, one pause apart."""
+    story = Story()
+    story.attempt(errors[0])
+    for error in errors[1:]:
+        story.later(pause_s, error)
+    return story
+
+
+def test_a_fault_that_stays_gets_a_new_generation() -> None:
+    """Settle, the same key again, the same fault, settle, a look that finds nothing: generation 1, and it is kept."""
+    story = faulty(fault(), fault())
+    assert story.later(SETTLE_S) == ["look", "call 1", "made"]
+    assert story.happened == [
+        *("look", "call 0", "ServerFaultError"),
+        *("look", "call 0", "ServerFaultError"),
+        *("look", "call 1", "made"),
+    ]
+
+
+def test_what_the_look_finds_then_is_adopted() -> None:
+    """The fault hid an effect: it is found after the settle time, and no new key is made."""
+    assert faulty(fault()).later(SETTLE_S, found="ours") == ["look", "ours"]
+    assert faulty(fault(), fault()).later(SETTLE_S, found="ours") == ["look", "ours"]
+
+
+def test_never_more_than_the_cap() -> None:
+    """However long Iron faults, one new generation is the last; after the retention it begins at 0 again."""
+    story = faulty(*[fault()] * 100)
+    assert {one for one in story.happened if one.startswith("call")} == {"call 0", "call 1"}
+    assert story.effect.generation == 1
+    calls = [one for one in story.happened if one.startswith("call")]
+    assert calls == sorted(calls)
+    assert story.later(FORGOTTEN_S, fault()) == ["look", "call 0", "ServerFaultError"]
+    assert story.effect.generation == 0
+    assert not story.effect.confirmed
+
+
+def test_a_generation_holds_only_inside_the_first_ones_retention() -> None:
+    """Generation 1 is forgotten with generation 0: counted from generation 0's first call, not from its own."""
+    story = faulty(fault(), fault(), AnswerLostError())
+    assert story.happened[-2] == "call 1"
+    assert story.effect.first_ms == 1_000_000
+    assert story.later(FORGOTTEN_S - 241, AnswerLostError())[0] == "call 1"
+    assert story.later(1) == ["look", "call 0", "made"]
+
+
+@pytest.mark.parametrize("pause_s", [1, 30, SETTLE_S - 1])
+def test_no_new_generation_before_the_settle_time(pause_s: float) -> None:
+    """Faults that come faster than the settle time never make a new key, however many they are."""
+    story = faulty(*[fault()] * 50, pause_s=pause_s)
+    assert set(story.happened) == {"look", "call 0", "ServerFaultError"}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [fault(), fault(503), fault()],
+        [fault(), AnswerLostError(), fault()],
+        [fault(), ConflictError(status=409), fault()],
+        [fault(), fault(), AnswerLostError()],
+    ],
+    ids=["another fault", "a lost answer", "a conflict", "confirmed, then lost"],
+)
+def test_only_the_same_fault_in_a_row_counts(answers: list[IronError]) -> None:
+    """Another answer in between begins the count anew."""
+    story = faulty(*answers[:3])
+    if answers[2].code == "answer_lost":
+        story = faulty(*answers[:2])
+        story.later(30, answers[2])
+    assert story.later(SETTLE_S)[-2] == "call 0"
+
+
+@pytest.mark.parametrize("doubt", [AnswerLostError(), AnswerUnreadableError(status=200), ConflictError(status=409)])
+def test_no_new_generation_for_what_is_no_fault(doubt: IronError) -> None:
+    """A lost answer, an odd one and a conflict are repeated under the same key for ever."""
+    story = faulty(*[doubt] * 20)
+    assert "call 1" not in story.happened
+
+
+@pytest.mark.parametrize("when", [0, 1, 2])
+def test_no_new_generation_after_an_abandoned_claim(when: int) -> None:
+    """A worker that may be asleep with this key in hand forbids another key until the retention is over."""
+    story = Story()
+    for number in range(6):
+        more = {"abandoned_ms": 1_000_000} if number == when else {}
+        story.later(SETTLE_S, fault(), **more)
+    assert "call 1" not in story.happened
+    assert story.later(FORGOTTEN_S, fault())[:2] == ["look", "call 0"]
+    assert not story.effect.abandoned
+
+
+# --- race i: a conflict ----------------------------------------------------------------------------------------------
+
+
+def test_a_conflict_looks_and_adopts() -> None:
+    """A 409 means look: what is newest and not known yet is the result."""
+    found = iter([None, "theirs"])
+    attempt = Attempt("default", POLICY, lambda: 0, dict)
+
+    def call(_: str) -> str:
+        raise ConflictError(status=409)
+
+    assert attempt.perform(RECORD, SUBJECT, call=call, look=lambda: next(found)) == "theirs"
+
+
+def test_a_conflict_that_shows_nothing_keeps_the_key() -> None:
+    """Our own first request may be at work: the same key later, looked after each time, never another one."""
+    story = Story()
+    assert story.attempt(ConflictError(status=409)) == ["look", "call 0", "look", "ConflictError"]
+    for pause_s in (1, 60, SETTLE_S, 3_600):
+        assert story.later(pause_s, ConflictError(status=409)) == ["call 0", "look", "ConflictError"]
+    assert story.later(SETTLE_S) == ["call 0", "made"]
+
+
+def test_a_refusal_is_told() -> None:
+    """A definite no is raised, and is remembered as the last call of the key."""
+    story = Story()
+    assert story.attempt(RequestRefusedError(status=422)) == ["look", "call 0", "RequestRefusedError"]
+    assert (story.effect.generation, story.effect.error) == (0, None)
