@@ -1,0 +1,183 @@
+"""The record as everybody reads it: contract section 4, for every phase there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipelines.advance import after_outcome, begin, waiting_on
+from pipelines.attempt import Attempt
+from pipelines.job import parse_job
+from pipelines.lifecycle import TABLE, UNKNOWN, Actor, Phase
+from pipelines.model import Done, Policy, Problem, Record, Refused, Signing
+from pipelines.view import read_view
+
+NOW_MS = 1_795_341_600_000
+DUE_MS = NOW_MS + 300_000
+#: Personal data of the job that every record here began with.
+PERSONAL = ("ada-marker@example.com", "Ada Marker")
+LINK = "https://verify.iron.test/start?token=1"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+ATTEMPT = Attempt("default", Policy(), lambda: NOW_MS, dict)
+
+JOB = parse_job(
+    {
+        "idempotency_key": "crm-2026-000123",
+        "external_id": "crm-000123",
+        "customer": {"customer_type": "Person", "email": PERSONAL[0], "name": PERSONAL[1]},
+        "labels": {"source": "crm"},
+    }
+).canonical()
+NEW = replace(begin(JOB), version=1, created_ms=NOW_MS, since_ms=NOW_MS, updated_ms=NOW_MS)
+OPERATORS = Problem("access_refused", "Iron refuses access.", True, NOW_MS, 3, operator=True)
+
+#: The example of the contract, with ids in place of dots.
+EXAMPLE: dict[str, Any] = json.loads("""{
+  "idempotency_key": "crm-2026-000123", "external_id": "crm-000123", "lane": "interactive", "risk_tier": "standard",
+  "phase": "identification_pending", "waiting_on": "customer",
+  "since": "2026-11-22T10:00:00Z", "due": "2026-11-22T10:05:00Z",
+  "needs": [{"code": "complete_identification", "text": "The customer opens the link and completes identification.",
+             "link": "https://verify.iron.test/start?token=1"}],
+  "next": "Read the status again at 10:05 UTC, or at once when Iron's webhook arrives.",
+  "round": 1, "revision": 0, "attempts": 0, "version": 7,
+  "iron": {"customer_id": "c-1", "customer_status": "IdentificationRequired",
+           "identification_id": "i-1", "identification_status": "Pending"},
+  "signings": [{"id": "d-1", "display_name": "Terms and Conditions", "url": "https://d/1", "signed_at": null}],
+  "problem": null,
+  "created_at": "2026-11-22T10:00:00Z", "updated_at": "2026-11-22T10:00:00Z", "labels": {"source": "crm"}
+}""")
+
+
+def states() -> dict[str, Record]:
+    """A record in every state that the table, the pipeline's own phases and an operator's problem can give."""
+    found = {"received": NEW, "failed": after_outcome(NEW, Refused("request_refused", "Wrong."), ATTEMPT).record}
+    found["cancelled"] = replace(NEW, phase=Phase.CANCELLED, step="")
+    for row in TABLE:
+        newest = None if row.identification in (None, ("none",)) else row.identification[0]
+        flags = {"was_active": bool(row.was_active), "may_retry": row.may_retry is not False}
+        changes = {
+            "customer_id": "c-1",
+            "customer_status": "Frozen" if row.customer == UNKNOWN else row.customer,
+            "identification_id": newest and "i-1",
+            "identification_status": newest,
+            "link": LINK if row.has_url or newest == "Pending" else None,
+            "signings": (Signing("d-1", "Terms", "https://d/1"),) if row.customer == "SigningsRequired" else (),
+        }
+        record = after_outcome(NEW, Done(changes | flags), ATTEMPT).record
+        assert record.phase is row.phase
+        found[f"{row.phase.value}, {newest}, {row.customer}"] = record
+    stuck = {f"{name}, stuck": replace(record, problem=OPERATORS) for name, record in found.items() if record.step}
+    return found | stuck
+
+
+STATES = states()
+EACH = pytest.mark.parametrize("record", STATES.values(), ids=STATES)
+
+
+def due(record: Record) -> int | None:
+    """When a record in this state is looked at next."""
+    return DUE_MS if record.step else None
+
+
+def test_every_phase_and_every_actor_is_among_the_states() -> None:
+    """What follows is said of all of them."""
+    assert {record.phase for record in STATES.values()} == set(Phase)
+    assert {waiting_on(record) for record in STATES.values()} == set(Actor)
+
+
+@EACH
+def test_every_state_says_what_happens_next(record: Record) -> None:
+    """There is a sentence, with the time where something is due and without where nothing is."""
+    sentence = read_view(record, due(record))["next"]
+    assert re.fullmatch(r"[A-Z][^{}]{15,}\.", sentence)
+    assert ("at 2026-11-22 10:05:00 UTC" in sentence) == bool(record.step)
+    assert sentence.startswith("Nothing") == (not record.step)
+
+
+@EACH
+def test_whoever_must_act_outside_is_told_what_to_do(record: Record) -> None:
+    """Something is needed where a customer or an operator must act, and nothing where nobody outside can help."""
+    view = read_view(record, due(record))
+    assert bool(view["needs"]) == (view["waiting_on"] in ("customer", "operator"))
+    for need in view["needs"]:
+        assert set(need) <= {"code", "text", "link", "document"}
+        assert re.fullmatch(r"[a-z_]+", need["code"])
+        assert need["text"].endswith(".")
+
+
+@EACH
+def test_no_personal_data(record: Record) -> None:
+    """A record as read by default holds none of what the job said about the customer."""
+    shown = json.dumps(read_view(record, due(record)), ensure_ascii=False)
+    assert not [secret for secret in PERSONAL if secret in shown]
+
+
+@EACH
+def test_the_shape_is_the_contracts(record: Record) -> None:
+    """Every field of the contract is there with its type, in every state."""
+    view = read_view(record, due(record))
+    assert set(view) >= set(EXAMPLE)
+    assert set(view["iron"]) == set(EXAMPLE["iron"])
+    assert all(set(signing) >= set(EXAMPLE["signings"][0]) for signing in view["signings"])
+    assert {type(view[name]) for name in ("round", "revision", "attempts", "version")} == {int}
+    assert view["phase"] in set(Phase)
+    assert view["waiting_on"] in set(Actor)
+    assert all(TIME.fullmatch(view[name]) for name in ("since", "created_at", "updated_at"))
+    assert view["due"] is None or TIME.fullmatch(view["due"])
+    if view["problem"] is not None:
+        assert set(view["problem"]) == {"code", "text", "retryable", "first_seen", "count"}
+        assert TIME.fullmatch(view["problem"]["first_seen"])
+    assert json.loads(json.dumps(view)) == view
+
+
+def test_the_contracts_example() -> None:
+    """The example of the contract is what a reader gets, but for the form of the time in `next`."""
+    record = replace(
+        NEW,
+        phase=Phase.IDENTIFICATION_PENDING,
+        step="refresh",
+        version=7,
+        round=1,
+        customer_id="c-1",
+        customer_status="IdentificationRequired",
+        identification_id="i-1",
+        identification_status="Pending",
+        link=LINK,
+        signings=(Signing("d-1", "Terms and Conditions", "https://d/1"),),
+    )
+    view = read_view(record, DUE_MS)
+    shown = {name: view[name] for name in EXAMPLE} | {"next": EXAMPLE["next"]}
+    shown["signings"] = [{name: one[name] for name in EXAMPLE["signings"][0]} for one in view["signings"]]
+    assert shown == EXAMPLE
+    assert view["next"] == EXAMPLE["next"].replace("10:05", "2026-11-22 10:05:00")
+
+
+@pytest.mark.parametrize(
+    ("signing", "asked"),
+    [
+        (Signing("d-1", "Terms", "u"), True),
+        (Signing("d-1", "Terms", "u", consented_ms=1), False),
+        (Signing("d-1", "Terms", "u", consented_ms=1, signed_ms=2), False),
+    ],
+)
+def test_consent_is_asked_for_once(signing: Signing, asked: bool) -> None:
+    """A document is needed until the customer has agreed to it."""
+    state = next(record for name, record in STATES.items() if name.startswith("signings_required"))
+    needs = read_view(replace(state, signings=(signing,)), DUE_MS)["needs"]
+    named = {"code": "sign_document", "document": "d-1", "link": "u"}
+    assert [{name: need[name] for name in named} for need in needs] == ([named] if asked else [])
+
+
+def test_an_operator_reads_the_problem() -> None:
+    """What keeps the onboarding from moving is what the operator is told."""
+    view = read_view(replace(NEW, problem=OPERATORS), DUE_MS)
+    assert view["waiting_on"] == "operator"
+    assert view["needs"] == [{"code": "access_refused", "text": "Iron refuses access."}]
+    assert view["problem"] == {
+        "code": "access_refused", "text": "Iron refuses access.", "retryable": True,
+        "first_seen": "2026-11-22T10:00:00Z", "count": 3,
+    }  # fmt: skip
