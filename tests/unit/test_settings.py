@@ -1,0 +1,269 @@
+"""Settings: names and defaults of contract section 2, and every problem told in words, without the value."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.model import Policy
+from workers.ledger import LEASE_MARGIN_S, LEASE_MS, RENEW_EVERY_S, STEP_LIMIT_S
+from workers.settings import NEEDS, SHAPES, Settings, SettingsError, database
+from workers.vault import new_key
+
+#: Names and defaults as the contract lists them. None: there is no default.
+CONTRACT: dict[str, Any] = {
+    "ONBOARDING_REDIS_URL": None,
+    "ONBOARDING_BROKER_URL": None,
+    "ONBOARDING_INSTALLATION": "default",
+    "IRON_BASE_URL": None,
+    "IRON_API_KEY": None,
+    "IRON_API_VERSION": "2026-07-01",
+    "IRON_WEBHOOK_SECRET": None,
+    "IRON_RATE_PER_SECOND": 10,
+    "IRON_IDENTIFICATIONS_PER_MINUTE": 60,
+    "IRON_TIMEOUT_S": 10,
+    "ONBOARDING_ENCRYPTION_KEYS": [],
+    "ONBOARDING_API_TOKENS": [],
+    "ONBOARDING_WORKER_PROCESSES": 2,
+    "ONBOARDING_WORKER_THREADS": 16,
+    "ONBOARDING_POLL_MIN_S": 5,
+    "ONBOARDING_POLL_FOR_S": 86400,
+    "ONBOARDING_SWEEP_INTERVAL_S": 21600,
+    "ONBOARDING_SETTLE_S": 120,
+    "ONBOARDING_MAX_ROUNDS": 3,
+    "ONBOARDING_ROUND_SPACING_S": 3600,
+    "ONBOARDING_LOG": None,
+}
+RING = f"{new_key()},{new_key()}"
+#: A complete and correct environment.
+GOOD = {
+    "ONBOARDING_REDIS_URL": "redis://:secret@redis:6379/0",
+    "IRON_BASE_URL": "https://api.sandbox.iron.xyz/api/",
+    "IRON_API_KEY": "key-1234",
+    "ONBOARDING_ENCRYPTION_KEYS": RING,
+}
+SECRETS = {
+    "ONBOARDING_REDIS_URL": "redis://:secret@redis/3",
+    "ONBOARDING_BROKER_URL": "redis://:secret@redis/4",
+    "IRON_API_KEY": "key-5678",
+    "IRON_WEBHOOK_SECRET": "whsec",
+    "ONBOARDING_ENCRYPTION_KEYS": RING,
+    "ONBOARDING_API_TOKENS": "ada:viewer:00, bob:admin:11",
+}
+
+
+@pytest.fixture(autouse=True)
+def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any setting of ours."""
+    for name in list(os.environ):
+        if name.upper().startswith(("ONBOARDING_", "IRON_")):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def load(env: pytest.MonkeyPatch, need: str = "worker", **settings: str) -> Settings:
+    """Settings from a correct environment with these changes; an empty one takes a setting away."""
+    for name, value in {**GOOD, **settings}.items():
+        env.setenv(name, value)
+    return Settings.load(need)
+
+
+def problems(env: pytest.MonkeyPatch, need: str = "worker", **settings: str) -> tuple[str, ...]:
+    """The lines that these changes of a correct environment lead to."""
+    with pytest.raises(SettingsError) as raised:
+        load(env, need, **settings)
+    assert str(raised.value).splitlines() == list(raised.value.problems)
+    return raised.value.problems
+
+
+def plain(value: Any) -> Any:
+    """A setting without its wrapping."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else value
+
+
+def test_names_and_defaults_are_the_contracts() -> None:
+    """Every setting of the contract exists with its default, each has a shape to show, and there are no others."""
+    assert {name: field.default for name, field in Settings.model_fields.items()} == CONTRACT
+    assert set(SHAPES) == set(CONTRACT)
+
+
+def test_the_policys_defaults_are_the_settings(env: pytest.MonkeyPatch) -> None:
+    """Who sets nothing gets the policy and the budget as the contract has them."""
+    settings = load(env)
+    policy = settings.policy
+    assert (policy.settle_s, policy.poll_min_s, policy.poll_for_s) == (120, 5, 86_400)
+    assert (policy.max_rounds, policy.round_spacing_s, policy.retention_s) == (3, 3_600, 86_400)
+    assert policy == replace(Policy(), poll_far_s=policy.poll_far_s)
+    assert (settings.budget.rate_per_second, settings.budget.identifications_per_minute) == (10, 60)
+    assert settings.IRON_BASE_URL == "https://api.sandbox.iron.xyz/api"
+    assert settings.key_ring == RING.split(",")
+
+
+def test_every_pace_setting_reaches_the_policy(env: pytest.MonkeyPatch) -> None:
+    """Each duration and cap that is set is the one that counts."""
+    settings = load(
+        env,
+        ONBOARDING_SETTLE_S="90",
+        ONBOARDING_POLL_MIN_S="1.5",
+        ONBOARDING_POLL_FOR_S="60",
+        ONBOARDING_SWEEP_INTERVAL_S="120",
+        ONBOARDING_MAX_ROUNDS="7",
+        ONBOARDING_ROUND_SPACING_S="30",
+        IRON_RATE_PER_SECOND="2.5",
+        IRON_IDENTIFICATIONS_PER_MINUTE="3",
+    )
+    policy = settings.policy
+    assert (policy.settle_s, policy.poll_min_s, policy.poll_for_s) == (90, 1.5, 60)
+    assert (policy.max_rounds, policy.round_spacing_s) == (7, 30)
+    assert (settings.budget.rate_per_second, settings.budget.identifications_per_minute) == (2.5, 3)
+
+
+def test_no_sweep_is_no_pause_of_zero(env: pytest.MonkeyPatch) -> None:
+    """With the sweep switched off a customer is still read now and then."""
+    assert load(env, ONBOARDING_SWEEP_INTERVAL_S="0").policy.poll_far_s >= 86_400
+
+
+MALFORMED = [
+    *((name, "http://marker") for name in ("ONBOARDING_REDIS_URL", "ONBOARDING_BROKER_URL")),
+    ("ONBOARDING_REDIS_URL", "marker"),
+    *(("ONBOARDING_INSTALLATION", value) for value in ("marker one", "marker/1", "marker" * 20)),
+    *(("IRON_BASE_URL", value) for value in ("marker", "ftp://marker", "https://", "https://marker/api?x=1")),
+    *(("IRON_API_VERSION", value) for value in ("marker", "2026-7-1")),
+    *(("ONBOARDING_ENCRYPTION_KEYS", value) for value in ("marker", f"{new_key()},marker")),
+    *(
+        (name, value)
+        for name in ("IRON_RATE_PER_SECOND", "IRON_IDENTIFICATIONS_PER_MINUTE", "IRON_TIMEOUT_S")
+        for value in ("marker", "0", "-1", "nan", "inf")
+    ),
+    ("IRON_TIMEOUT_S", "20"),
+    *(("ONBOARDING_WORKER_PROCESSES", value) for value in ("marker", "0", "65", "1.5")),
+    *(("ONBOARDING_WORKER_THREADS", value) for value in ("marker", "0", "257")),
+    *(("ONBOARDING_POLL_MIN_S", value) for value in ("marker", "0", "0.09")),
+    *(("ONBOARDING_POLL_FOR_S", value) for value in ("marker", "-1")),
+    *(("ONBOARDING_SWEEP_INTERVAL_S", value) for value in ("marker", "-1", "59")),
+    *(("ONBOARDING_SETTLE_S", value) for value in ("marker", "60", "3601", "nan")),
+    *(("ONBOARDING_MAX_ROUNDS", value) for value in ("marker", "0", "101")),
+    *(("ONBOARDING_ROUND_SPACING_S", value) for value in ("marker", "-1")),
+    ("ONBOARDING_LOG", "marker"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), MALFORMED)
+def test_a_malformed_value_is_one_line(name: str, value: str, env: pytest.MonkeyPatch) -> None:
+    """The line names the setting and what it should look like, and does not repeat the value."""
+    (line,) = problems(env, **{name: value})
+    assert line == f"{name} is malformed: it should be {SHAPES[name]}."
+    assert "marker" not in line
+
+
+def test_every_setting_with_a_form_is_tried() -> None:
+    """What is not tried above takes any text."""
+    free = {"IRON_API_KEY", "IRON_WEBHOOK_SECRET", "ONBOARDING_API_TOKENS"}
+    assert {name for name, _ in MALFORMED} == set(CONTRACT) - free
+
+
+def test_all_malformed_values_are_told_at_once(env: pytest.MonkeyPatch) -> None:
+    """Each wrong setting has its line, and the same setting only one."""
+    lines = problems(env, ONBOARDING_ENCRYPTION_KEYS="a,b", IRON_TIMEOUT_S="soon", ONBOARDING_LOG="loud")
+    assert [line.split()[0] for line in lines] == ["IRON_TIMEOUT_S", "ONBOARDING_ENCRYPTION_KEYS", "ONBOARDING_LOG"]
+
+
+@pytest.mark.parametrize(
+    ("need", "names"),
+    [
+        ("ledger", ["ONBOARDING_REDIS_URL"]),
+        ("input", ["ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"]),
+        ("worker", ["ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "IRON_BASE_URL", "IRON_API_KEY"]),
+    ],
+)
+def test_what_is_missing_depends_on_what_is_to_be_done(need: str, names: list[str], env: pytest.MonkeyPatch) -> None:
+    """Each part of the program asks for what it needs, all of it at once and nothing else; empty is missing."""
+    lines = problems(env, need, **dict.fromkeys(GOOD, ""))
+    assert lines == tuple(f"{name} is not set: it should be {SHAPES[name]}." for name in names)
+    assert set(names) == set(NEEDS[need])
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_be_a_file(name: str, env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`NAME_FILE` gives what the file holds, without the line's end; the setting itself comes first."""
+    path = tmp_path / "secret"
+    path.write_text(SECRETS[name] + "\n", encoding="utf-8")
+    settings = load(env, **{f"{name}_FILE": str(path), name: ""})
+    listed = [part.strip() for part in SECRETS[name].split(",")]
+    assert plain(getattr(settings, name)) == (listed if "," in SECRETS[name] else SECRETS[name])
+    path.write_text("redis://other/9" if name.endswith("URL") else new_key(), encoding="utf-8")
+    both = load(env, **{name: SECRETS[name]})
+    assert plain(getattr(both, name)) == plain(getattr(settings, name))
+
+
+def test_a_malformed_file_is_told_as_its_setting(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What stands in a file is checked like what stands in the environment."""
+    path = tmp_path / "secret"
+    path.write_text("marker", encoding="utf-8")
+    settings = {"ONBOARDING_ENCRYPTION_KEYS": "", "ONBOARDING_ENCRYPTION_KEYS_FILE": str(path)}
+    (line,) = problems(env, **settings)
+    assert line.startswith("ONBOARDING_ENCRYPTION_KEYS is malformed")
+    assert "marker" not in line
+
+
+def test_settings_do_not_show_secrets(env: pytest.MonkeyPatch) -> None:
+    """Settings can be printed."""
+    shown = repr(load(env, **SECRETS))
+    assert not [value for value in ("secret", "key-5678", "whsec", *RING.split(","), "ada:viewer") if value in shown]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "broker"),
+    [
+        ("redis://h", "redis://h/1"),
+        ("redis://:p@h:6380/3", "redis://:p@h:6380/4"),
+        ("redis://h?db=4", "redis://h?db=5"),
+        ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/1?ssl_cert_reqs=none"),
+        ("unix://user:p@/run/redis.sock", "unix://user:p@/run/redis.sock?db=1"),
+        ("unix://user:p@/run/redis.sock?db=2&timeout=3", "unix://user:p@/run/redis.sock?timeout=3&db=3"),
+    ],
+)
+def test_the_broker_is_the_next_database(ledger: str, broker: str, env: pytest.MonkeyPatch) -> None:
+    """Who names no broker gets the ledger's server and the database after the ledger's."""
+    settings = load(env, ONBOARDING_REDIS_URL=ledger)
+    assert (settings.ledger_url, settings.broker_url) == (ledger, broker)
+    assert database(settings.broker_url) == database(ledger) + 1
+
+
+@pytest.mark.parametrize(
+    ("ledger", "broker", "same"),
+    [
+        ("redis://h", "redis://h/0", True),
+        ("redis://:p@h/2", "redis://h/2", True),
+        ("redis://h/2", "redis://h?db=2", True),
+        ("unix:///a.sock", "unix:///a.sock", True),
+        ("unix:///a.sock", "unix:///b.sock", False),
+        ("redis://h/0", "redis://h/1", False),
+        ("redis://h/0", "redis://other/0", False),
+    ],
+)
+def test_the_ledgers_database_is_no_broker(ledger: str, broker: str, same: bool, env: pytest.MonkeyPatch) -> None:
+    """The queue's own upkeep would wade through the ledger: one database for both is refused."""
+    if not same:
+        assert load(env, ONBOARDING_REDIS_URL=ledger, ONBOARDING_BROKER_URL=broker).broker_url == broker
+        return
+    (line,) = problems(env, ONBOARDING_REDIS_URL=ledger, ONBOARDING_BROKER_URL=broker)
+    assert line.startswith("ONBOARDING_BROKER_URL is the ledger's: it should be a Redis address")
+
+
+@pytest.mark.parametrize(
+    "extreme", [{}, {"IRON_TIMEOUT_S": "19", "ONBOARDING_SETTLE_S": "60.1"}, {"ONBOARDING_SETTLE_S": "3600"}]
+)
+def test_time_budgets_nest(extreme: dict[str, str], env: pytest.MonkeyPatch) -> None:
+    """HTTP timeout < step limit < settle time < 80 % of the retention, and twice the renewal interval < lease."""
+    settings = load(env, **extreme)
+    policy = settings.policy
+    assert 3 * settings.IRON_TIMEOUT_S < STEP_LIMIT_S < policy.settle_s
+    assert policy.settle_s < policy.retention_used * policy.retention_s <= 0.8 * policy.retention_s
+    assert 2 * RENEW_EVERY_S < LEASE_MS / 1000 - LEASE_MARGIN_S
