@@ -1,7 +1,7 @@
 """The processes that `demo` and `dev` start: each in a session of its own, watched, and stopped in order.
 
-Secrets reach a child through its environment, never through its arguments. On Linux a child gets SIGTERM when the thread
-that started it dies, even by kill -9, so `start` belongs into the main thread (see ops/embedded.py, which does the same).
+Secrets reach a child through its environment, never through its arguments. On Linux a child gets SIGTERM when the
+thread that started it dies, even by kill -9, so `start` belongs into the main thread; ops/embedded.py says how.
 """
 
 from __future__ import annotations
@@ -35,24 +35,21 @@ LOOK_EVERY_S = 0.02
 #: Lines of a dead child's log that are shown.
 LAST_LINES = 8
 
-#: Settings of the shell that started us; a child gets those it is given and no others.
-_SETTINGS = re.compile(r"(ONBOARDING|IRON)_")
-
 
 class ChildError(Exception):
     """A child did not start or has ended; the text says which, and what its log says last."""
 
 
-class Terminated(BaseException):  # noqa: N818 -- no error; like KeyboardInterrupt, which it stands beside
-    """Somebody told this process to end with SIGTERM, or closed its terminal."""
+class TerminatedError(BaseException):
+    """Somebody told this process to end, or closed its terminal. Like KeyboardInterrupt, this is no Exception."""
 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Raise Terminated in the block when SIGTERM or SIGHUP comes, so that it is left in order."""
+    """Raise TerminatedError in the block when SIGTERM or SIGHUP comes, so that it is left in order."""
 
-    def leave(number: int, frame: object) -> None:
-        raise Terminated
+    def leave(_number: int, _frame: object) -> None:
+        raise TerminatedError
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -90,16 +87,22 @@ class Child:
 class Processes:
     """The children, in the order of their start. A context manager that stops them in the reverse order."""
 
-    def __init__(self, folder: Path) -> None:
-        """Logs go to `folder`/logs, and the children's ids to `folder`/processes.json."""
+    def __init__(self, folder: Path, others: Mapping[str, int] | None = None) -> None:
+        """Take the folder where the logs go, to logs/, and the process ids, to processes.json.
+
+        `others` are processes that somebody else looks after, by name; their ids are only written down.
+        """
         self._folder = folder
+        self._pids = dict(others or {})
         self._children: list[Child] = []
 
     def __enter__(self) -> Self:
         (self._folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self, name: str, arguments: Sequence[str], settings: Mapping[str, str]) -> Child:
@@ -109,7 +112,7 @@ class Processes:
         command = [sys.executable, "-P", "-m", "ops.cli", *arguments]
         if sys.platform == "linux":
             command = [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *command]
-        inherited = {key: value for key, value in os.environ.items() if not _SETTINGS.match(key)}
+        inherited = {key: value for key, value in os.environ.items() if not is_setting(key)}
         paths = os.pathsep.join(path for path in (root, inherited.get("PYTHONPATH", "")) if path)
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -123,19 +126,19 @@ class Processes:
             )
         child = Child(name, process, log)
         self._children.append(child)
-        self._note()
+        self._pids[name] = process.pid
+        (self._folder / "processes.json").write_text(json.dumps(self._pids) + "\n", encoding="utf-8")
         return child
 
-    def wait_for(self, child: Child, pattern: str, *, times: int = 1, timeout_s: float = READY_TIMEOUT_S) -> re.Match[str]:
-        """Wait until the child's log has a line with the pattern, so many times; answers the first.
+    def wait_for(self, child: Child, pattern: str, *, timeout_s: float = READY_TIMEOUT_S) -> re.Match[str]:
+        """Wait until the child's log has a line with the pattern.
 
         Raises ChildError when the child ends before, or says nothing of it in time.
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            found = list(re.finditer(pattern, child.told()))
-            if len(found) >= times:
-                return found[0]
+            if found := re.search(pattern, child.told()):
+                return found
             self.check()
             if time.monotonic() > deadline:
                 raise ChildError(f"The {child.name} was not ready after {timeout_s:g} s; {_last_lines(child)}")
@@ -161,10 +164,10 @@ class Processes:
                     os.killpg(child.process.pid, signal.SIGKILL)
                 child.process.wait()
 
-    def _note(self) -> None:
-        """Write down who was started, for whoever has to look after a machine."""
-        children = [{"name": child.name, "pid": child.process.pid} for child in self._children]
-        (self._folder / "processes.json").write_text(json.dumps(children) + "\n", encoding="utf-8")
+
+def is_setting(name: str) -> bool:
+    """Say whether an environment variable is a setting of ours: a child gets those it is given, not the shell's."""
+    return name.startswith(("ONBOARDING_", "IRON_"))
 
 
 def _last_lines(child: Child) -> str:

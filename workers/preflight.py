@@ -1,6 +1,7 @@
 """What must be true of Redis before anything is entrusted to it; what is not is said in one sentence each.
 
-A sentence names what is wrong, what that endangers and how to mend it, and never holds a password. Source: design section 7.
+A sentence names what is wrong, what that endangers and how to mend it, and never holds a password.
+Source: design section 7.
 """
 
 from __future__ import annotations
@@ -15,11 +16,31 @@ import redis
 OLDEST_RELEASE = (6, 2)
 
 #: The one policy that drops nothing. The `volatile-*` policies spare the records, which have no expiry, but would drop
-#: the budget's marks, so that calls go out over Iron's limits, and wakes that wait for their record; one rule is easier to keep.
+#: the budget's marks, so that calls go out over Iron's limits, and wakes that wait for their record; besides, one rule
+#: is easier to keep than two.
 SAFE_POLICY = "noeviction"
 
 _LEDGER = "ONBOARDING_REDIS_URL"
 _BROKER = "ONBOARDING_BROKER_URL"
+
+#: What each of redis-py's errors means for whoever runs the program. The first that fits counts.
+_ANSWERS: dict[type[redis.RedisError], str] = {
+    redis.AuthenticationError: "Redis at {where} does not accept the user or password, so nothing can be read or"
+    " stored: correct {setting}.",
+    redis.exceptions.AuthorizationError: "Redis at {where} lets this user do nothing: correct {setting}.",
+    redis.exceptions.NoPermissionError: "Redis at {where} does not permit this user the command:"
+    " allow the user in {setting} all commands on all keys.",
+    redis.BusyLoadingError: "Redis at {where} is still loading its data: try again when it is done.",
+    redis.ReadOnlyError: "Redis at {where} is a replica and takes no writes, so nothing could be stored:"
+    " name its primary in {setting}.",
+    redis.exceptions.OutOfMemoryError: "Redis at {where} has no memory left and refuses to store anything:"
+    " give it more, then try again.",
+    redis.TimeoutError: "Redis at {where} does not answer in time, and without it nothing is stored and nothing moves:"
+    " look after it, or correct {setting}.",
+    redis.ConnectionError: "No Redis answers at {where} ({reason}), and without it nothing is stored and nothing moves:"
+    " start it, or correct {setting}.",
+    redis.RedisError: "Redis at {where} refuses a command ({reason}): correct the server, or {setting}.",
+}
 
 
 def check_ledger(client: redis.Redis) -> tuple[str, ...]:
@@ -30,17 +51,18 @@ def check_ledger(client: redis.Redis) -> tuple[str, ...]:
     try:
         facts = client.info()
     except redis.exceptions.NoPermissionError:
-        return (
+        text = (
             f"The user of {address(client)} may not run INFO, so it cannot be seen whether records are safe there:"
-            " allow it with `ACL SETUSER <name> +info`.",
+            " allow it with `ACL SETUSER <name> +info`."
         )
+        return (text,)
     except redis.RedisError as error:
         return (unanswered(client, error),)
     return problems_of(facts, address(client))
 
 
 def check_broker(client: redis.Redis) -> tuple[str, ...]:
-    """Look at the server that is to hold the queues; losing them costs a delay only, so it needs to answer and no more."""
+    """Look at the server that is to hold the queues; to lose them costs only a delay, so it has to answer, no more."""
     try:
         client.ping()
     except redis.RedisError as error:
@@ -66,35 +88,14 @@ def problems_of(facts: Mapping[str, Any], where: str) -> tuple[str, ...]:
             f" set `maxmemory-policy {SAFE_POLICY}` in its configuration, or name another server in {_LEDGER}."
         )
     if facts.get("role") == "slave":
-        problems.append(
-            f"Redis at {where} is a replica and takes no writes, so nothing could be stored: name its primary in {_LEDGER}."
-        )
+        problems.append(_ANSWERS[redis.ReadOnlyError].format(where=where, setting=_LEDGER))
     return tuple(problems)
 
 
 def unanswered(client: redis.Redis, error: redis.RedisError, setting: str = _LEDGER) -> str:
     """Say in one sentence why a call to Redis failed, and what to do."""
-    where = address(client)
-    match error:
-        case redis.AuthenticationError() | redis.exceptions.AuthorizationError():
-            return f"Redis at {where} does not accept the user or password: nothing can be read or stored; correct {setting}."
-        case redis.exceptions.NoPermissionError():
-            return f"Redis at {where} does not permit this user the command: give the user in {setting} all commands on all keys."
-        case redis.BusyLoadingError():
-            return f"Redis at {where} is still loading its data: try again when it is done."
-        case redis.ReadOnlyError():
-            return f"Redis at {where} is a replica and takes no writes: name its primary in {setting}."
-        case redis.exceptions.OutOfMemoryError():
-            return f"Redis at {where} has no memory left and refuses to store anything: give it more, then try again."
-        case redis.TimeoutError():
-            return f"Redis at {where} does not answer in time, and without it nothing moves: look after it, or correct {setting}."
-        case redis.ConnectionError():
-            return (
-                f"No Redis answers at {where} ({_reason(error)}), and without it nothing is stored and nothing moves:"
-                f" start it, or correct {setting}."
-            )
-        case _:
-            return f"Redis at {where} refuses a command ({_reason(error)}): correct the server, or {setting}."
+    text = next(text for kind, text in _ANSWERS.items() if isinstance(error, kind))
+    return text.format(where=address(client), setting=setting, reason=_reason(error))
 
 
 def address(client: redis.Redis) -> str:

@@ -18,12 +18,18 @@ from ops.cli import jobs, keys, look, run
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
+HELP = """Onboard customers to Iron: hand in jobs, follow them, and run the parts of the pipeline.
+
+What is meant for people goes to standard error; with --json a command prints its data, and nothing else, on standard
+output.
+
+Exit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 finished, but not all succeeded; 8 still
+pending when the wait ended; 130 interrupted.
+"""
+
 app = typer.Typer(
     name="onboarding",
-    help="Onboards customers to Iron: hand in jobs, follow them, and run the parts of the pipeline."
-    "\n\nWhat is meant for people goes to standard error; with --json a command prints its data, and nothing else, on standard output."
-    "\n\nExit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 finished, but not all succeeded;"
-    " 8 still pending when the wait ended; 130 interrupted.",
+    help=HELP,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -39,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status. Every failure is a sentence on standard error, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # JSON is UTF-8 whatever the locale; names are in many scripts
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         status = get_command(app).main(
             args=None if arguments is None else list(arguments), prog_name="onboarding", standalone_mode=False
@@ -59,10 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Nobody reads on; the interpreter's own flush at exit must not fail for it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Status.READER_GONE)
-    except Exception as error:  # noqa: BLE001 -- the last line of defence: its values may be personal, so only places are told
-        frames = traceback.extract_tb(error.__traceback__)[-4:]
-        places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
-        say(f"The program met something that it does not foresee: {type(error).__name__} at {places}. Please report this line.")
+    except Exception as error:  # noqa: BLE001 -- the last line of defence
+        say(_unforeseen(error))
         return int(Status.FAILED)
 
 
@@ -71,7 +75,14 @@ def _usage(error: typer.TyperException) -> str:
     message = getattr(error, "format_message", lambda: str(error))().strip()
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "onboarding"
-    return f"{message} See `{command} --help`." if message.endswith((".", "?")) else f"{message}. See `{command} --help`."
+    return f"{message.rstrip('.')}. See `{command} --help`."
+
+
+def _unforeseen(error: Exception) -> str:
+    """Name an error and the places it came through; its values may be personal."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
+    return f"Something unforeseen happened: {type(error).__name__} at {places}. Please report this line."
 
 
 __all__ = ["app", "main"]

@@ -1,4 +1,4 @@
-"""The customer's consent to documents: checked against what the record asks for, sealed as evidence, and stored as an act.
+"""The customer's consent to documents: checked against what the record asks for, stored as an act, its evidence sealed.
 
 The command `sign` and the demo's upstream system both come through here. Nothing is sent to Iron; a worker does that.
 """
@@ -63,5 +63,5 @@ def record_consent(session: Session, record: Record, documents: Sequence[str], c
 def _not_asked(record: Record, strange: Sequence[str], asked: Sequence[str]) -> str:
     if record.phase is not Phase.SIGNINGS_REQUIRED:
         return f"{record.key} is in the phase {record.phase} and asks for no signature; nothing was stored."
-    those = f"it asks for {', '.join(asked)}" if asked else "it asks for nothing else; look again with `onboarding status`"
+    those = f"it asks for {', '.join(asked)}" if asked else "it asks for no other now; look with `onboarding status`"
     return f"{record.key} does not ask for the document {', '.join(strange)}: {those}; nothing was stored."

@@ -31,8 +31,3 @@ class CommandError(Exception):
 def usage(*sentences: str) -> CommandError:
     """Make the error for wrong usage, input or settings."""
     return CommandError(*sentences, status=Status.USAGE)
-
-
-def listed(names: object) -> str:
-    """Write names for a sentence: `a, b, c`."""
-    return ", ".join(map(str, names)) if isinstance(names, list | tuple) else str(names)

@@ -1,6 +1,7 @@
 """Importing a file of jobs through the front door, batch by batch, with every refused row told.
 
-Memory does not grow with the file. A rerun, also after a kill in the middle, finds what is stored and goes on. Contract, section 7.
+Memory does not grow with the file. A rerun, also after a kill in the middle, finds what is stored and goes on.
+Contract, section 7.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def comparing(ledger: Ledger) -> Decide:
                 same = existing.fingerprint == record.fingerprint
                 answers.append(Submitted("unchanged" if same else "idempotency_key_reused", existing))
             elif holder is not None:
-                answers.append(Submitted("external_id_taken", None, holder=holder.decode()))
+                answers.append(Submitted("external_id_taken", None, holder=_text(holder)))
             else:
                 again = hash(record.key) in planned  # the same row twice: the second would change nothing
                 planned.add(hash(record.key))
@@ -122,6 +123,11 @@ def comparing(ledger: Ledger) -> Decide:
         return answers
 
     return decide
+
+
+def _text(raw: bytes | str) -> str:
+    """Read what a client answers, whichever of the two it is set to."""
+    return raw if isinstance(raw, str) else raw.decode()
 
 
 def _report(path: Path, report: Path | None) -> ReportWriter | nullcontext[None]:
@@ -132,7 +138,7 @@ def _report(path: Path, report: Path | None) -> ReportWriter | nullcontext[None]
     try:
         return ReportWriter(report)
     except OSError as error:
-        raise usage(f"The report {report} cannot be written ({error.strerror}): name another file with --report.") from None
+        raise usage(f"{report} cannot be written ({error.strerror}): name another file with --report.") from None
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

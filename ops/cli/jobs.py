@@ -7,104 +7,116 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ops.cli import output
 from ops.cli.exits import CommandError, Status, usage
+from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ops.cli.importing import Result
+    from pipelines.lifecycle import Phase
 
-#: Longest wait unless told otherwise, in seconds.
-TIMEOUT_S = 60.0
-
-Json = Annotated[bool, typer.Option("--json", help="Print data as JSON on standard output.")]
-Wait = Annotated[str | None, typer.Option("--wait", metavar="PHASE", help="Wait until the onboarding is in this phase.")]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="S", min=0, help="Wait no longer than this, in seconds.")]
+Lane = Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Lane; interactive unless told.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(submit)
-    app.command("import")(import_)
-    app.command()(sign)
+    add(app, submit)
+    add(app, import_, "import")
+    add(app, sign)
 
 
 def submit(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE or -]", help="A job as JSON; - reads standard input.")] = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
-    email: Annotated[str | None, typer.Option(help="The customer's e-mail address.")] = None,
-    name: Annotated[str | None, typer.Option(help="The customer's name.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", metavar="Person|Business", help="Kind of customer; Person unless told.")] = None,
-    external_id: Annotated[str | None, typer.Option(help="External id; the key unless told.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE or -", help="A job as JSON; - reads standard input.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Idempotency key.")] = None,
+    email: Annotated[str | None, typer.Option(metavar="EMAIL", help="The customer's e-mail address.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The customer's name.")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", metavar="Person|Business", help="Kind of customer; Person unless told.")
+    ] = None,
+    external_id: Annotated[str | None, typer.Option(metavar="ID", help="External id; the key unless told.")] = None,
     with_edd: Annotated[bool, typer.Option("--with-edd", help="Ask for enhanced due diligence.")] = False,
-    risk_tier: Annotated[str | None, typer.Option(metavar="low|standard|high", help="Risk tier; standard unless told.")] = None,
-    lane: Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Lane; interactive unless told.")] = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="K=V", help="A label; may be repeated.")] = None,
+    risk_tier: Annotated[
+        str | None, typer.Option(metavar="low|standard|high", help="Risk tier; standard unless told.")
+    ] = None,
+    lane: Lane = None,
+    label: Labels = None,
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> int:
-    """Hand in one job, from JSON or from options. The same job again changes nothing and shows the record that exists.
+    """Hand in one job, from JSON or from options.
+
+    The same job again changes nothing and shows the record that exists; another job under a known key is refused. With
+    --wait the exit status is 8 when the time is over first, and 1 when it has ended in another phase.
 
     Example: onboarding submit --key crm-1 --email ada@example.com --name "Ada Example" --wait identification_pending
     """
     from ops.cli.inputs import pairs, phase
 
-    options = {
-        "idempotency_key": key,
-        "external_id": external_id,
-        "customer": _given(customer_type=type_, email=email, name=name),
-        "identification": {"with_edd": True, "type": "Link"} if with_edd else None,
-        "risk_tier": risk_tier,
-        "lane": lane,
-        "labels": pairs(label or [], "--label"),
-    }
-    given = {name: value for name, value in options.items() if value}
     wanted = phase(wait) if wait else None
+    given: dict[str, Any] = _given(idempotency_key=key, external_id=external_id, risk_tier=risk_tier, lane=lane)
+    customer = _given(email=email, name=name, customer_type=type_)
+    if with_edd:
+        given["identification"] = {"type": "Link", "with_edd": True}
+    if label:
+        given["labels"] = pairs(label, "--label")
     if file is not None:
-        if given:
+        if given or customer:
             raise usage("Give the job as a file or as options, not both.")
-        value = _read_json(file)
-    elif not given:
+        return _submit(_read_json(file), wanted, timeout, as_json=json)
+    if not given and not customer:
         raise usage("Give the job as a file (or - for standard input), or at least --key and --email.")
-    else:
-        given["customer"] = {"customer_type": "Person", **given.get("customer", {})}
-        value = given
-    return _submit(value, wanted, timeout, as_json=json)
+    return _submit(given | {"customer": {"customer_type": "Person"} | customer}, wanted, timeout, as_json=json)
 
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (also with ; or tabs) or JSONL, in UTF-8.")],
-    name: Annotated[str | None, typer.Option(help="Name of the import; the file's unless told.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the import; the file's unless told.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare with the ledger and write nothing.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="Write what became of each row.")] = None,
-    lane: Annotated[str, typer.Option(metavar="interactive|bulk", help="Lane of jobs that name none.")] = "bulk",
-    map_: Annotated[list[str] | None, typer.Option("--map", metavar="THEIRS=OURS", help="Rename a column; empty OURS leaves it out.")] = None,
+    lane: Annotated[
+        Literal["interactive", "bulk"], typer.Option(metavar="interactive|bulk", help="Lane of jobs that name none.")
+    ] = "bulk",
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="THEIRS=OURS", help="Rename a column; an empty OURS leaves it out."),
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Hand in every row of a file; rows with mistakes are told and refused, the others go through. A rerun changes nothing.
+    """Hand in every row of a file, CSV or JSONL.
+
+    Rows with mistakes are named and refused, the others go through; the exit status is then 5. The same file again
+    changes nothing, and goes on where an interrupted import stopped.
 
     Example: onboarding import customers.csv --report customers-report.csv --map "E-Mail=email"
     """
+    from redis import RedisError
+
     from ops.cli.importing import comparing, import_file
     from ops.cli.inputs import pairs
     from ops.cli.session import opened
+    from workers.preflight import unanswered
 
-    if lane not in ("interactive", "bulk"):
-        raise usage(f"--lane {lane!r} is not a lane for imports: it is interactive or bulk.")
     mapping = pairs(map_ or [], "--map")
     if not file.exists():  # before any connection: the commonest mistake
         raise usage(f"{file} does not exist: check the path.")
     with opened("ledger" if dry_run else "input", check=not dry_run) as session, _progress(file) as progress:
         decide = comparing(session.ledger) if dry_run else session.door.submit_many
-        result = import_file(
-            file, decide, name=name, lane=lane, mapping=mapping, report=report, progress=progress  # type: ignore[arg-type]
-        )
+        try:
+            result = import_file(file, decide, name=name, lane=lane, mapping=mapping, report=report, progress=progress)
+        except RedisError as error:
+            why = unanswered(session.ledger.client, error)
+            raise CommandError(f"{why} What was handed in before is stored: import the same file again.") from None
     show_import(result, report=report, dry_run=dry_run)
     if json:
         output.give(result.as_json())
@@ -112,14 +124,16 @@ def import_(
 
 
 def sign(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Idempotency key.")],
+    key: Key,
     document: Annotated[list[str], typer.Option(metavar="ID", help="Document agreed to; may be repeated.")],
     signed_by: Annotated[str, typer.Option(metavar="WHO", help="Who agreed.")],
     signed_at: Annotated[str | None, typer.Option(metavar="T", help="When, with the zone; now unless told.")] = None,
     evidence: Annotated[str | None, typer.Option(metavar="REF", help="Where the proof of consent is kept.")] = None,
     json: Json = False,
 ) -> int:
-    """Record the customer's consent to documents; a worker then submits the signatures to Iron.
+    """Record the customer's consent to documents.
+
+    A worker then submits the signatures to Iron. Who agreed, when, and where the proof is, is stored encrypted.
 
     Example: onboarding sign crm-1 --document 3f2a... --signed-by "Ada Example" --evidence consent-4711
     """
@@ -134,10 +148,10 @@ def sign(
     consent = Consent(signed_by.strip(), moment(signed_at, "--signed-at"), evidence)
     with opened("input", check=True) as session:
         fresh = record_consent(session, read(session.ledger, key).record, document, consent)
-        output.say(
-            f"Recorded the consent to {len(fresh)} of {len(document)} documents." if fresh
-            else "The consent to these documents was recorded before; nothing changed."
-        )  # fmt: skip
+        if fresh:
+            output.say(f"The consent to {len(fresh)} of {len(document)} documents is recorded.")
+        else:
+            output.say("The consent to these documents was recorded before; nothing changed.")
         show(read(session.ledger, key), as_json=json)
     return Status.DONE
 
@@ -147,7 +161,8 @@ def show_import(result: Result, *, report: Path | None, dry_run: bool = False) -
     if result.refused:
         output.table(("line", "column", "code", "what is wrong"), result.refused, title="Refused rows", right=("line",))
     if result.refusals > len({line for line, *_ in result.refused}):
-        output.say(f"There are more refused rows{f': {report} has them all' if report else '; --report OUT.csv writes all of them'}.")
+        where = f"{report} has all of them" if report else "--report OUT.csv writes all of them"
+        output.say(f"More rows were refused than are shown: {where}.")
     would = "would be " if dry_run else ""
     output.say(
         f"{result.rows:,} rows of {result.name}: {result.create:,} {would}created, {result.unchanged:,} unchanged,"
@@ -155,7 +170,7 @@ def show_import(result: Result, *, report: Path | None, dry_run: bool = False) -
     )
 
 
-def _submit(value: object, wanted: Any, timeout_s: float, *, as_json: bool) -> int:
+def _submit(value: object, wanted: Phase | None, timeout_s: float, *, as_json: bool) -> int:
     from ops.cli.look import show
     from ops.cli.session import opened
     from ops.cli.waiting import read_when, told
@@ -165,7 +180,7 @@ def _submit(value: object, wanted: Any, timeout_s: float, *, as_json: bool) -> i
     try:
         job = parse_job(value)
     except JobInvalidError as error:
-        raise usage(*(f"{problem.pointer or '/'}: {problem.text} ({problem.code})" for problem in error.problems)) from None
+        raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
     with opened("input", check=True) as session:
         answer = session.door.submit(job)
         sentence = SENTENCES[answer.status] + (f" It belongs to the key {answer.holder}." if answer.holder else "")

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from ops.cli.options import add
 from ops.cli.output import give
 
-app = typer.Typer(help="Encryption keys for the stored input.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Make encryption keys for the stored input.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -16,11 +17,12 @@ def _group() -> None:
     """Keep `new` a command of its own; typer would make it the group otherwise."""
 
 
-@app.command()
 def new(json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
-    """Print a new key for ONBOARDING_ENCRYPTION_KEYS; the first of the ring encrypts, all of it decrypts.
+    """Print a new encryption key.
 
-    Example: ONBOARDING_ENCRYPTION_KEYS="$(onboarding keys new),$OLD_KEYS"
+    It belongs into ONBOARDING_ENCRYPTION_KEYS, whose first key encrypts, while all of them decrypt.
+
+    Example: export ONBOARDING_ENCRYPTION_KEYS="$(onboarding keys new),$ONBOARDING_ENCRYPTION_KEYS"
     """
     from workers.vault import new_key
 
@@ -29,3 +31,6 @@ def new(json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] 
         give({"key": key})
     else:
         print(key)  # a key is data: it goes where a script can take it
+
+
+add(app, new)

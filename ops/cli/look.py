@@ -10,26 +10,27 @@ import typer
 
 from ops.cli import output
 from ops.cli.exits import CommandError, Status
-from ops.cli.jobs import TIMEOUT_S, Json, Timeout, Wait
+from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
     from pipelines.lifecycle import Phase
     from workers.ledger import Ledger, Read
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Idempotency key.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(status)
-    app.command()(history)
-    app.command("list")(list_)
-    app.command()(summary)
+    add(app, status)
+    add(app, history)
+    add(app, list_, "list")
+    add(app, summary)
 
 
 def status(key: Key, wait: Wait = None, timeout: Timeout = TIMEOUT_S, json: Json = False) -> int:
-    """Show one onboarding: where it stands, who must act, and what is needed.
+    """Show where one onboarding stands.
+
+    In which phase, who must act, what exactly is needed, and what happens next. With --wait the exit status is 8 when
+    the time is over first, and 1 when it has ended in another phase.
 
     Example: onboarding status crm-1 --wait active --timeout 300
     """
@@ -47,7 +48,7 @@ def status(key: Key, wait: Wait = None, timeout: Timeout = TIMEOUT_S, json: Json
 
 
 def history(key: Key, json: Json = False) -> int:
-    """Show everything that happened to one onboarding, oldest first.
+    """Show what happened to one onboarding, oldest first.
 
     Example: onboarding history crm-1 --json
     """
@@ -69,12 +70,14 @@ def history(key: Key, json: Json = False) -> int:
 
 def list_(
     phase: Annotated[str | None, typer.Option("--phase", metavar="P", help="Only this phase.")] = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Only with this label; may be repeated.")] = None,
-    older_than: Annotated[str | None, typer.Option(metavar="3d", help="Only those in their phase for longer than this.")] = None,
+    label: Labels = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="3d", help="Only those in their phase for longer than this.")
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="No more than so many.")] = 100,
     json: Json = False,
 ) -> int:
-    """List onboardings, phase by phase, those longest in it first.
+    """List onboardings by phase, those longest in it first.
 
     Example: onboarding list --phase identification_pending --older-than 3d --label source=crm
     """
@@ -95,12 +98,12 @@ def list_(
     else:
         output.table(("key", "phase", "waiting on", "since", "problem"), map(_row, shown))
     if len(found) > limit:
-        output.say(f"There are more than these {limit}: raise --limit, or narrow it with --phase, --label or --older-than.")
+        output.say(f"There are more than these {limit}: raise --limit, or ask with --phase, --label or --older-than.")
     return Status.DONE
 
 
 def summary(json: Json = False) -> int:
-    """Count the onboardings by phase, and what is waiting in each lane.
+    """Count the onboardings by phase and what waits in each lane.
 
     Example: onboarding summary --json
     """
@@ -114,7 +117,9 @@ def summary(json: Json = False) -> int:
     rows = [(name, phase["count"], phase["oldest_since"]) for name, phase in counts["phases"].items()]
     output.table(("phase", "count", "oldest since"), [*rows, ("total", counts["total"], "")], right=("count",))
     lanes = [(name, *lane.values()) for name, lane in counts["lanes"].items()]
-    output.table(("lane", "due now", "scheduled", "in the queue"), lanes, right=("due now", "scheduled", "in the queue"))
+    output.table(
+        ("lane", "due now", "scheduled", "in the queue"), lanes, right=("due now", "scheduled", "in the queue")
+    )
     budget = counts["budget"]
     output.say(
         f"Budget: {budget['rate_per_second']:g} calls a second,"
@@ -141,7 +146,8 @@ def summarised(session: Session) -> dict[str, Any]:
     return {
         "total": sum(count for count, _ in phases.values()),
         "phases": {
-            phase.value: {"count": count, "oldest_since": timestamp(oldest)} for phase, (count, oldest) in phases.items()
+            phase.value: {"count": count, "oldest_since": timestamp(oldest)}
+            for phase, (count, oldest) in phases.items()
         },
         "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in lanes.items()},
         "budget": {

@@ -53,15 +53,16 @@ def give(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Iterable[str] = ()) -> None:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[str] = ()
+) -> None:
     """Print a table for people. `right`: columns of numbers."""
     from rich import box
     from rich.table import Table
 
     drawn = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in drawn.columns:
-        if column.header in right:
-            column.justify = "right"
+    for name, column in zip(columns, drawn.columns, strict=True):
+        column.justify = "right" if name in right else "left"
         column.overflow = "fold"
     for row in rows:
         drawn.add_row(*(cell(value) for value in row))
@@ -104,11 +105,13 @@ def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     yield "next", view["next"]
     if view["problem"]:
         problem = view["problem"]
-        yield "problem", f"{problem['code']}: {problem['text']} (first seen {problem['first_seen']}, {problem['count']} times)"
+        since = f"first seen {problem['first_seen']}, {problem['count']} times"
+        yield "problem", f"{problem['code']}: {problem['text']} ({since})"
     iron = view["iron"]
     if iron["customer_id"]:
         yield "at Iron", f"customer {iron['customer_id']} is {iron['customer_status']}"
     if iron["identification_id"]:
-        yield "", f"identification {iron['identification_id']} is {iron['identification_status']}, round {view['round']}"
+        state = f"{iron['identification_status']}, round {view['round']}"
+        yield "", f"identification {iron['identification_id']} is {state}"
     for name, value in view["labels"].items():
         yield "label", f"{name}={value}"

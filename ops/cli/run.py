@@ -1,4 +1,4 @@
-"""Commands that run something: `demo` and `dev` the whole system, `worker` and `sandbox` one part of it in the foreground."""
+"""Commands that run something: `demo` and `dev` the whole system, `worker` and `sandbox` one part of it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from typing import Annotated
 import typer
 
 from ops.cli.exits import CommandError, Status, usage
+from ops.cli.options import add
 
-#: How long a worker that is told to stop may finish what is in hand, in ms: a step's limit is 60 s, its calls much shorter.
-#: What is cut off all the same comes up again when its lease ends.
+#: How long a worker that is told to stop may finish what is in hand, in ms: longer than the calls of a step take,
+#: shorter than the minute that docker-compose.yml gives. What is cut off all the same comes up when its lease ends.
 SHUTDOWN_MS = 45_000
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(demo)
-    app.command()(dev)
-    app.command()(worker)
-    app.command()(sandbox)
+    for command in (demo, dev, worker, sandbox):
+        add(app, command)
 
 
 def demo(
-    customers: Annotated[int | None, typer.Option(min=1, max=100_000, metavar="N", help="So many, made from the sample.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the data in ./.onboarding-demo; a second run goes on there.")] = False,
-    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the data there instead.")] = None,
+    customers: Annotated[
+        int | None, typer.Option(min=1, max=100_000, metavar="N", help="So many, made from the sample's 200.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the data in ./.onboarding-demo; the next run goes on there.")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the data in this folder instead.")] = None,
 ) -> int:
-    """Onboard the sample customers from CSV to their final phases, on this machine, with everything real but Iron.
+    """Onboard the sample customers here, with all but Iron real.
+
+    From CSV to their final phases: a Redis of its own, the sandbox in Iron's place, workers. The demo plays the
+    upstream system, and checks in the end that nothing happened twice.
 
     Example: onboarding demo --customers 50 --keep
     """
@@ -39,23 +45,33 @@ def demo(
 
 
 def dev(
-    port: Annotated[int, typer.Option(min=1, max=65_534, help="Of the gateway; the sandbox takes the next one.")] = 8700,
+    port: Annotated[
+        int, typer.Option(min=1, max=65_534, help="The gateway's port; the sandbox takes the next one.")
+    ] = 8700,
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Where the data is kept.")] = Path(".onboarding"),
 ) -> int:
-    """Run the whole system here until Ctrl-C: Redis, the sandbox and workers, with data that is kept.
+    """Run the whole system here until Ctrl-C.
+
+    A Redis of its own, the sandbox in Iron's place, workers. The data stays, and the next start goes on with it.
 
     Example: onboarding dev --port 9000
     """
-    from ops.demo import run_dev
+    from ops.cli.system import run_dev
 
     return run_dev(port, folder)
 
 
 def worker(
-    processes: Annotated[int | None, typer.Option(min=1, max=64, metavar="P", help="ONBOARDING_WORKER_PROCESSES unless told.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, max=256, metavar="T", help="ONBOARDING_WORKER_THREADS unless told.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, metavar="P", help="ONBOARDING_WORKER_PROCESSES unless told.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, metavar="T", help="ONBOARDING_WORKER_THREADS unless told.")
+    ] = None,
 ) -> int:
-    """Run workers in the foreground, under Dramatiq's process manager. SIGTERM finishes what is in hand; SIGHUP starts anew.
+    """Run workers in the foreground.
+
+    Under Dramatiq's process manager: SIGTERM and Ctrl-C finish what is in hand, SIGHUP starts the processes anew.
 
     Example: onboarding worker --processes 4 --threads 16
     """
@@ -76,13 +92,20 @@ def worker(
 def sandbox(
     host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8701,
-    speed: Annotated[float, typer.Option(min=0.001, metavar="N", help="So many times faster than customers in real life.")] = 1.0,
-    state: Annotated[Path | None, typer.Option(metavar="FILE", help="Begin from this file, and write it at the end.")] = None,
+    speed: Annotated[float, typer.Option(min=0.001, metavar="N", help="Divides the times of its scripts.")] = 1.0,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Begin from this file, and write it at the end.")
+    ] = None,
 ) -> int:
-    """Run the simulator of Iron in the foreground until SIGTERM or Ctrl-C.
+    """Run the simulator of Iron in the foreground.
+
+    What happens to a customer is chosen by the e-mail's tag: +approve, +slow, +decline, +decline-final, +expire,
+    +stepup, +newterms, +suspend, +manual. `GET /_sandbox/` lists what can be set and seen. SIGTERM and Ctrl-C end it.
 
     Example: onboarding sandbox --speed 5
     """
+    import errno
+
     from ops.sandbox.server import serve
     from ops.sandbox.state import StateError
 
@@ -91,7 +114,8 @@ def sandbox(
     except StateError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"The sandbox {error.strerror}: stop what listens there, or name another one with --port.") from None
+        remedy = "stop what listens there, or name" if error.errno == errno.EADDRINUSE else "name"
+        raise CommandError(f"The sandbox {error.strerror}: {remedy} another one with --host and --port.") from None
     return Status.DONE
 
 
@@ -104,7 +128,8 @@ def _check(ledger_url: str, broker_url: str) -> None:
     try:
         ledger, broker = connect(ledger_url), connect(broker_url)
     except ValueError:
-        raise usage("ONBOARDING_REDIS_URL or ONBOARDING_BROKER_URL is malformed: each should be like redis://:password@host:6379/0.") from None
+        names = "ONBOARDING_REDIS_URL or ONBOARDING_BROKER_URL"
+        raise usage(f"{names} is malformed: each should be like redis://:password@host:6379/0.") from None
     with ledger, broker:
         with answering(ledger):
             require(ledger)
@@ -116,7 +141,7 @@ def _manage(processes: int, threads: int) -> int:
     """Run Dramatiq's process manager until it is told to stop."""
     import ops
 
-    # Imported before the fork, so that it happens once and its memory is shared; none of these opens or starts anything.
+    # Imported before the fork, so that it happens once and its memory is shared; nothing is opened or started by that.
     for module in ("httpx", "workers.actors", "workers.middleware", "workers.runner"):
         __import__(module)
     from dramatiq.cli import main, make_argument_parser
@@ -129,5 +154,5 @@ def _manage(processes: int, threads: int) -> int:
     ]
     if not os.access(sys.argv[0], os.X_OK):  # after SIGHUP Dramatiq executes sys.argv again
         sys.argv = [sys.executable, "-m", "ops.cli", *sys.argv[1:]]
-    status = main(make_argument_parser().parse_args(arguments))
+    status = main(make_argument_parser().parse_args(arguments))  # type: ignore[no-untyped-call]
     return Status.DONE if status == 0 else Status.FAILED

@@ -53,6 +53,12 @@ class Session:
 
         return FrontDoor(self.ledger, self.vault, self.send)
 
+    def close(self) -> None:
+        """Let go of the queues; the ledger's client belongs to whoever opened it."""
+        if "broker" in vars(self):
+            self.broker.close()
+            self.broker.client.close()
+
     def send(self, nudge: Nudge) -> None:
         """Put a nudge on the queue. A queue that does not answer costs a delay and no more, so it is only mentioned."""
         import dramatiq
@@ -62,7 +68,7 @@ class Session:
             self.broker.send(nudge)
         except (redis.RedisError, dramatiq.errors.ConnectionError):
             if not self._warned:
-                say("The queue does not answer; what was stored is found by the workers all the same, some seconds later.")
+                say("The queue does not answer; workers find what was stored all the same, some seconds later.")
             self._warned = True
 
 
@@ -79,10 +85,14 @@ def opened(need: str = "ledger", *, check: bool = False) -> Iterator[Session]:
         client = connect(settings.ledger_url)
     except ValueError:
         raise usage("ONBOARDING_REDIS_URL is malformed: it should be like redis://:password@host:6379/0.") from None
+    session = Session(settings, Ledger(client, settings.budget))
     with client, answering(client):
-        if check:
-            require(client)
-        yield Session(settings, Ledger(client, settings.budget))
+        try:
+            if check:
+                require(client)
+            yield session
+        finally:
+            session.close()
 
 
 def load_settings(need: str) -> Settings:

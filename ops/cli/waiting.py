@@ -19,12 +19,12 @@ def read(ledger: Ledger, key: str) -> Read:
     """Read a record; the error says when there is none."""
     found = ledger.read(key)
     if found is None:
-        raise CommandError(f"There is no onboarding with the key {key!r}: check it, or hand the job in with `onboarding submit`.")
+        raise CommandError(f"There is no onboarding with the key {key!r}: check it, or hand in the job first.")
     return found
 
 
 def read_when(ledger: Ledger, key: str, wanted: Phase | None, timeout_s: float) -> tuple[Read, Status]:
-    """Read a record as soon as it is in the wanted phase, as it stands when the time is over, or now when none is wanted.
+    """Read a record as soon as it is in the wanted phase, or as it stands when the time is over; None: as it is now.
 
     A record that has ended in another phase is not waited for: the status is then FAILED.
     """

@@ -121,7 +121,7 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(
     host: str = "127.0.0.1", port: int = 8701, speed: float = 1.0, *, seed: int = 0, state: Path | None = None
 ) -> None:
-    """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one. `state` is a file to begin from and to leave behind.
+    """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one. `state`: a file to begin from and to leave.
 
     Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken, and
     StateError when the file is not a state.

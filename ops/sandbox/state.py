@@ -50,12 +50,12 @@ def load(sandbox: Sandbox, path: Path) -> None:
     Raises StateError.
     """
     try:
-        state: dict[str, Any] = pickle.loads(path.read_bytes())  # noqa: S301 -- written by `save`, in a private folder
+        state = dict(pickle.loads(path.read_bytes()))  # noqa: S301 -- written by `save`, in a private folder
     except FileNotFoundError:
         return
     except Exception as error:
         raise StateError(f"{path} is not a state of the sandbox: remove it to begin with nothing.") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    if state.get("format") != FORMAT:
         raise StateError(f"{path} is of another release of the sandbox: remove it to begin with nothing.")
     sandbox.clock.advance(max(0.0, state["ahead_s"]))
     for name, value in state["switches"].items():
@@ -63,8 +63,10 @@ def load(sandbox: Sandbox, path: Path) -> None:
     for name, part in _parts(sandbox).items():
         vars(part).update(state["parts"][name])
     life = sandbox.provider.lifecycle
-    scheduled = enumerate(state["events"])
-    vars(life)["_events"] = [(at, n, getattr(life, name), subject, script) for n, (at, name, subject, script) in scheduled]
+    vars(life)["_events"] = [
+        (at, order, getattr(life, name), subject, script)
+        for order, (at, name, subject, script) in enumerate(state["events"])
+    ]
     vars(life)["_order"] = count(len(state["events"]))
     sandbox.run_due()
 

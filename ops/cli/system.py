@@ -1,0 +1,157 @@
+"""The whole system on one machine, for `demo` and `dev`: Redis, the sandbox and workers, their data in one folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from ops.cli import output
+from ops.cli.exits import CommandError, Status
+from ops.embedded import EmbeddedRedis, EmbeddedRedisError
+from ops.processes import ChildError, Processes, TerminatedError, terminable
+from workers.vault import new_key
+
+#: The sandbox takes any key of at least 8 characters, and remembers idempotency keys by it: the same in every run.
+API_KEY = "sandbox-demo-key"
+#: With a sandbox of our own no limits have to be kept.
+PLENTY = {"IRON_RATE_PER_SECOND": "1000", "IRON_IDENTIFICATIONS_PER_MINUTE": "60000"}
+#: Seconds between two looks at the parts.
+LOOK_EVERY_S = 0.2
+
+
+@dataclass(slots=True)
+class System:
+    """The parts, running. `settings` is what a worker's environment holds; it is secret."""
+
+    folder: Path
+    processes: Processes
+    sandbox: str
+    settings: dict[str, str]
+
+    def ask(self, path: str) -> Any:
+        """Ask the sandbox's control interface. Raises CommandError, or ChildError when the sandbox is gone."""
+        try:
+            with httpx.Client(trust_env=False, timeout=30.0) as client:  # no proxy stands between us and ourselves
+                return client.get(f"{self.sandbox}/_sandbox/{path}").raise_for_status().json()
+        except httpx.HTTPError as error:
+            self.processes.check()
+            where = self.folder / "logs"
+            raise CommandError(
+                f"The sandbox does not answer ({type(error).__name__}): its log is in {where}."
+            ) from None
+
+
+@contextmanager
+def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, port: int = 0) -> Iterator[System]:
+    """Start all parts with their data in `folder`, and stop them in order: workers, sandbox, Redis.
+
+    `settings` adds to what the parts need. `port` is the sandbox's; 0 takes a free one. Raises CommandError when a part
+    does not start or ends by itself.
+    """
+    _prepare(folder)
+    if port:
+        _must_be_free(port)
+    try:
+        with (
+            terminable(),
+            EmbeddedRedis(folder / "redis") as redis,
+            Processes(folder, {"redis": redis.pid}) as processes,
+        ):
+            state = str(folder / "sandbox.state")
+            sandbox = processes.start(
+                "sandbox", ["sandbox", "--port", str(port), "--speed", str(speed), "--state", state], {}
+            )
+            address = processes.wait_for(sandbox, r"ready on (http://[^/\s]+)/api")[1]
+            environment = {
+                "ONBOARDING_REDIS_URL": redis.url_for(0),
+                "ONBOARDING_BROKER_URL": redis.url_for(1),
+                "ONBOARDING_ENCRYPTION_KEYS": _keys(folder),
+                "IRON_BASE_URL": f"{address}/api",
+                "IRON_API_KEY": API_KEY,
+                **settings,
+            }
+            processes.start("worker", ["worker"], environment | {"ONBOARDING_LOG": "json"})
+            # The gateway is one more child here: processes.start("gateway", ["gateway", "--port", ...], environment).
+            yield System(folder, processes, address, environment)
+    except (ChildError, EmbeddedRedisError) as error:
+        raise CommandError(str(error)) from None
+
+
+def run_dev(port: int, folder: Path) -> int:
+    """Run everything until Ctrl-C. The gateway's port is `port`, the sandbox's the next one."""
+    place = folder.absolute()
+    try:
+        with running(place, settings=PLENTY | {"ONBOARDING_POLL_MIN_S": "1"}, port=port + 1) as system:
+            _banner(system)
+            while True:
+                system.processes.check()
+                time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    except TerminatedError:
+        status = Status.TERMINATED
+    output.say(f"Everything is stopped; the data stays in {place}.")
+    return status
+
+
+def _prepare(folder: Path) -> None:
+    """Make the data folder: private, and unknown to version control."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise CommandError(
+            f"The folder {folder} cannot be used ({error.strerror}): name another with --folder."
+        ) from None
+
+
+def _must_be_free(port: int) -> None:
+    """Find out before anything is started whether a port can be had."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            why = "is in use: stop what listens there, or" if error.errno == errno.EADDRINUSE else "cannot be had:"
+            raise CommandError(f"Port {port}, for the sandbox, {why} name another pair with --port.") from None
+
+
+def _keys(folder: Path) -> str:
+    """Give the encryption keys of this folder, made when it is used first."""
+    path = folder / "encryption_keys"
+    if not path.exists():
+        _write_private(path, new_key() + "\n")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _banner(system: System) -> None:
+    """Say where everything is, and how to use it from another shell."""
+    exports = (f"export {name}={shlex.quote(value)}\n" for name, value in system.settings.items())
+    _write_private(system.folder / "env", "".join(exports))
+    rows = [
+        ("Iron sandbox", f"{system.sandbox}/api"),
+        ("its control", f"{system.sandbox}/_sandbox/"),
+        ("Redis", f"{system.settings['ONBOARDING_REDIS_URL'].rpartition('@')[2]}, the password is in the file env"),
+        ("data", system.folder),
+        ("logs", system.folder / "logs"),
+    ]
+    output.table(("part", "where"), rows)
+    output.say("In another shell:")
+    output.say(f"  . {shlex.quote(str(system.folder / 'env'))}")
+    output.say("  onboarding submit --key k-1 --email ada+approve@example.com --wait signings_required")
+    output.say("Ctrl-C stops everything; the data stays.")
