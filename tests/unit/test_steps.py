@@ -17,7 +17,7 @@ from pipelines.iron import Iron
 from pipelines.job import parse_job
 from pipelines.lifecycle import Phase
 from pipelines.model import Done, Outcome, Policy, Record, Refused, Signing, Wait
-from pipelines.onboarding import CALLS, HAS_EFFECT, SENDS_INPUT, STEPS
+from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, STEPS
 
 EMAIL = "marker+manual@example.com"
 JOB = parse_job(
@@ -378,6 +378,23 @@ def test_a_list_that_lags_behind_changes_nothing() -> None:
     stage.later(60)
     stage.move("process")
     assert stage.steps("refresh").phase is Phase.IN_REVIEW
+
+
+def test_an_older_list_is_not_taken_for_news() -> None:
+    """A list that shows the round before and not yet the one we know does not lead back."""
+    stage = Stage(record_lag_s=60)
+    stage.identified()
+    stage.later(100)
+    stage.move("expire")
+    stage.steps("refresh")
+    second = stage.steps("create_identification")
+    record = stage.steps("refresh")
+    assert (record.identification_id, record.round, record.phase) == (
+        second.identification_id,
+        2,
+        Phase.IDENTIFICATION_PENDING,
+    )
+    assert stage.effects["identifications"] == 2
 
 
 def test_the_link_is_not_kept_when_it_is_over(stage: Stage) -> None:
