@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ def serve(host: str = HOST, port: int = PORT) -> None:
         broker = NudgeBroker(settings.broker_url)
         try:
             app = create_app(Peers(ledger, broker.send, broker.client.ping), _options(settings))
+            gc.collect()
+            gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
             asyncio.run(_Server(_config(app)).serve(sockets=[listener]))
         finally:
             broker.close()

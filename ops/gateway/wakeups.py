@@ -7,6 +7,7 @@ Only the first matters. A nudge that is not sent, because the broker is away or 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,7 +42,7 @@ class WakeUps:
         self._within_s = within_s
         self._waking = ThreadPoolExecutor(WAKE_THREADS, "wake")
         self._sending = ThreadPoolExecutor(SEND_THREADS, "nudge")
-        self._waiting = 0
+        self._room = threading.Semaphore(NUDGES_WAITING)
 
     async def wake(self, customer_id: str) -> bool:
         """Store the wake; answers whether a nudge follows at once. Raises LedgerAwayError."""
@@ -51,13 +52,9 @@ class WakeUps:
                 nudge = await loop.run_in_executor(self._waking, self._ledger.wake, customer_id)
         except (redis.RedisError, TimeoutError) as error:
             raise LedgerAwayError(type(error).__name__) from error
-        if nudge is None:
+        if nudge is None or not self._room.acquire(blocking=False):
             return False
-        if self._waiting >= NUDGES_WAITING:
-            return False
-        self._waiting += 1
-        sent = asyncio.wrap_future(self._sending.submit(self._send, nudge))
-        sent.add_done_callback(self._sent)
+        self._sending.submit(self._send_one, nudge)
         return True
 
     def close(self) -> None:
@@ -65,8 +62,10 @@ class WakeUps:
         self._waking.shutdown(cancel_futures=True)
         self._sending.shutdown(cancel_futures=True)
 
-    def _sent(self, sent: asyncio.Future[None]) -> None:
-        self._waiting -= 1
-        error = None if sent.cancelled() else sent.exception()
-        if error is not None:
+    def _send_one(self, nudge: Nudge) -> None:
+        try:
+            self._send(nudge)
+        except Exception as error:  # noqa: BLE001 -- whatever the broker's trouble is, the pulse sends the nudge
             log.warning("nudge.unsent", error=type(error).__name__)
+        finally:
+            self._room.release()
