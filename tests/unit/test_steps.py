@@ -17,7 +17,7 @@ from pipelines.iron import Iron
 from pipelines.job import parse_job
 from pipelines.lifecycle import Phase
 from pipelines.model import Done, Outcome, Policy, Record, Refused, Signing, Wait
-from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, STEPS
+from pipelines.onboarding import CALLS, HAS_EFFECT, SENDS_INPUT, STEPS
 
 EMAIL = "marker+manual@example.com"
 JOB = parse_job(
