@@ -13,8 +13,9 @@ from typing import Any
 
 from pipelines.attempt import Attempt
 from pipelines.errors import ConflictError, NotFoundError, OnboardingError, RateLimitedError
+from pipelines.acts import apply_acts
 from pipelines.keys import fingerprint
-from pipelines.lifecycle import FINISHED, OWN_PHASES, Actor, Phase, decide
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, Phase, Row, decide
 from pipelines.model import Done, Effect, Next, Outcome, Policy, Problem, Record, Refused, Wait
 
 #: Growth of the pause from one read to the next while a change is fresh.
@@ -43,15 +44,23 @@ def begin(job: Mapping[str, Any]) -> Record:
         risk_tier=job["risk_tier"],
         sub_partner_id=job["sub_partner_id"],
         labels=dict(job["labels"]),
+        identification_type=job["identification"]["type"],
+        with_edd=bool(job["identification"].get("with_edd")),
     )
+
+
+def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Split off what has to be encrypted: the customer, and the identification where it carries data of its own."""
+    given = {"identification": job["identification"]} if job["identification"]["type"] != "Link" else {}
+    return {"customer": job["customer"]} | given
 
 
 def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
     """Say what is next after a step that returned."""
     match outcome:
-        case Done(changes, note):
+        case Done(changes, note, keep):
             now_true = replace(record, **changes, effect=_still_in_doubt(record, attempt), problem=None, attempts=0)
-            return _onward(record, now_true, attempt, note)
+            return replace(_onward(record, now_true, attempt, note), keep=keep)
         case Wait(because, then):
             waiting = replace(record, effect=attempt.effect, problem=None, attempts=0, step=then)
             waiting = replace(waiting, reads=record.reads + 1)
@@ -59,7 +68,8 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
         case Refused(code, text):
             now_ms = attempt.now_ms()
             problem = Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=record.problem)
-            failed = replace(record, phase=Phase.FAILED, step="", effect=attempt.effect, problem=problem, reads=0)
+            failed = replace(record, phase=Phase.FAILED, effect=attempt.effect, problem=problem, reads=0)
+            failed = replace(failed, step=_what_next(failed, attempt, entered=True)[0])
             return Next(failed, None, text)
 
 
@@ -89,13 +99,13 @@ def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
     return Next(replace(record, effect=attempt.effect, problem=problem), _jittered(POISON_PAUSE_S), problem.code)
 
 
-def after_acts(record: Record, acts: Sequence[Mapping[str, Any]], attempt: Attempt) -> Next:
-    """Apply what people did, in the order in which they did it."""
-    changed = record
-    for act in acts:
-        changed = _ACTS[act["act"]](changed, act)
-    note = ", ".join(f"{act['act']} by {act['by']}" for act in acts)
-    return _onward(record, replace(changed, effect=attempt.effect), attempt, note)
+def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Next | None:
+    """Apply what people did, in the order in which they did it; None: all of it has to wait for a call in doubt."""
+    applied = apply_acts(replace(record, effect=attempt.effect), stored)
+    if not applied.acts:
+        return None
+    following = _onward(record, applied.record, attempt, applied.note)
+    return replace(following, sealed=applied.sealed, applied=applied.acts)
 
 
 def waiting_on(record: Record) -> Actor:
@@ -141,7 +151,7 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     return Next(replace(record, step=step, effect=None if over else record.effect), pause_s, note)
 
 
-def _row(record: Record) -> Any:
+def _row(record: Record) -> Row:
     return decide(
         record.customer_status or "",
         record.identification_status,
@@ -154,20 +164,27 @@ def _row(record: Record) -> Any:
 def _phase(record: Record, policy: Policy) -> Phase:
     if record.phase is Phase.CANCELLED:
         return record.phase
-    if record.customer_id is None:
-        return Phase.RECEIVED
-    phase: Phase = _row(record).phase
-    exhausted = phase is Phase.EXPIRED and record.round >= policy.max_rounds
+    phase = Phase.RECEIVED if record.customer_id is None else _row(record).phase
+    if record.phase is Phase.FAILED and phase in (Phase.RECEIVED, Phase.CUSTOMER_CREATED):
+        return record.phase  # what Iron refused is refused until somebody corrects it
+    exhausted = phase is Phase.EXPIRED and record.round >= policy.max_rounds and not record.restart
     return Phase.ON_HOLD if exhausted else phase
 
 
 def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:
-    """Give the step that follows and the pause before it, in seconds; None: nothing follows."""
+    """Give the step that follows and the pause before it, in seconds; None: nothing is due any more."""
+    watch = "refresh" if record.customer_id else "create_customer"
     fresh = replace(record, since_ms=attempt.now_ms()) if entered else record
     poll_s = _jittered(poll_pause_s(fresh, attempt))
+    if record.phase in FINISHED:
+        return watch, None
+    if record.update:
+        return "update_customer", 0
+    if record.restart and record.customer_id and record.identification_status not in IN_FLIGHT:
+        return "create_identification", 0
+    if record.step == "update_customer":
+        return "refresh", 0  # a late PUT may have overwritten this one: look
     match record.phase:
-        case phase if phase in FINISHED:
-            return "", None
         case Phase.RECEIVED:
             return "create_customer", 0
         case Phase.CUSTOMER_CREATED:
@@ -176,6 +193,10 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
             return "create_identification", _spacing_s(record, attempt)
         case Phase.SIGNINGS_REQUIRED:
             return _what_to_sign(record, poll_s, entered=entered)
+        case Phase.STEP_UP_REQUIRED if entered:
+            return "handle_step_up", 0
+        case Phase.DECLINED if entered:
+            return "explain_decline", 0
         case Phase.ACTIVE:
             return "refresh", _jittered(attempt.policy.poll_far_s)
         case _:
@@ -209,20 +230,6 @@ def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
     else:
         code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."
     return Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=before.problem)
-
-
-def _sign(record: Record, act: Mapping[str, Any]) -> Record:
-    """Note the customer's consent to documents; a document that is not asked for any more is passed over."""
-    agreed = set(act["documents"])
-    signings = (
-        replace(signing, consented_ms=act["at_ms"]) if signing.id in agreed and not signing.consented_ms else signing
-        for signing in record.signings
-    )
-    return replace(record, signings=tuple(signings))
-
-
-#: What people can do to an onboarding, by name.
-_ACTS = {"sign": _sign}
 
 
 def _jittered(pause_s: float) -> float:

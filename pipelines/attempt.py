@@ -28,8 +28,8 @@ class Attempt:
     policy: Policy
     #: The ledger's time now, in milliseconds.
     now_ms: Callable[[], int]
-    #: The job as submitted, for steps that send input. Raises InputLostError when it cannot be read.
-    job: Callable[[], Mapping[str, Any]]
+    #: The part of the submitted input that this step sends. Raises InputLostError when it cannot be read.
+    input: Callable[[], Mapping[str, Any]]
     #: The effect in hand: from the record and the claims before, then as this attempt's calls leave it.
     effect: Effect | None = None
 

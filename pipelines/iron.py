@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -77,6 +77,17 @@ class Customer:
     status: str
     external_id: str | None = None
     identification_ids: tuple[str, ...] | None = None
+    #: Status of the newest identification, where the answer says it.
+    identification_status: str | None = None
+    email: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What Iron still wants of a customer, or why it declined: codes, and whether the customer may try again."""
+
+    codes: tuple[str, ...]
+    may_retry: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class Identification:
     url: str | None = None
     created_at: datetime = datetime.min.replace(tzinfo=UTC)
     may_retry: bool = True
+    review_comment: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +149,29 @@ class Iron:
         except NotFoundError:
             return None
         return found if found.external_id in (None, external_id) else None
+
+    def update_customer(self, customer_id: str, *, email: str, external_id: str) -> None:
+        """PUT /customers/{id}. Iron 3.5. The answer's body contradicts itself in the documents, so it is not read."""
+        self._send("PUT", f"/customers/{_segment(customer_id)}", {"email": email, "external_id": external_id}, None)
+
+    def customers(self, *, statuses: Iterable[str] = (), cursor: str | None = None) -> tuple[list[Customer], str | None]:
+        """GET /customers, one page, newest first. Iron 3.4. Answers the customers and the cursor of the next page."""
+        query: dict[str, Any] = {"page_size": PAGE_SIZE}
+        if wanted := ",".join(statuses):
+            query["status"] = wanted
+        if cursor:
+            query["cursor"] = cursor
+        page = self._object("GET", f"/customers?{urlencode(query)}")
+        if not isinstance(page.get("items"), list):
+            raise AnswerUnreadableError
+        return [_customer(_mapping(item)) for item in page["items"]], page.get("cursor") or None
+
+    def requirements(self, customer_id: str) -> Requirements:
+        """GET /customers/{id}/requirements. Iron 3.10."""
+        found = self._object("GET", f"/customers/{_segment(customer_id)}/requirements")
+        open_ = [_mapping(item) for name in ("missing", "issues") for item in found.get(name) or []]
+        final = bool(found.get("issues")) or any(item.get("retryable") is False for item in open_)
+        return Requirements(tuple(sorted({str(item.get("code")) for item in open_})), may_retry=not final)
 
     # --- identifications -----------------------------------------------------------------------------------------
 
@@ -188,6 +223,13 @@ class Iron:
         raise AnswerUnreadableError(message)
 
     def _call(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, key: str | None = None) -> Any:
+        response = self._send(method, path, body, key)
+        try:
+            return json.loads(response.content)
+        except ValueError:
+            raise AnswerUnreadableError(status=response.status_code) from None
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> httpx.Response:
         request = self._request(method, path, body, key)
         self.before_call()
         try:
@@ -197,10 +239,7 @@ class Iron:
             raise _transport_error(error) from None
         if response.status_code >= 300:  # noqa: PLR2004 -- a redirect is nothing that Iron's API describes
             raise _status_error(response)
-        try:
-            return json.loads(response.content)
-        except ValueError:
-            raise AnswerUnreadableError(status=response.status_code) from None
+        return response
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> httpx.Request:
         headers = {"X-API-Key": self.api_key, "X-API-Version": self.api_version, "Accept": "application/json"}
@@ -296,6 +335,8 @@ def _customer(value: dict[str, Any]) -> Customer:
         status=_text(value, "status"),
         external_id=value.get("external_id"),
         identification_ids=tuple(map(str, ids)) if isinstance(ids, list) else None,
+        identification_status=value.get("identification_status") or None,
+        email=value.get("email") or None,
     )
 
 
@@ -309,4 +350,5 @@ def _identification(value: dict[str, Any]) -> Identification:
         url=value.get("url") or None,
         created_at=_instant(value.get("created_at")),
         may_retry=not final,
+        review_comment=value.get("review_comment") or None,
     )

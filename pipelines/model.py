@@ -13,7 +13,6 @@ from typing import Any, Self
 from pipelines import keys
 from pipelines.errors import (
     IronError,
-    NotAppliedError,
     OutcomeUnknownError,
     RequestRefusedError,
     ServerFaultError,
@@ -43,8 +42,8 @@ class Policy:
     poll_min_s: float = 5.0
     #: For how long after a change a customer is read one by one.
     poll_for_s: float = 86_400.0
-    #: Pause between two reads after that.
-    poll_far_s: float = 21_600.0
+    #: Pause between two reads after that: the sweep looks meanwhile, this is only the floor under it.
+    poll_far_s: float = 365 * 86_400.0
     #: Identifications in a row that we begin by ourselves when links expire.
     max_rounds: int = 3
     #: Pause between two such identifications.
@@ -109,6 +108,13 @@ class Effect:
     confirmed: bool = False
     #: A claim of this key ended without a commit: its worker may be asleep and may call yet.
     abandoned: bool = False
+    #: Iron refused the request for good: there is no doubt, and a correction takes the next generation.
+    refused: bool = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a call was or may have been made whose outcome nobody knows yet."""
+        return (self.last_ms is not None or self.abandoned) and not self.refused
 
     def key(self, installation: str, sub_partner_id: str | None) -> str:
         """Give the idempotency key of this effect."""
@@ -132,8 +138,10 @@ class Effect:
     def after(self, error: IronError, now_ms: int, policy: Policy) -> Effect:
         """Note what a call that failed says about the effect."""
         called = replace(self, first_ms=self.first_ms if self.first_ms is not None else now_ms)
-        if isinstance(error, NotAppliedError) or not isinstance(error, OutcomeUnknownError | RequestRefusedError):
+        if not isinstance(error, OutcomeUnknownError | RequestRefusedError):
             return called
+        if isinstance(error, RequestRefusedError):
+            return replace(called, last_ms=now_ms, error=None, confirmed=False, refused=True)
         answer = f"HTTP {error.status}" if isinstance(error, ServerFaultError) else None
         again = answer is not None and answer == self.error and self.settled(now_ms, policy)
         return replace(called, last_ms=now_ms, error=answer, confirmed=again)
@@ -150,7 +158,7 @@ class Record:
     version: int = 0
     lane: str = "interactive"
     phase: Phase = Phase.RECEIVED
-    #: The step that runs when the record is due, or "" when nothing is left to do.
+    #: The step that runs when the record is due or woken.
     step: str = "create_customer"
     created_ms: int = 0
     since_ms: int = 0
@@ -161,6 +169,14 @@ class Record:
     risk_tier: str = "standard"
     sub_partner_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    #: How the first round identifies the customer; every later one is a hosted link.
+    identification_type: str = "Link"
+    with_edd: bool = False
+    #: Counts corrections of the input; `input_ms` is when the latest came.
+    revision: int = 0
+    input_ms: int | None = None
+    #: Found on Iron by `adopt`, without a job of ours: one with its external id joins it.
+    adopted: bool = False
 
     customer_id: str | None = None
     customer_status: str | None = None
@@ -172,9 +188,15 @@ class Record:
     #: Approved or active before the newest identification asked for more.
     was_active: bool = False
     may_retry: bool = True
+    #: Codes of what Iron still wants, or why it declined. Source: iron-api 3.10.
+    reasons: tuple[str, ...] = ()
     round: int = 0
     round_ms: int | None = None
-    revision: int = 0
+    #: A person asked for a new round.
+    restart: bool = False
+    #: Iron's e-mail or external id is not the one of the corrected input; counts the updates sent for it.
+    update: bool = False
+    updates: int = 0
     signings: tuple[Signing, ...] = ()
 
     effect: Effect | None = None
@@ -191,6 +213,8 @@ class Record:
         out = {name: getattr(self, name) for name, default in _DEFAULTS if getattr(self, name) != default}
         if self.signings:
             out["signings"] = [_stored(signing) for signing in self.signings]
+        if self.reasons:
+            out["reasons"] = list(self.reasons)
         if self.effect:
             out["effect"] = _stored(self.effect)
         if self.problem:
@@ -203,6 +227,8 @@ class Record:
         known = {name: value for name, value in stored.items() if name in _NAMES}
         if "signings" in known:
             known["signings"] = tuple(Signing(**item) for item in known["signings"])
+        if "reasons" in known:
+            known["reasons"] = tuple(known["reasons"])
         if "effect" in known:
             known["effect"] = Effect(**{**known["effect"], "subject": tuple(known["effect"]["subject"])})
         if "problem" in known:
@@ -222,10 +248,14 @@ _NAMES = frozenset(name for name, _ in _DEFAULTS)
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The step is through: these fields of the record are now true. `note` is told in the history."""
+    """The step is through: these fields of the record are now true. `note` is told in the history.
+
+    `keep`: parts of the encrypted input to store from now on, or to drop where None.
+    """
 
     changes: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    keep: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +287,9 @@ class Next:
     record: Record
     delay_s: float | None
     note: str = ""
+    #: Parts of the encrypted input to store, in plain, or to drop where None.
+    keep: dict[str, Any] = field(default_factory=dict)
+    #: Parts that came sealed, with a correction.
+    sealed: dict[str, str] = field(default_factory=dict)
+    #: The acts that are taken into account, as they were stored.
+    applied: tuple[bytes, ...] = ()

@@ -6,13 +6,13 @@ label's and the test id's. It returns a value saying what is now true and raises
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from pipelines.attempt import Attempt
-from pipelines.errors import ConflictError, RequestRefusedError
+from pipelines.errors import ConflictError, InputLostError, RequestRefusedError
 from pipelines.iron import Customer, Document, Identification, Iron
 from pipelines.lifecycle import CustomerStatus
 from pipelines.model import Done, Outcome, Record, Refused, Signing, Wait
@@ -22,7 +22,7 @@ Step = Callable[[Record, Iron, Attempt], Outcome]
 
 def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     """Create the customer on Iron, or adopt the one that has our external id."""
-    fields = attempt.job()["customer"]
+    fields = attempt.input()
     body = {name: value for name, value in fields.items() if value is not None} | {"external_id": record.external_id}
     try:
         customer = attempt.perform(
@@ -46,7 +46,11 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     """Begin the identification that follows the newest one we know of, or adopt one that somebody else began."""
     customer_id = _customer_id(record)
     follows = record.identification_id
-    body = attempt.job()["identification"]
+    called = attempt.effect is not None and attempt.effect.in_doubt
+    given = follows is None and record.identification_type != "Link"
+    if given and record.identification_type == "Token" and not called and _token_is_over(record, attempt):
+        return Refused("token_expired", "The Sumsub share token is older than 10 minutes. Correct the job with a fresh one.")
+    body = attempt.input() if given else {"type": "Link", "with_edd": record.with_edd}
 
     def look() -> Identification | None:
         newest = _newest(_not_older(record, iron.identifications(customer_id)))
@@ -62,26 +66,55 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
         )
     except RequestRefusedError as error:
         return _refused(error, "Iron refuses the identification's details")
-    status = CustomerStatus.IDENTIFICATION_REQUIRED.value
-    return Done(_identified(record, identification, attempt) | {"customer_status": status, "was_active": False})
+    began = {"customer_status": CustomerStatus.IDENTIFICATION_REQUIRED.value, "was_active": False, "restart": False}
+    keep = {"identification": None} if record.identification_type != "Link" else {}
+    return Done(_identified(record, identification, attempt) | began, keep=keep)
 
 
 def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     """Read the customer and, while identification is what matters, the newest identification."""
     customer = iron.customer(_customer_id(record))
-    changes: dict[str, Any] = {"customer_status": customer.status}
+    changes: dict[str, Any] = {"customer_status": customer.status, "update": _differs(record, customer, attempt)}
+    keep: dict[str, Any] = {}
     if customer.status == CustomerStatus.IDENTIFICATION_REQUIRED:
         newest = _newest(_not_older(record, iron.identifications(customer.id)))
         if newest:
             changes |= _identified(record, newest, attempt)
+            if newest.review_comment and newest.status != record.identification_status:
+                keep = {"review_comment": newest.review_comment}
     else:
-        changes |= {"link": None}
+        changes |= {"link": None, "reasons": ()}
     if customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED):
-        changes |= {"was_active": True}
+        changes |= {"was_active": True, "restart": False}
     if customer.status != CustomerStatus.SIGNINGS_REQUIRED:
         kept = (signing for signing in record.signings if signing.signed_ms or signing.consented_ms)
         changes |= {"signings": tuple(kept)}
-    return Done(changes)
+    return Done(changes, keep=keep)
+
+
+def update_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
+    """Bring the e-mail and the external id on Iron up to the corrected input.
+
+    A repetition changes nothing, so the call needs no key; the refresh that follows sees whether it took.
+    """
+    email = attempt.input()["email"]
+    try:
+        iron.update_customer(_customer_id(record), email=email, external_id=record.external_id)
+    except RequestRefusedError as error:
+        return _refused(error, "Iron refuses the corrected details")
+    return Done({"update": False, "updates": record.updates + 1})
+
+
+def handle_step_up(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  # noqa: ARG001 -- a step's signature
+    """Read what Iron wants of a customer who was approved before; never begin another identification."""
+    return Done({"reasons": iron.requirements(_customer_id(record)).codes})
+
+
+def explain_decline(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  # noqa: ARG001 -- a step's signature
+    """Read why Iron declined, and whether the customer may try again."""
+    requirements = iron.requirements(_customer_id(record))
+    may_retry = record.may_retry and requirements.may_retry
+    return Done({"reasons": requirements.codes, "may_retry": may_retry})
 
 
 def fetch_required_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -126,26 +159,51 @@ def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
 STEPS: MappingProxyType[str, Step] = MappingProxyType(
     {
         step.__name__: step
-        for step in (create_customer, create_identification, refresh, fetch_required_signings, submit_signings)
+        for step in (
+            create_customer,
+            create_identification,
+            refresh,
+            fetch_required_signings,
+            submit_signings,
+            update_customer,
+            handle_step_up,
+            explain_decline,
+        )
     }
 )
 
-#: Calls to Iron that a step makes at most, by class of the budget.
-CALLS: MappingProxyType[str, MappingProxyType[str, int]] = MappingProxyType(
+#: Calls to Iron that a step makes at most, by class of the budget; one more after a conflict.
+CALLS: MappingProxyType[str, Mapping[str, int]] = MappingProxyType(
     {
-        "create_customer": MappingProxyType({"call": 2}),
-        "create_identification": MappingProxyType({"call": 2, "identification": 1}),
-        "refresh": MappingProxyType({"call": 2}),
-        "fetch_required_signings": MappingProxyType({"call": 1}),
-        "submit_signings": MappingProxyType({"call": 2}),
+        "create_customer": {"call": 2},
+        "create_identification": {"call": 2, "identification": 1},
+        "refresh": {"call": 2},
+        "fetch_required_signings": {"call": 1},
+        "submit_signings": {"call": 2},
+        "update_customer": {"call": 1},
+        "handle_step_up": {"call": 1},
+        "explain_decline": {"call": 1},
     }
 )
 
-#: Steps that change something on Iron.
+#: Steps that change something on Iron under an idempotency key.
 HAS_EFFECT = frozenset({"create_customer", "create_identification", "submit_signings"})
 
-#: Steps that send the stored input.
-SENDS_INPUT = frozenset({"create_customer", "create_identification"})
+#: The part of the encrypted input that a step needs, if the record has it.
+INPUT: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "create_customer": "customer",
+        "create_identification": "identification",
+        "update_customer": "customer",
+        "refresh": "customer",
+    }
+)
+
+#: Life of a Sumsub share token, in milliseconds. Source: iron-api 5.2, where the sample's is 600 s.
+TOKEN_LIFE_MS = 600_000
+
+#: Updates of a corrected customer sent before we leave it to an operator: Iron may write an e-mail differently.
+MAX_UPDATES = 3
 
 
 def _customer_id(record: Record) -> str:
@@ -157,6 +215,23 @@ def _customer_id(record: Record) -> str:
 
 def _refused(error: RequestRefusedError, what: str) -> Refused:
     return Refused(error.code, f"{what} (HTTP {error.status}). Correct them and try again.")
+
+
+def _token_is_over(record: Record, attempt: Attempt) -> bool:
+    given_ms = record.created_ms if record.input_ms is None else record.input_ms
+    return attempt.now_ms() - given_ms >= TOKEN_LIFE_MS
+
+
+def _differs(record: Record, customer: Customer, attempt: Attempt) -> bool:
+    """Say whether Iron shows another e-mail or external id than the corrected input; a late PUT may bring an old one back."""
+    if record.revision == 0 or record.updates >= MAX_UPDATES:
+        return False
+    try:
+        wanted = attempt.input()["email"]
+    except InputLostError:  # the onboarding ended long ago
+        return False
+    other_email = customer.email is not None and customer.email.casefold() != wanted.casefold()
+    return other_email or customer.external_id not in (None, record.external_id)
 
 
 def _newest(identifications: list[Identification]) -> Identification | None:
@@ -173,15 +248,16 @@ def _not_older(record: Record, identifications: list[Identification]) -> list[Id
 
 def _identified(record: Record, newest: Identification, attempt: Attempt) -> dict[str, Any]:
     """Say what the newest identification makes true."""
+    same = (newest.id, newest.status) == (record.identification_id, record.identification_status)
     changes: dict[str, Any] = {
         "identification_id": newest.id,
         "identification_status": newest.status,
         "link": newest.url,
-        "may_retry": newest.may_retry,
+        "may_retry": newest.may_retry and (record.may_retry or not same),
         "none_yet": False,
     }
     if newest.id != record.identification_id:
-        changes |= {"round": record.round + 1, "round_ms": attempt.now_ms()}
+        changes |= {"round": record.round + 1, "round_ms": attempt.now_ms(), "reasons": ()}
     if newest.status == "Approved":
         changes |= {"was_active": True}
     return changes

@@ -27,6 +27,9 @@ NEXT = {
     "refresh": "Read the status again",
     "fetch_required_signings": "Read which documents are to be signed",
     "submit_signings": "Submit the signatures the customer has agreed to",
+    "update_customer": "Bring Iron's e-mail and external id up to the correction",
+    "handle_step_up": "Read what Iron asks for",
+    "explain_decline": "Read why Iron declined",
 }
 
 #: What happens next in a phase that ends the work.
@@ -103,7 +106,7 @@ def needs(record: Record) -> list[dict[str, Any]]:
 
 def next_sentence(record: Record, due_ms: int | None) -> str:
     """Say what happens next, and when."""
-    if due_ms is None or not record.step:
+    if due_ms is None:
         return ENDED.get(record.phase, "Nothing.")
     sentence = f"{NEXT[record.step]} at {_clock(due_ms)} UTC"
     return sentence + (", or at once when Iron's webhook arrives." if record.step == "refresh" else ".")

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import redis
 
-from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches
+from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches, WebhookSettings
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
@@ -57,8 +57,10 @@ class World:
         self, client: redis.Redis, *, policy: Policy | None = None, budget: Budget = PLENTY, **switches: Any
     ) -> None:
         self.client = client
+        self.hears = True
         self.clock = ManualClock()
         self.sandbox = Sandbox(self.clock, switches=Switches(**switches))
+        self.sandbox.webhooks.settings = WebhookSettings(url="http://gateway.test/webhooks/iron")
         self.shift_ms = 0
         self.queue = Queue()
         self.vault = Vault([new_key()])
@@ -95,6 +97,18 @@ class World:
             steps += 1
         return steps
 
+    def hear(self) -> None:
+        """Take Iron's webhooks as the gateway does: each wakes its record."""
+        for request in self.sandbox.take_webhooks():
+            self.sandbox.webhooks.report(request, 200, self.clock.wall())
+            if self.hears and (nudge := self.ledger.wake(request.delivery.customer_id)):
+                self.queue.send(nudge)
+
+    def next_event_s(self) -> float | None:
+        """Seconds until something happens on Iron's side."""
+        at = self.sandbox.provider.lifecycle.next_event_at
+        return None if at is None else max(0.0, at - self.clock.now())
+
     def next_due_s(self) -> float | None:
         """Seconds until the next record is due."""
         firsts = [self.client.zrange(f"{PREFIX}due:{lane}", 0, 0, withscores=True) for lane in LANES]
@@ -105,11 +119,12 @@ class World:
         """Let time pass from due time to due time until the condition holds; fail after so many simulated seconds."""
         end_ms = self.shift_ms + seconds * 1000
         while True:
+            self.hear()
             self.pulse.run_once()
             self.drain()
             if until():
                 return
-            wait_s = self.next_due_s()
+            wait_s = min((wait for wait in (self.next_due_s(), self.next_event_s()) if wait is not None), default=None)
             if wait_s is None or self.shift_ms > end_ms:
                 raise AssertionError(f"after {seconds} s: {[read.phase for read in self.records()]}")
             self.advance(wait_s + 0.002)
@@ -134,6 +149,18 @@ class World:
         """The customer agrees to every document that is asked for."""
         documents = [signing.id for signing in self.record(key).signings if not signing.consented_ms]
         nudge = self.ledger.act(key, {"act": "sign", "documents": documents, "by": "consent"})
+        if nudge:
+            self.queue.send(nudge)
+
+    def act(self, key: str, act: str, **details: Any) -> None:
+        """Somebody does something to an onboarding."""
+        nudge = self.ledger.act(key, {"act": act, "by": "a test", **details})
+        if nudge:
+            self.queue.send(nudge)
+
+    def correct(self, job: dict[str, Any]) -> None:
+        """Somebody hands in corrected input."""
+        nudge = self.door.correct(job, by="a test")
         if nudge:
             self.queue.send(nudge)
 

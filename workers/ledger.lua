@@ -7,8 +7,8 @@
 --
 -- Keys (all without expiry unless said), with <key> an idempotency key:
 --   record:<key>    string  "<format> <version> <token> <lane> <phase> <step> <created> <since> <updated>\n<json>";
---                           times in ms; step "-": nothing left to do; the JSON is written by workers and opaque here
---   input:<key>     string  the job, encrypted; expires some time after the onboarding no longer needs it
+--                           times in ms; the JSON is written by workers and opaque here
+--   input:<key>     hash    part -> ciphertext of what was submitted; expires some time after it is no longer needed
 --   history:<key>   list    one JSON object for each commit, oldest first, chained by digest
 --   acts:<key>      list    what people did and no commit has applied yet, oldest first
 --   evidence:<key>  list    encrypted records of consent
@@ -102,9 +102,19 @@ end
 
 local operations = {}
 
--- create key token external_id lane step phase format json input history
+local function keep_parts(key, parts)
+  for i = 1, #parts, 2 do
+    if parts[i + 1] == '' then
+      redis.call('HDEL', prefix .. 'input:' .. key, parts[i])
+    else
+      redis.call('HSET', prefix .. 'input:' .. key, parts[i], parts[i + 1])
+    end
+  end
+end
+
+-- create key token external_id customer_id lane step phase format json history (part sealed)*
 -- -> created version | exists raw due | external_id_taken other_key
-function operations.create(key, token, external_id, lane, step, phase, format, json, input, history)
+function operations.create(key, token, external_id, customer_id, lane, step, phase, format, json, history, ...)
   local record = load(key)
   if record then
     if record.token == token then return {'created', record.version, now_ms} end
@@ -113,8 +123,9 @@ function operations.create(key, token, external_id, lane, step, phase, format, j
   local other = redis.call('HGET', prefix .. 'external', external_id)
   if other then return {'external_id_taken', other, now_ms} end
   save(key, format, 1, token, lane, phase, step, int(now_ms), int(now_ms), json)
-  redis.call('SET', prefix .. 'input:' .. key, input)
+  keep_parts(key, {...})
   redis.call('HSET', prefix .. 'external', external_id, key)
+  if customer_id ~= '' then redis.call('HSET', prefix .. 'customer', customer_id, key) end
   redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
   -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
@@ -122,9 +133,9 @@ function operations.create(key, token, external_id, lane, step, phase, format, j
   return {'created', 1, now_ms}
 end
 
--- claim key version step token lease_ms format want_input horizon_ms (class n interval_ms)*
+-- claim key version step token lease_ms format part horizon_ms (class n interval_ms)*
 -- -> claimed raw fence now crashes since wait_ms input acts | gone | newer | leased | superseded | paced ms
-function operations.claim(key, version, step, token, lease_ms, format, want_input, horizon_ms, ...)
+function operations.claim(key, version, step, token, lease_ms, format, part, horizon_ms, ...)
   local record = load(key)
   if not record then return {'gone'} end
   local claim = claim_of(key)
@@ -153,7 +164,7 @@ function operations.claim(key, version, step, token, lease_ms, format, want_inpu
     })
     claim = claim_of(key)
   end
-  local input = want_input == '1' and redis.call('GET', prefix .. 'input:' .. key) or false
+  local input = part ~= '' and redis.call('HGET', prefix .. 'input:' .. key, part)
   local acts = redis.call('LRANGE', prefix .. 'acts:' .. key, 0, -1)
   return {'claimed', record.raw, fence, now_ms, claim.crashes, claim.since, wait, input, acts}
 end
@@ -174,14 +185,14 @@ function operations.renew(lease_ms, ...)
   return held
 end
 
--- commit key fence lane step phase format json history delay_ms acts_applied customer_id input_ttl_ms
--- delay_ms "" : nothing is due any more; 0: the caller sends the next nudge now
+-- commit key fence lane step phase format json history delay_ms applied customer_id external_id input_ttl_ms (part sealed)*
+-- applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the next nudge now. sealed "": the part is dropped
 -- -> committed version due nudge now | stale
-function operations.commit(key, fence, lane, step, phase, format, json, history, delay_ms, applied, customer_id, input_ttl_ms)
+function operations.commit(key, fence, lane, step, phase, format, json, history, delay_ms, applied, customer_id, external_id, ttl_ms, ...)
   local record = load(key)
   if record and record.token == fence then
     local due = redis.call('ZSCORE', due_of(record.lane), key)
-    return {'committed', record.version, due, record.step ~= '-' and tonumber(delay_ms or '1') == 0 and 1 or 0, now_ms}
+    return {'committed', record.version, due, delay_ms == '0' and 1 or 0, now_ms}
   end
   local claim = claim_of(key)
   if not record or not claim or claim.fence ~= fence then return {'stale'} end
@@ -195,19 +206,27 @@ function operations.commit(key, fence, lane, step, phase, format, json, history,
     redis.call('ZREM', prefix .. 'phase:' .. record.phase, key)
     redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
   end
-  if tonumber(applied) > 0 then redis.call('LTRIM', prefix .. 'acts:' .. key, tonumber(applied), -1) end
+  for _, act in ipairs(cjson.decode(applied)) do redis.call('LREM', prefix .. 'acts:' .. key, 1, act) end
   local woken = claim.woken == '1'
   if customer_id ~= '' and redis.call('HSET', prefix .. 'customer', customer_id, key) == 1 then
     woken = redis.call('DEL', prefix .. 'unclaimed:' .. customer_id) == 1 or woken
   end
-  if tonumber(input_ttl_ms) > 0 then redis.call('PEXPIRE', prefix .. 'input:' .. key, input_ttl_ms) end
+  if external_id ~= '' then redis.call('HSET', prefix .. 'external', external_id, key) end
+  keep_parts(key, {...})
+  if ttl_ms ~= '' then
+    if tonumber(ttl_ms) > 0 then
+      redis.call('PEXPIRE', prefix .. 'input:' .. key, ttl_ms)
+    else
+      redis.call('PERSIST', prefix .. 'input:' .. key)
+    end
+  end
 
   if lane ~= record.lane then redis.call('ZREM', due_of(record.lane), key) end
-  if step == '-' then
+  local nudge = delay_ms == '0' or woken
+  if delay_ms == '' and not nudge then
     redis.call('ZREM', due_of(lane), key)
     return {'committed', version, false, 0, now_ms}
   end
-  local nudge = tonumber(delay_ms) == 0 or woken
   local due = now_ms + (nudge and NUDGE_MS or delay_ms)
   redis.call('ZADD', due_of(lane), int(due), key)
   return {'committed', version, int(due), nudge and 1 or 0, now_ms}
@@ -221,7 +240,6 @@ local function wake(key, record)
     put_claim(key, claim)
     return {'later'}
   end
-  if record.step == '-' then return {'later'} end
   set_due(record, key, now_ms + NUDGE_MS)
   return {'nudge', record.lane, record.step, record.version, key}
 end
@@ -256,7 +274,7 @@ function operations.take(...)
     local due = due_of(given[i])
     for _, key in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_ms, 'LIMIT', 0, given[i + 1])) do
       local record = load(key)
-      if record and record.step ~= '-' and record.lane == given[i] then
+      if record and record.lane == given[i] then
         redis.call('ZADD', due, int(now_ms + NUDGE_MS), key)
         taken[#taken + 1] = record.lane
         taken[#taken + 1] = key

@@ -83,7 +83,8 @@ class Claim:
     #: Seconds until the budget allows the first call to Iron.
     wait_s: float
     sealed_input: bytes | None
-    acts: tuple[Mapping[str, Any], ...]
+    #: What people did and no commit has applied yet, as stored.
+    acts: tuple[bytes, ...]
     #: On this process's monotonic clock: when the claim was asked for, and until when the lease surely holds.
     started: float = field(default_factory=time.monotonic)
     holds_until: float = 0.0
@@ -154,29 +155,32 @@ class Ledger:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def create(self, records: Sequence[tuple[Record, bytes]]) -> list[Created]:
-        """Store new records with their sealed input, many in one round trip; what exists is left as it is."""
+    def create(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> list[Created]:
+        """Store new records with the sealed parts of their input, many in one round trip; what exists is left as it is."""
         at_ms = self.now_ms()
         with self.client.pipeline(transaction=False) as pipeline:
-            for record, sealed in records:
-                entry, head = _history(record, at_ms, "", "submitted")
+            for record, parts in records:
+                entry, head = _history(record, at_ms, "", "adopted" if record.adopted else "submitted")
                 self._call(
-                    "create", record.key, secrets.token_urlsafe(12), record.external_id, record.lane, record.step,
-                    record.phase.value, FORMAT, canonical_json(replace(record, head=head).stored()), sealed, entry,
-                    client=pipeline,
+                    "create", record.key, secrets.token_urlsafe(12), record.external_id, record.customer_id or "",
+                    record.lane, record.step, record.phase.value, FORMAT,
+                    canonical_json(replace(record, head=head).stored()), entry, *_flat(parts), client=pipeline,
                 )  # fmt: skip
             answers = pipeline.execute()
         return [_created(record, answer) for (record, _), answer in zip(records, answers, strict=True)]
 
     def claim(
-        self, key: str, version: int, step: str, calls: Mapping[str, int], *, want_input: bool
+        self, key: str, version: int, step: str, calls: Mapping[str, int], *, part: str = ""
     ) -> Claim | NotClaimed:
-        """Take a record in hand for one step and set its due time to the lease's end."""
+        """Take a record in hand for one step and set its due time to the lease's end.
+
+        `calls`: what the step takes of Iron's budget, by class; `part`: the part of the input that it needs.
+        """
         started = time.monotonic()
         classes = [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]
         answer = self._call(
             "claim", key, version, step, secrets.token_urlsafe(12), LEASE_MS, FORMAT,
-            int(want_input), PACE_HORIZON_MS, *classes,
+            part, PACE_HORIZON_MS, *classes,
         )  # fmt: skip
         status = answer[0].decode()
         if status != "claimed":
@@ -190,7 +194,7 @@ class Ledger:
             abandoned_ms=int(since) if crashes else None,
             wait_s=wait_ms / 1000,
             sealed_input=sealed,
-            acts=tuple(json.loads(act) for act in acts),
+            acts=tuple(acts),
             started=started,
             holds_until=started + LEASE_MS / 1000,
         )
@@ -205,20 +209,21 @@ class Ledger:
             if held:
                 claim.holds_until = asked + LEASE_MS / 1000
 
-    def commit(self, claim: Claim, following: Next, acts_applied: int = 0) -> Nudge | None:
+    def commit(self, claim: Claim, following: Next, parts: Mapping[str, bytes] | None = None) -> Nudge | None:
         """Write what a step found out, all at once; answers the nudge to send now, if there is one.
 
+        `parts`: sealed parts of the input to keep; an empty one is dropped.
         Raises StaleClaimError when the record is no longer this claim's; then nothing was written.
         """
         before, record = claim.record, following.record
         entry, head = _history(record, claim.elapsed_ms(), before.step, following.note)
         learned = record.customer_id if record.customer_id != before.customer_id else None
-        ended = record.phase in INPUT_DONE and record.phase is not before.phase
+        known_as = record.external_id if record.external_id != before.external_id else None
         answer = self._call(
-            "commit", record.key, claim.fence, record.lane, record.step or "-", record.phase.value, FORMAT,
+            "commit", record.key, claim.fence, record.lane, record.step, record.phase.value, FORMAT,
             canonical_json(replace(record, head=head).stored()), entry,
-            "" if following.delay_s is None else int(following.delay_s * 1000), acts_applied, learned or "",
-            INPUT_KEPT_MS if ended else 0,
+            "" if following.delay_s is None else int(following.delay_s * 1000), _packed(following.applied),
+            learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase), *_flat(parts or {}),
         )  # fmt: skip
         if answer[0] == b"stale":
             raise StaleClaimError
@@ -317,7 +322,7 @@ def decode(key: str, raw: bytes) -> Record:
         version=int(version),
         lane=lane,
         phase=Phase(phase) if phase in _PHASES else Phase.ON_HOLD,
-        step="" if step == "-" else step,
+        step=step,
         created_ms=int(created),
         since_ms=int(since),
         updated_ms=int(updated),
@@ -325,6 +330,22 @@ def decode(key: str, raw: bytes) -> Record:
 
 
 _PHASES = frozenset(Phase)
+
+
+def _flat(pairs: Mapping[str, Any]) -> list[Any]:
+    return [part for pair in pairs.items() for part in pair]
+
+
+def _packed(acts: Sequence[bytes]) -> str:
+    """Write the acts that were applied as one JSON list of strings, which the script takes apart again."""
+    return json.dumps([act.decode() for act in acts])
+
+
+def _input_ttl_ms(before: Phase, phase: Phase) -> int | str:
+    """Say what becomes of the input's expiry: it starts when the onboarding ends well, and stops when it goes on."""
+    if (before in INPUT_DONE) == (phase in INPUT_DONE):
+        return ""
+    return INPUT_KEPT_MS if phase in INPUT_DONE else 0
 
 
 def _history(record: Record, at_ms: int, step: str, note: str) -> tuple[bytes, str]:

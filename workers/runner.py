@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import redis
 import structlog
@@ -19,7 +18,7 @@ from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Next, Policy
-from pipelines.onboarding import CALLS, HAS_EFFECT, SENDS_INPUT, STEPS
+from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, STEPS
 from workers.leases import Leases
 from workers.ledger import POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
 from workers.vault import Vault
@@ -51,7 +50,7 @@ class Runner:
         """Run the step that a nudge asks for, if it is still to be done; answers what was committed."""
         started = time.monotonic()
         try:
-            claim = self.ledger.claim(key, version, step, CALLS[step], want_input=step in SENDS_INPUT)
+            claim = self.ledger.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
             if isinstance(claim, NotClaimed):
                 log.debug("step.passed", key=key, step=step, version=version, reason=claim.reason)
                 return None
@@ -80,40 +79,41 @@ class Runner:
 
     def _run_claimed(self, claim: Claim) -> Next:
         with self.leases.hold(claim):
-            following, applied = self._attempt(claim)
-            nudge = self.ledger.commit(claim, following, applied)
+            following = self._attempt(claim)
+            nudge = self.ledger.commit(claim, following, self._parts(claim.record.key, following))
         if nudge:
             self.send(nudge)
         return following
 
-    def _attempt(self, claim: Claim) -> tuple[Next, int]:
-        """Find out what is next, and how many stored acts that takes into account."""
+    def _attempt(self, claim: Claim) -> Next:
+        """Find out what is next."""
         record = claim.record
         attempt = Attempt(
             installation=self.installation,
             policy=self.policy,
             now_ms=claim.elapsed_ms,
-            job=lambda: _job(self.vault.open(record.key, claim.sealed_input)),
+            input=lambda: self.vault.open(record.key, claim.sealed_input),
             effect=effect_in_hand(record, claim.abandoned_ms, has_effect=record.step in HAS_EFFECT),
         )
         if claim.crashes >= POISON_CRASHES:
-            return after_crashes(record, claim.crashes, attempt), 0
-        if claim.acts:
-            return after_acts(record, claim.acts, attempt), len(claim.acts)
+            return after_crashes(record, claim.crashes, attempt)
+        if claim.acts and (following := after_acts(record, claim.acts, attempt)):
+            return following
         try:
             time.sleep(claim.wait_s)
             iron = self.iron.on_behalf_of(record.sub_partner_id, claim.before_call)
-            return after_outcome(record, STEPS[record.step](record, iron, attempt), attempt), 0
+            return after_outcome(record, STEPS[record.step](record, iron, attempt), attempt)
         except (StaleClaimError, redis.RedisError):
             raise
         except OnboardingError as error:
             if isinstance(error, RateLimitedError):
                 self.ledger.close_tap(RATE_LIMITED_PAUSE_S if error.retry_after_s is None else error.retry_after_s)
-            return after_error(record, error, attempt), 0
+            return after_error(record, error, attempt)
         except Exception:
             log.exception("step.failed", key=record.key, step=record.step)
-            return after_error(record, UnexpectedError(), attempt), 0
+            return after_error(record, UnexpectedError(), attempt)
 
-
-def _job(opened: Any) -> dict[str, Any]:
-    return dict(opened)
+    def _parts(self, key: str, following: Next) -> dict[str, bytes]:
+        """Seal the parts of the input to keep; an empty one is dropped."""
+        kept = {name: self.vault.seal(key, part) if part is not None else b"" for name, part in following.keep.items()}
+        return kept | {name: part.encode() for name, part in following.sealed.items()}

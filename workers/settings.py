@@ -19,8 +19,10 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 from pipelines.model import Policy
 from workers.ledger import STEP_LIMIT_S, Budget
 
-#: Pause between two reads of a customer beyond the first days when the sweep is switched off, in seconds.
-FAR_WITHOUT_SWEEP_S = 7 * 86_400.0
+#: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
+FAR_WITHOUT_SWEEP_S = 86_400.0
+#: The same while the sweep looks: no more than a floor under it.
+FAR_WITH_SWEEP_S = 365 * 86_400.0
 
 #: What each part of the program cannot do without.
 NEEDS = {
@@ -181,7 +183,7 @@ class Settings(BaseSettings):
             settle_s=self.ONBOARDING_SETTLE_S,
             poll_min_s=self.ONBOARDING_POLL_MIN_S,
             poll_for_s=self.ONBOARDING_POLL_FOR_S,
-            poll_far_s=self.ONBOARDING_SWEEP_INTERVAL_S or FAR_WITHOUT_SWEEP_S,
+            poll_far_s=FAR_WITH_SWEEP_S if self.ONBOARDING_SWEEP_INTERVAL_S else FAR_WITHOUT_SWEEP_S,
             max_rounds=self.ONBOARDING_MAX_ROUNDS,
             round_spacing_s=self.ONBOARDING_ROUND_SPACING_S,
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.advance import begin
+from pipelines.advance import begin, input_parts
 from pipelines.job import Job, parse_job
 from pipelines.model import Record
 from workers.ledger import Created, Ledger, Nudge
@@ -58,11 +58,27 @@ class FrontDoor:
     def submit_many(self, jobs: Sequence[Job]) -> list[Submitted]:
         """Accept jobs in one round trip, each by itself: one that is refused does not concern the others."""
         wanted = [(begin(canonical), canonical) for canonical in (job.canonical() for job in jobs)]
-        created = self._ledger.create([(record, self._vault.seal(record.key, job)) for record, job in wanted])
+        created = self._ledger.create([(record, self.sealed(record.key, job)) for record, job in wanted])
         answers = [_submitted(record, answer) for (record, _), answer in zip(wanted, created, strict=True)]
         for nudge in _first_nudges(answers):
             self._send(nudge)
         return answers
+
+    def correct(self, job: Job | dict[str, Any], *, by: str, reason: str = "") -> Nudge | None:
+        """Store a correction: the whole job, as it should have been. Applied by the next claim; answers its nudge.
+
+        Raises JobInvalidError when it is not a job, and KeyError when nothing has its idempotency key.
+        """
+        canonical = (job if isinstance(job, Job) else parse_job(job)).canonical()
+        wanted = begin(canonical)
+        fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")
+        parts = {name: part.decode() for name, part in self.sealed(wanted.key, canonical).items()}
+        act = {"act": "correct", "by": by, "reason": reason, "parts": parts}
+        return self._ledger.act(wanted.key, act | {name: getattr(wanted, name) for name in fields})
+
+    def sealed(self, key: str, job: dict[str, Any]) -> dict[str, bytes]:
+        """Encrypt the parts of a job's input for the record with this key."""
+        return {name: self._vault.seal(key, part) for name, part in input_parts(job).items()}
 
 
 def _submitted(wanted: Record, created: Created) -> Submitted:

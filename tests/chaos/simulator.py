@@ -15,6 +15,7 @@ import httpx
 import redis
 
 from pipelines.model import Policy
+from pipelines.onboarding import CALLS, INPUT
 from tests.support import World
 from workers.ledger import Claim, Nudge
 
@@ -91,9 +92,7 @@ class Schedule(httpx.BaseTransport):
     def fall_asleep(self, step: str, key: str, version: int) -> None:
         """Claim now, and go on long after the lease: a frozen machine whose own clock stood still too."""
         ledger, runner = self.world.ledger, self.worker
-        from pipelines.onboarding import CALLS, SENDS_INPUT
-
-        claim = ledger.claim(key, version, step, CALLS[step], want_input=step in SENDS_INPUT)
+        claim = ledger.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
         if not isinstance(claim, Claim):
             return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -54,11 +55,11 @@ def a_record(key: str = "k-1", **changes: Any) -> Record:
 
 
 def create(ledger: Ledger, record: Record) -> Any:
-    return ledger.create([(record, b"sealed")])[0]
+    return ledger.create([(record, {"customer": b"sealed"})])[0]
 
 
 def claimed(ledger: Ledger, version: int = 1, step: str = "create_customer", key: str = "k-1") -> Claim:
-    claim = ledger.claim(key, version, step, NO_CALLS, want_input=True)
+    claim = ledger.claim(key, version, step, NO_CALLS, part="customer")
     assert isinstance(claim, Claim), claim
     return claim
 
@@ -106,7 +107,7 @@ def test_one_of_two_claims(ledger: Ledger) -> None:
     """Of two claimers one gets the record."""
     create(ledger, a_record())
     claimed(ledger)
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("leased")
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("leased")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_one_of_two_claims(ledger: Ledger) -> None:
 def test_not_claimed(ledger: Ledger, key: str, version: int, step: str, reason: str) -> None:
     """A nudge for something else than what is due ends in one call."""
     create(ledger, a_record())
-    assert ledger.claim(key, version, step, NO_CALLS, want_input=False) == NotClaimed(reason)
+    assert ledger.claim(key, version, step, NO_CALLS) == NotClaimed(reason)
 
 
 def test_commit(ledger: Ledger) -> None:
@@ -204,7 +205,7 @@ def test_renewed(ledger: Ledger, clock: Clock) -> None:
     clock.ms += LEASE_MS - 500
     ledger.renew([claim])
     clock.ms += LEASE_MS - 500
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("leased")
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("leased")
     clock.ms += 501
     successor = claimed(ledger)
     before = claim.holds_until
@@ -249,11 +250,11 @@ def test_act(ledger: Ledger, clock: Clock) -> None:
     ledger.act("k-1", {"act": "sign", "documents": [], "by": "consent"})
     clock.ms += LEASE_MS + 1
     claim = claimed(ledger)
-    assert [act["act"] for act in claim.acts] == ["sign"]
+    assert [json.loads(act)["act"] for act in claim.acts] == ["sign"]
     ledger.act("k-1", {"act": "sign", "documents": ["d"], "by": "consent"})
-    assert ledger.commit(claim, following(claim, 3600), acts_applied=1) is not None
+    assert ledger.commit(claim, replace(following(claim, 3600), applied=claim.acts)) is not None
     claim = claimed(ledger, 2, "create_identification")
-    assert [act["documents"] for act in claim.acts] == [["d"]]
+    assert [json.loads(act)["documents"] for act in claim.acts] == [["d"]]
     with pytest.raises(KeyError):
         ledger.act("nobody", {"act": "sign"})
 
@@ -262,10 +263,10 @@ def test_finished_has_no_due_time(ledger: Ledger, client: redis.Redis) -> None:
     """A record with nothing left to do is due never, and leaves no claim behind."""
     create(ledger, a_record())
     claim = claimed(ledger)
-    assert ledger.commit(claim, following(claim, None, phase=Phase.FAILED, step="")) is None
+    assert ledger.commit(claim, following(claim, None, phase=Phase.FAILED)) is None
     read = ledger.read("k-1")
     assert read is not None
-    assert (read.due_ms, read.record.step) == (None, "")
+    assert read.due_ms is None
     assert client.hlen(f"{PREFIX}claims") == 0
 
 
@@ -274,7 +275,7 @@ def test_newer_release(ledger: Ledger, client: redis.Redis, clock: Clock) -> Non
     create(ledger, a_record())
     key = f"{PREFIX}record:k-1"
     client.set(key, b"9" + client.get(key)[1:])  # type: ignore[index]
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("newer")
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("newer")
     clock.ms += 29_000
     assert ledger.take({"interactive": 1}) == []
     clock.ms += 1_001
@@ -287,11 +288,11 @@ def test_budget(client: redis.Redis, clock: Clock) -> None:
     waits = []
     for number in range(4):
         create(ledger, a_record(f"k-{number}"))
-        claim = ledger.claim(f"k-{number}", 1, "create_customer", {"call": 1}, want_input=False)
+        claim = ledger.claim(f"k-{number}", 1, "create_customer", {"call": 1})
         waits.append(round(claim.wait_s, 1) if isinstance(claim, Claim) else claim.reason)
     assert waits == [0.0, 0.5, 1.0, "paced"]
     clock.ms += 1000
-    assert isinstance(ledger.claim("k-3", 1, "create_customer", {"call": 1}, want_input=False), Claim)
+    assert isinstance(ledger.claim("k-3", 1, "create_customer", {"call": 1}), Claim)
 
 
 def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
@@ -299,7 +300,7 @@ def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
     create(ledger, a_record())
     ledger.close_tap(5)
     ledger.close_tap(1)
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS, want_input=False) == NotClaimed("paced")
+    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("paced")
     clock.ms += 4_900
     assert ledger.take({"interactive": 1}) == []
     clock.ms += 200

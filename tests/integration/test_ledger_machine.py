@@ -54,7 +54,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(KEYS))
     def create(self, key: str) -> None:
-        answer = self.ledger.create([(Record(key=key, external_id=key, fingerprint="f"), b"x")])[0]
+        answer = self.ledger.create([(Record(key=key, external_id=key, fingerprint="f"), {})])[0]
         assert (answer.status == "created") == (key not in self.models)
         if answer.status == "created":
             self.models[key] = Model(due_ms=self.now_ms() + NUDGE_MS)
@@ -65,8 +65,8 @@ class LedgerMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.models)))
         model = self.models[key]
         now = self.now_ms()
-        answer = self.ledger.claim(key, model.version - behind, model.step or "refresh", {}, want_input=False)
-        if behind or not model.step:
+        answer = self.ledger.claim(key, model.version - behind, model.step, {})
+        if behind:
             assert answer == NotClaimed("superseded")
         elif model.fence and model.lease_ms > now:
             assert answer == NotClaimed("leased")
@@ -85,17 +85,17 @@ class LedgerMachine(RuleBasedStateMachine):
         key = claim.record.key
         model = self.models[key]
         phase = Phase.FAILED if delay_s is None else Phase.IN_REVIEW
-        record = replace(claim.record, phase=phase, step="" if delay_s is None else "refresh", customer_id=f"c-{key}")
+        record = replace(claim.record, phase=phase, step="refresh", customer_id=f"c-{key}")
         now = self.now_ms()
         if model.fence != claim.fence:
             with pytest.raises(StaleClaimError):
                 self.ledger.commit(claim, Next(record, delay_s))
             return
         nudge = self.ledger.commit(claim, Next(record, delay_s))
-        at_once = delay_s == 0 or (model.woken and delay_s is not None)
+        at_once = delay_s == 0 or model.woken
         assert (nudge is not None) == at_once
         wait_ms = NUDGE_MS if at_once else int((delay_s or 0) * 1000)
-        model.due_ms = None if delay_s is None else now + wait_ms
+        model.due_ms = None if delay_s is None and not at_once else now + wait_ms
         model.version, model.phase, model.step = model.version + 1, phase, record.step
         model.fence, model.woken, model.crashes = "", False, 0
         model.entries += 1
@@ -111,7 +111,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if model.fence and model.lease_ms > now:
             model.woken = True
             assert nudge is None
-        elif model.step:
+        else:
             assert nudge is not None
             model.due_ms = now + NUDGE_MS
 

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from pipelines.onboarding import CALLS, STEPS
-from tests.support import World
+from tests.support import World, a_job
 from workers.ledger import LEASE_MS, Nudge
 
 
@@ -63,6 +63,41 @@ class Scythe(httpx.BaseTransport):
         return run
 
 
+def to_active(world: World) -> tuple[str, int]:
+    world.onboard()
+    return "active", 2
+
+
+def through_a_step_up(world: World) -> tuple[str, int]:
+    world.onboard(tag="stepup")
+    world.run_until("k-1", "step_up_required", seconds=86_400)
+    world.run_until("k-1", "active", seconds=86_400)
+    return "active", 2
+
+
+def to_a_decline(world: World) -> tuple[str, int]:
+    world.submit(tag="decline")
+    world.run_until("k-1", "declined")
+    world.run(until=lambda: bool(world.record().reasons))
+    return "declined", 0
+
+
+def through_a_correction(world: World) -> tuple[str, int]:
+    world.onboard()
+    world.correct(a_job(customer={"customer_type": "Person", "email": "other@example.com"}))
+    world.run(until=lambda: world.record().updates == 1 and world.record().step == "refresh")
+    customer = world.sandbox.request("GET", f"/api/customers/{world.record().customer_id}").json()
+    assert customer["email"] == "other@example.com"
+    return "active", 2
+
+
+#: How an onboarding comes to pass a step that most never see.
+STORIES = {
+    "handle_step_up": through_a_step_up,
+    "explain_decline": to_a_decline,
+    "update_customer": through_a_correction,
+}
+
 POINTS = [
     (step, point)
     for step in STEPS
@@ -81,9 +116,9 @@ def test_resume(client: redis.Redis, step: str, point: str, lag_s: float) -> Non
     world = World(client, lookup_lag_s=lag_s, record_lag_s=lag_s)
     scythe = Scythe(world, step, point)
     world.run_step = scythe.run()
-    record = world.onboard()
-    assert record.phase == "active"
-    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 2}}
+    phase, signings = STORIES.get(step, to_active)(world)
+    assert world.record().phase == phase
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": signings}}
     assert scythe.struck == ((step, point) not in NEVER_REACHED)
 
 
@@ -93,6 +128,10 @@ NEVER_REACHED = {
     ("create_identification", "after call 2"),
     ("create_identification", "after the commit"),
     ("create_identification", "after the send"),
+    ("handle_step_up", "after the commit"),
+    ("handle_step_up", "after the send"),
+    ("explain_decline", "after the commit"),
+    ("explain_decline", "after the send"),
 }
 
 

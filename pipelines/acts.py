@@ -1,0 +1,148 @@
+"""What people do to an onboarding: sign, correct, cancel, restart, retry.
+
+An act is stored at once and applied by the next claim, so that it never collides with a step under way. Whatever would
+change a call waits while such a call is in doubt; consent does not. Source: design section 5, race e.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipelines.lifecycle import IN_FLIGHT, Phase
+from pipelines.model import Effect, Record
+
+#: Acts that change what is sent to Iron, or end it: they wait until a call in doubt is certain.
+WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "retry"})
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The record after the acts that could be applied, and which these were, as stored."""
+
+    record: Record
+    acts: tuple[bytes, ...] = ()
+    note: str = ""
+    sealed: dict[str, str] = field(default_factory=dict)
+
+
+def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
+    """Apply stored acts in their order; one that has to wait does not hold up the others."""
+    doubtful = record.effect is not None and record.effect.in_doubt
+    done: list[bytes] = []
+    notes: list[str] = []
+    sealed: dict[str, str] = {}
+    for raw in stored:
+        act = json.loads(raw)
+        name = act["act"]
+        if doubtful and name in WAIT_FOR_CERTAINTY:
+            continue
+        why_not = refusal(record, name)
+        if why_not is None:
+            record = _ACTS[name](record, act)
+            sealed |= act.get("parts", {})
+        notes.append(_note(act, why_not))
+        done.append(raw)
+    return Applied(record, tuple(done), "; ".join(notes), sealed)
+
+
+def refusal(record: Record, act: str) -> str | None:
+    """Say in a sentence why this act makes no sense now, or None when it does."""
+    rule = _RULES.get(act)
+    return rule(record) if rule else f"There is no act {act!r}."
+
+
+def _note(act: Mapping[str, Any], why_not: str | None) -> str:
+    reason = f" ({act['reason']})" if act.get("reason") else ""
+    done = f"{act['act']} by {act.get('by', 'somebody')}{reason}"
+    return done if why_not is None else f"{done} passed over: {why_not}"
+
+
+def _may_sign(record: Record) -> str | None:
+    return None if any(not signing.signed_ms for signing in record.signings) else "No document is waiting for consent."
+
+
+def _may_correct(record: Record) -> str | None:
+    if record.phase is Phase.CANCELLED:
+        return "The onboarding is cancelled; restart it first."
+    return "Iron has archived the customer for good." if record.phase is Phase.ARCHIVED else None
+
+
+def _may_cancel(record: Record) -> str | None:
+    ended = record.phase in (Phase.CANCELLED, Phase.ARCHIVED)
+    return f"The onboarding is {record.phase.value} already." if ended else None
+
+
+def _may_restart(record: Record) -> str | None:
+    if record.phase is Phase.CANCELLED:
+        return None
+    if record.identification_status in IN_FLIGHT:
+        return "An identification is under way; another one would make it worthless."
+    if record.phase in (Phase.DECLINED, Phase.EXPIRED, Phase.ON_HOLD):
+        return None
+    return f"The onboarding is {record.phase.value}; only one that is declined, expired, on hold or cancelled starts again."
+
+
+def _may_retry(record: Record) -> str | None:
+    needed = record.problem is not None or record.phase in (Phase.FAILED, Phase.ON_HOLD)
+    return None if needed else "There is no problem to try again after."
+
+
+_RULES: dict[str, Callable[[Record], str | None]] = {
+    "sign": _may_sign,
+    "correct": _may_correct,
+    "cancel": _may_cancel,
+    "restart": _may_restart,
+    "retry": _may_retry,
+}
+
+
+def _sign(record: Record, act: Mapping[str, Any]) -> Record:
+    """Note the customer's consent to documents; one that is not asked for any more is passed over."""
+    agreed = set(act["documents"])
+    signings = (
+        replace(signing, consented_ms=act["at_ms"]) if signing.id in agreed and not signing.consented_ms else signing
+        for signing in record.signings
+    )
+    return replace(record, signings=tuple(signings))
+
+
+def _correct(record: Record, act: Mapping[str, Any]) -> Record:
+    """Take the corrected input from now on; what Iron refused is sent again under the next generation of its key."""
+    fields = {name: act[name] for name in ("external_id", "risk_tier", "labels", "identification_type", "with_edd")}
+    corrected = replace(
+        _tried_again(record), **fields, fingerprint=act["fingerprint"], revision=record.revision + 1, input_ms=act["at_ms"]
+    )
+    return replace(corrected, update=record.customer_id is not None, updates=0)
+
+
+def _cancel(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
+    return replace(record, phase=Phase.CANCELLED, problem=None, effect=None)
+
+
+def _restart(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
+    reopened = record.phase is Phase.CANCELLED
+    return replace(_tried_again(record), restart=not reopened, round=0)
+
+
+def _retry(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
+    return _tried_again(record)
+
+
+def _tried_again(record: Record) -> Record:
+    """Let the table decide anew, with a key under which Iron has not refused yet."""
+    effect = record.effect
+    if effect is not None and effect.refused:
+        effect = Effect(effect.step, effect.subject, effect.generation + 1, first_ms=effect.first_ms)
+    return replace(record, phase=Phase.RECEIVED, effect=effect, problem=None, attempts=0)
+
+
+_ACTS: dict[str, Callable[[Record, Mapping[str, Any]], Record]] = {
+    "sign": _sign,
+    "correct": _correct,
+    "cancel": _cancel,
+    "restart": _restart,
+    "retry": _retry,
+}
