@@ -14,8 +14,9 @@ from typing import Any
 from pipelines.attempt import Attempt
 from pipelines.errors import ConflictError, NotFoundError, OnboardingError, RateLimitedError
 from pipelines.acts import apply_acts
+from pipelines.iron import Customer
 from pipelines.keys import fingerprint
-from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, Phase, Row, decide
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
 from pipelines.model import Done, Effect, Next, Outcome, Policy, Problem, Record, Refused, Wait
 
 #: Growth of the pause from one read to the next while a change is fresh.
@@ -47,6 +48,30 @@ def begin(job: Mapping[str, Any]) -> Record:
         identification_type=job["identification"]["type"],
         with_edd=bool(job["identification"].get("with_edd")),
     )
+
+
+def adopted(customer: Customer, sub_partner_id: str | None) -> Record:
+    """Make the record of a customer that was found on Iron without a job of ours."""
+    known = customer.external_id or f"iron-{customer.id}"
+    record = Record(
+        key=known,
+        lane="bulk",
+        external_id=known,
+        sub_partner_id=sub_partner_id,
+        adopted=True,
+        customer_id=customer.id,
+        customer_status=customer.status,
+        identification_status=customer.identification_status,
+        was_active=customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED),
+        step="refresh",
+    )
+    return replace(record, phase=_row(record).phase)
+
+
+def joined(record: Record, wanted: Record) -> Record:
+    """Let a job take over an adopted record: what the job says, and what Iron showed."""
+    fields = ("key", "lane", "external_id", "fingerprint", "risk_tier", "labels", "identification_type", "with_edd")
+    return replace(record, **{name: getattr(wanted, name) for name in fields}, adopted=False, step="refresh")
 
 
 def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +203,8 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
     poll_s = _jittered(poll_pause_s(fresh, attempt))
     if record.phase in FINISHED:
         return watch, None
+    if record.adopted:
+        return "refresh", poll_s  # followed; nothing is begun before a job joins
     if record.update:
         return "update_customer", 0
     if record.restart and record.customer_id and record.identification_status not in IN_FLIGHT:

@@ -17,6 +17,7 @@ from workers.middleware import ProcessLife
 from workers.pulse import Pulse
 from workers.runner import Runner
 from workers.settings import Settings
+from workers.sweep import Sweep
 from workers.vault import Vault
 
 settings = Settings.load("worker")
@@ -40,5 +41,5 @@ runner = Runner(
 )
 # The whole middleware: what lives with the process. Retries, time limits, age limits, pipelines and callbacks are not
 # here because the ledger's due times, leases and steps do their work (ops/decisions/0001).
-broker.add_middleware(ProcessLife(Pulse(ledger, broker), leases, transport))
+broker.add_middleware(ProcessLife([leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)], transport))
 declare_actors(broker, runner)

@@ -1,7 +1,7 @@
 -- The ledger: every change of an onboarding's record is one call of this script.
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
---   ARGV[1]  operation: create, claim, renew, commit, wake, act, take, read, close
+--   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, take, read, close, sweep, swept
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there
 --
@@ -19,6 +19,8 @@
 --   external        hash    external id -> key
 --   customer        hash    Iron's customer id -> key
 --   unclaimed:<id>  string  a wake for a customer id that no record knows yet; expires
+--   sub_partners    set     sub-partners that any record has
+--   sweep           hash    the sweep under way and the last one: token, until, started, place, and counts
 --   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
 --   pace:closed     string  ms until which Iron wants no call at all (429); expires
 --
@@ -112,9 +114,9 @@ local function keep_parts(key, parts)
   end
 end
 
--- create key token external_id customer_id lane step phase format json history (part sealed)*
+-- create key token external_id customer_id sub_partner_id lane step phase format json history (part sealed)*
 -- -> created version | exists raw due | external_id_taken other_key
-function operations.create(key, token, external_id, customer_id, lane, step, phase, format, json, history, ...)
+function operations.create(key, token, external_id, customer_id, sub_partner, lane, step, phase, format, json, history, ...)
   local record = load(key)
   if record then
     if record.token == token then return {'created', record.version, now_ms} end
@@ -126,11 +128,43 @@ function operations.create(key, token, external_id, customer_id, lane, step, pha
   keep_parts(key, {...})
   redis.call('HSET', prefix .. 'external', external_id, key)
   if customer_id ~= '' then redis.call('HSET', prefix .. 'customer', customer_id, key) end
+  if sub_partner ~= '' then redis.call('SADD', prefix .. 'sub_partners', sub_partner) end
   redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
   -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
   redis.call('ZADD', due_of(lane), int(lane == 'interactive' and now_ms + NUDGE_MS or now_ms), key)
   return {'created', 1, now_ms}
+end
+
+-- join old_key version token key lane step format json history external_id customer_id (part sealed)*
+-- A job takes over the record that was found on Iron without one, under the job's key; due at once, for a refresh.
+-- -> joined version | again: the record is in hand or has changed since it was read
+function operations.join(old_key, version, token, key, lane, step, format, json, history, external_id, customer_id, ...)
+  local done = load(key)
+  if done and done.token == token then return {'joined', done.version, now_ms} end
+  local record, claim = load(old_key), claim_of(old_key)
+  if not record or record.version ~= tonumber(version) or (claim and claim.ends > now) or (key ~= old_key and done) then
+    return {'again'}
+  end
+  redis.call('HDEL', prefix .. 'claims', old_key)
+  redis.call('ZREM', due_of(record.lane), old_key)
+  if key ~= old_key then
+    for _, kind in ipairs({'input:', 'history:', 'acts:', 'evidence:'}) do
+      if redis.call('EXISTS', prefix .. kind .. old_key) == 1 then
+        redis.call('RENAME', prefix .. kind .. old_key, prefix .. kind .. key)
+      end
+    end
+    redis.call('DEL', prefix .. 'record:' .. old_key)
+    redis.call('ZREM', prefix .. 'phase:' .. record.phase, old_key)
+    redis.call('ZADD', prefix .. 'phase:' .. record.phase, record.since, key)
+  end
+  save(key, format, record.version + 1, token, lane, record.phase, step, record.created, record.since, json)
+  keep_parts(key, {...})
+  redis.call('HSET', prefix .. 'external', external_id, key)
+  redis.call('HSET', prefix .. 'customer', customer_id, key)
+  redis.call('RPUSH', prefix .. 'history:' .. key, history)
+  redis.call('ZADD', due_of(lane), int(now_ms), key)
+  return {'joined', record.version + 1, now_ms}
 end
 
 -- claim key version step token lease_ms format part horizon_ms (class n interval_ms)*
@@ -302,6 +336,49 @@ function operations.close(pause_ms)
   local ends = now_ms + pause_ms
   if tonumber(redis.call('GET', prefix .. 'pace:closed') or 0) < ends then
     redis.call('SET', prefix .. 'pace:closed', int(ends), 'PX', int(math.max(pause_ms, 1)))
+  end
+  return 1
+end
+
+-- sweep token lease_ms interval_ms (class n interval_ms)* -> place: the next page to read | wait ms
+-- One sweep at a time in the fleet, one page at a time; whoever holds it renews its lease with each page.
+function operations.sweep(token, lease_ms, interval_ms, ...)
+  local state = prefix .. 'sweep'
+  local holder, ends, started, place = unpack(redis.call('HMGET', state, 'token', 'until', 'started', 'place'))
+  if holder and holder ~= token and tonumber(ends) > now then return {'wait', int(tonumber(ends) - now)} end
+  if not place then
+    local again = tonumber(started or '0') + interval_ms - now
+    if again > 0 then return {'wait', int(again)} end
+  end
+  local classes, given = {}, {...}
+  for i = 1, #given, 3 do
+    classes[#classes + 1] = {name = given[i], n = tonumber(given[i + 1]), interval_ms = tonumber(given[i + 2])}
+  end
+  local wait, back = pace(classes, 0)
+  if wait < 0 then return {'wait', int(back)} end
+  if not place then
+    place = ''
+    redis.call('HSET', state, 'started', int(now_ms), 'place', place, 'read', 0, 'differ', 0, 'unknown', 0)
+  end
+  redis.call('HSET', state, 'token', token, 'until', int(now_ms + lease_ms))
+  return {'place', place}
+end
+
+-- swept token place read differ unknown -> 1 while the sweep is still this holder's. place "-": that was the last page.
+function operations.swept(token, place, read, differ, unknown)
+  local state = prefix .. 'sweep'
+  if redis.call('HGET', state, 'token') ~= token then return 0 end
+  redis.call('HINCRBY', state, 'read', read)
+  redis.call('HINCRBY', state, 'differ', differ)
+  redis.call('HINCRBY', state, 'unknown', unknown)
+  if place ~= '-' then
+    redis.call('HSET', state, 'place', place)
+    return 1
+  end
+  redis.call('HDEL', state, 'place', 'token', 'until')
+  redis.call('HSET', state, 'finished', int(now_ms))
+  for _, count in ipairs({'read', 'differ', 'unknown'}) do
+    redis.call('HSET', state, 'last_' .. count, redis.call('HGET', state, count))
   end
   return 1
 end

@@ -42,6 +42,9 @@ INPUT_DONE = frozenset({Phase.ACTIVE, Phase.ARCHIVED, Phase.CANCELLED})
 #: Claims in a row without a commit after which a record is suspected of killing its workers.
 POISON_CRASHES = 5
 
+#: Part of the budget that the sweep may use at most.
+SWEEP_SHARE = 0.1
+
 #: Seconds without an answer after which a Redis call has failed.
 REDIS_TIMEOUT_S = 5.0
 
@@ -139,7 +142,12 @@ class Budget:
 
     def interval_ms(self, class_: str) -> float:
         """Give the spacing of the calls of a class."""
-        return 60_000 / self.identifications_per_minute if class_ == "identification" else 1000 / self.rate_per_second
+        spacing = {
+            "call": 1000 / self.rate_per_second,
+            "identification": 60_000 / self.identifications_per_minute,
+            "sweep": 1000 / self.rate_per_second / SWEEP_SHARE,
+        }
+        return spacing[class_]
 
 
 class Ledger:
@@ -163,11 +171,21 @@ class Ledger:
                 entry, head = _history(record, at_ms, "", "adopted" if record.adopted else "submitted")
                 self._call(
                     "create", record.key, secrets.token_urlsafe(12), record.external_id, record.customer_id or "",
-                    record.lane, record.step, record.phase.value, FORMAT,
+                    record.sub_partner_id or "", record.lane, record.step, record.phase.value, FORMAT,
                     canonical_json(replace(record, head=head).stored()), entry, *_flat(parts), client=pipeline,
                 )  # fmt: skip
             answers = pipeline.execute()
         return [_created(record, answer) for (record, _), answer in zip(records, answers, strict=True)]
+
+    def join(self, adopted: Record, record: Record, parts: Mapping[str, bytes]) -> Record | None:
+        """Let a job take over an adopted record under its own key; None: the record changed meanwhile, read it again."""
+        entry, head = _history(record, self.now_ms(), "", "joined by a job")
+        joined = replace(record, head=head)
+        answer = self._call(
+            "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step, FORMAT,
+            canonical_json(joined.stored()), entry, record.external_id, record.customer_id or "", *_flat(parts),
+        )  # fmt: skip
+        return replace(joined, version=answer[1]) if answer[0] == b"joined" else None
 
     def claim(
         self, key: str, version: int, step: str, calls: Mapping[str, int], *, part: str = ""
@@ -177,10 +195,9 @@ class Ledger:
         `calls`: what the step takes of Iron's budget, by class; `part`: the part of the input that it needs.
         """
         started = time.monotonic()
-        classes = [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]
         answer = self._call(
             "claim", key, version, step, secrets.token_urlsafe(12), LEASE_MS, FORMAT,
-            part, PACE_HORIZON_MS, *classes,
+            part, PACE_HORIZON_MS, *self._classes(calls),
         )  # fmt: skip
         status = answer[0].decode()
         if status != "claimed":
@@ -254,6 +271,17 @@ class Ledger:
         """Keep the whole fleet from calling Iron for so long."""
         self._call("close", int(pause_s * 1000))
 
+    def next_page(self, token: str, lease_ms: int, interval_s: float) -> str | float:
+        """Ask for the next page of the sweep: its place in Iron's list ("" is the beginning), or seconds to wait."""
+        answer = self._call(
+            "sweep", token, lease_ms, int(interval_s * 1000), *self._classes({"call": 1, "sweep": 1})
+        )
+        return answer[1].decode() if answer[0] == b"place" else int(answer[1]) / 1000
+
+    def page_read(self, token: str, place: str | None, *, read: int, differ: int, unknown: int) -> bool:
+        """Note a page of the sweep as read, and where the next one is; None: it was the last. False: not ours any more."""
+        return bool(self._call("swept", token, "-" if place is None else place, read, differ, unknown))
+
     # --- reading -------------------------------------------------------------------------------------------------
 
     def read(self, key: str) -> Read | None:
@@ -275,6 +303,20 @@ class Ledger:
         while keys := self.client.zrangebyscore(f"{PREFIX}phase:{phase.value}", "-inf", upto, start, batch):
             yield from self.read_many([key.decode() for key in keys])
             start += batch
+
+    def keys_of_customers(self, customer_ids: Sequence[str]) -> list[str | None]:
+        """Find the idempotency keys of customers of Iron, in their order."""
+        found = self.client.hmget(f"{PREFIX}customer", list(customer_ids)) if customer_ids else []
+        return [key.decode() if key else None for key in found]
+
+    def sub_partners(self) -> list[str]:
+        """Name the sub-partners that any record has."""
+        return sorted(member.decode() for member in self.client.smembers(f"{PREFIX}sub_partners"))
+
+    def sweep_state(self) -> dict[str, str]:
+        """Show the sweep under way and the counts of the last one."""
+        state = self.client.hgetall(f"{PREFIX}sweep")
+        return {name.decode(): value.decode() for name, value in state.items()}
 
     def history(self, key: str) -> list[dict[str, Any]]:
         """Read the history of a record, oldest entry first."""
@@ -307,6 +349,9 @@ class Ledger:
             seconds, micros = self.client.time()
             self._offset = seconds * 1000 + micros / 1000 - time.monotonic() * 1000
         return int(time.monotonic() * 1000 + self._offset) + self._shift_ms()
+
+    def _classes(self, calls: Mapping[str, int]) -> list[Any]:
+        return [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]
 
     def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
         return self._script(keys=[PREFIX], args=[operation, self._shift_ms(), *arguments], client=client)

@@ -1,40 +1,48 @@
-"""What lives and dies with a worker process: the pulse, the leases' renewal and the connections to Iron."""
+"""What lives and dies with a worker process: its threads, and its connections to Iron."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import dramatiq
 import httpx
 import structlog
 
-from workers.leases import Leases
-from workers.pulse import Pulse
-
 log = structlog.get_logger()
+
+
+class Background(Protocol):
+    """A thread of the process: renewal of leases, pulse, sweep."""
+
+    def start(self) -> None:
+        """Start the thread."""
+
+    def stop(self) -> None:
+        """Stop it and wait until it has ended."""
 
 
 class ProcessLife(dramatiq.Middleware):
     """Starts the process's threads when its workers boot, and stops them when the last step is through."""
 
-    def __init__(self, pulse: Pulse, leases: Leases, transport: httpx.BaseTransport) -> None:
-        """Take what is to be started and stopped."""
-        self._pulse = pulse
-        self._leases = leases
+    def __init__(self, threads: Sequence[Background], transport: httpx.BaseTransport) -> None:
+        """Take what is to be started, the first one first; it is also the last to stop."""
+        self._threads = threads
         self._transport = transport
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
-        """Start renewing and moving once there are threads to work."""
-        self._leases.start()
-        self._pulse.start()
+        """Start once there are threads to work."""
+        for thread in self._threads:
+            thread.start()
         log.info("worker.started", threads=worker.worker_threads)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
-        """Send no more nudges; leases go on while steps end."""
-        self._pulse.stop()
+        """Begin nothing new; leases go on while steps end."""
+        for thread in self._threads[:0:-1]:
+            thread.stop()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         """Let go of everything."""
-        self._leases.stop()
+        self._threads[0].stop()
         self._transport.close()
         log.info("worker.stopped")

@@ -6,17 +6,21 @@ answers with the record that exists. Nothing is sent to Iron here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.advance import begin, input_parts
+from pipelines.advance import begin, input_parts, joined
 from pipelines.job import Job, parse_job
 from pipelines.model import Record
 from workers.ledger import Created, Ledger, Nudge
 from workers.vault import Vault
 
 Status = Literal["created", "unchanged", "idempotency_key_reused", "external_id_taken"]
+
+#: Pause before an adopted record that is in a worker's hands is looked at again, in seconds: about a step's time.
+JOIN_PAUSE_S = 0.05
 
 #: What each answer means, for people.
 SENTENCES: dict[Status, str] = {
@@ -59,10 +63,26 @@ class FrontDoor:
         """Accept jobs in one round trip, each by itself: one that is refused does not concern the others."""
         wanted = [(begin(canonical), canonical) for canonical in (job.canonical() for job in jobs)]
         created = self._ledger.create([(record, self.sealed(record.key, job)) for record, job in wanted])
-        answers = [_submitted(record, answer) for (record, _), answer in zip(wanted, created, strict=True)]
+        answers = [
+            self._join(record, job, answer) or _submitted(record, answer)
+            for (record, job), answer in zip(wanted, created, strict=True)
+        ]
         for nudge in _first_nudges(answers):
             self._send(nudge)
         return answers
+
+    def _join(self, wanted: Record, job: dict[str, Any], answer: Created) -> Submitted | None:
+        """Take over the record that was adopted from Iron for this external id, if that is what is in the way."""
+        holder = answer.holder if answer.status == "external_id_taken" else wanted.key
+        while answer.status != "created" and holder is not None:
+            read = self._ledger.read(holder)
+            if read is None or not read.record.adopted or read.record.external_id != wanted.external_id:
+                return None
+            if read.claimed:
+                time.sleep(JOIN_PAUSE_S)
+            elif taken := self._ledger.join(read.record, joined(read.record, wanted), self.sealed(wanted.key, job)):
+                return Submitted("created", taken)
+        return None
 
     def correct(self, job: Job | dict[str, Any], *, by: str, reason: str = "") -> Nudge | None:
         """Store a correction: the whole job, as it should have been. Applied by the next claim; answers its nudge.

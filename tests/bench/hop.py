@@ -63,7 +63,7 @@ def main(customers: int = 200) -> None:
         runner = TimedRunner(
             ledger, leases, send, Iron(transport, BASE_URL, API_KEY), vault, Policy(poll_min_s=0.1), "default"
         )
-        broker.add_middleware(ProcessLife(Pulse(ledger, broker), leases, transport))
+        broker.add_middleware(ProcessLife([leases, Pulse(ledger, broker)], transport))
         declare_actors(broker, runner)
         worker = dramatiq.Worker(broker, worker_threads=8)
         worker.start()

@@ -1,0 +1,62 @@
+"""Adoption: makes records for customers that exist on Iron and not here.
+
+They were onboarded in the partner's dashboard, by another system, or by a ledger that is lost. An adopted record is
+followed like any other; nothing is begun for it until a job with its external id joins it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipelines.advance import adopted
+from pipelines.iron import Customer, Iron
+from workers.ledger import Created, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A customer on Iron, and what became of it: `known`, `adopted`, `would_adopt`, or `external_id_taken` by `holder`."""
+
+    customer: Customer
+    result: str
+    key: str
+    holder: str | None = None
+
+
+def adopt(
+    ledger: Ledger,
+    iron: Iron,
+    *,
+    statuses: Sequence[str] = (),
+    sub_partner_id: str | None = None,
+    dry_run: bool = False,
+) -> Iterator[Found]:
+    """Page through Iron's list and adopt what has no record, one page a round trip; `dry_run` only says what would be."""
+    iron = iron.on_behalf_of(sub_partner_id, lambda: None)
+    cursor: str | None = None
+    while True:
+        customers, cursor = iron.customers(statuses=statuses, cursor=cursor)
+        yield from adopt_these(ledger, customers, sub_partner_id=sub_partner_id, dry_run=dry_run)
+        if cursor is None:
+            return
+
+
+def adopt_these(
+    ledger: Ledger, customers: Sequence[Customer], *, sub_partner_id: str | None = None, dry_run: bool = False
+) -> Iterator[Found]:
+    """Adopt those of these customers that have no record."""
+    keys = ledger.keys_of_customers([customer.id for customer in customers])
+    yield from (Found(customer, "known", key) for customer, key in zip(customers, keys, strict=True) if key is not None)
+    strangers = [customer for customer, key in zip(customers, keys, strict=True) if key is None]
+    records = [adopted(customer, sub_partner_id) for customer in strangers]
+    if dry_run:
+        yield from (Found(customer, "would_adopt", record.key) for customer, record in zip(strangers, records, strict=True))
+        return
+    answers = ledger.create([(record, {}) for record in records]) if records else []
+    for customer, record, answer in zip(strangers, records, answers, strict=True):
+        yield Found(customer, _result(answer), record.key, answer.holder)
+
+
+def _result(answer: Created) -> str:
+    return {"created": "adopted", "exists": "key_taken"}.get(answer.status, answer.status)
