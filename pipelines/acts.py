@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipelines.lifecycle import IN_FLIGHT, Phase
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, Phase
 from pipelines.model import Effect, Record
 
 #: Acts that change what is sent to Iron, or end it: they wait until a call in doubt is certain.
@@ -37,8 +37,8 @@ def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
     for raw in stored:
         act = json.loads(raw)
         name = act["act"]
-        if doubtful and name in WAIT_FOR_CERTAINTY:
-            continue
+        if name not in _ACTS or (doubtful and name in WAIT_FOR_CERTAINTY):
+            continue  # an act of a newer release waits for a worker that knows it
         why_not = refusal(record, name)
         if why_not is None:
             record = _ACTS[name](record, act)
@@ -61,6 +61,8 @@ def _note(act: Mapping[str, Any], why_not: str | None) -> str:
 
 
 def _may_sign(record: Record) -> str | None:
+    if record.phase in FINISHED:
+        return f"The onboarding is {record.phase.value}."
     return None if any(not signing.signed_ms for signing in record.signings) else "No document is waiting for consent."
 
 

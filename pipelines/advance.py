@@ -12,7 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.attempt import Attempt
-from pipelines.errors import ConflictError, NotFoundError, OnboardingError, RateLimitedError
+from pipelines.errors import (
+    ConflictError,
+    NotFoundError,
+    OnboardingError,
+    RateLimitedError,
+    RenewedError,
+    SettlingError,
+)
 from pipelines.acts import apply_acts
 from pipelines.iron import Customer
 from pipelines.keys import fingerprint
@@ -110,7 +117,11 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
     if isinstance(error, RateLimitedError):
         pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
         return Next(replace(record, effect=attempt.effect), pause_s + _spread(RATE_LIMITED_PAUSE_S), error.code)
+    if isinstance(error, RenewedError):
+        return Next(replace(record, effect=attempt.effect), 0, str(error))
     tried = replace(record, effect=attempt.effect, problem=problem, attempts=record.attempts + 1)
+    if isinstance(error, SettlingError):
+        return Next(tried, attempt.policy.settle_s, error.code)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
     return Next(tried, _jittered(pause_s), error.code)
 
@@ -141,15 +152,25 @@ def waiting_on(record: Record) -> Actor:
         return Actor.OPERATOR
     if record.phase in OWN_PHASES:
         return OWN_PHASES[record.phase]
+    if record.phase is Phase.SIGNINGS_REQUIRED:
+        return _who_signs(record)
     return _row(record).who
+
+
+def _who_signs(record: Record) -> Actor:
+    """Say whose turn it is: ours while documents are fetched or submitted, Iron's when all are signed."""
+    open_ = [signing for signing in record.signings if not signing.signed_ms]
+    if any(not signing.consented_ms for signing in open_):
+        return Actor.CUSTOMER
+    return Actor.IRON if record.signings and not open_ else Actor.US
 
 
 def poll_pause_s(record: Record, attempt: Attempt) -> float:
     """Give the pause before the next read: growing while the phase is fresh, then far."""
     policy = attempt.policy
-    if attempt.now_ms() - record.since_ms >= policy.poll_for_s * 1000:
-        return policy.poll_far_s
-    return min(policy.poll_min_s * POLL_GROWTH ** min(record.reads, 50), policy.poll_far_s)
+    age_s = (attempt.now_ms() - record.since_ms) / 1000
+    pause_s = policy.poll_min_s * POLL_GROWTH ** min(record.reads, 50)
+    return pause_s if age_s + pause_s < policy.poll_for_s else policy.poll_far_s
 
 
 def backoff_s(attempts: int, policy: Policy) -> float:
@@ -190,10 +211,19 @@ def _phase(record: Record, policy: Policy) -> Phase:
     if record.phase is Phase.CANCELLED:
         return record.phase
     phase = Phase.RECEIVED if record.customer_id is None else _row(record).phase
-    if record.phase is Phase.FAILED and phase in (Phase.RECEIVED, Phase.CUSTOMER_CREATED):
+    refused = record.effect.step if record.effect else "create_identification"
+    if record.phase is Phase.FAILED and phase in _REFUSED_IN[refused]:
         return record.phase  # what Iron refused is refused until somebody corrects it
     exhausted = phase is Phase.EXPIRED and record.round >= policy.max_rounds and not record.restart
     return Phase.ON_HOLD if exhausted else phase
+
+
+#: Phases that would lead to the refused step again. Any other one is news that Iron's side went on without us.
+_REFUSED_IN = {
+    "create_customer": frozenset({Phase.RECEIVED}),
+    "create_identification": frozenset({Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.DECLINED, Phase.ON_HOLD}),
+    "submit_signings": frozenset({Phase.SIGNINGS_REQUIRED}),
+}
 
 
 def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:
@@ -217,7 +247,8 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
         case Phase.CUSTOMER_CREATED:
             return "create_identification", 0
         case Phase.EXPIRED:
-            return "create_identification", _spacing_s(record, attempt)
+            rest_s = _spacing_s(record, attempt)
+            return ("refresh", rest_s) if rest_s > 0 else ("create_identification", 0)
         case Phase.SIGNINGS_REQUIRED:
             return _what_to_sign(record, poll_s, entered=entered)
         case Phase.STEP_UP_REQUIRED if entered:

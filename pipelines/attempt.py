@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from pipelines.errors import ConflictError, IronError
+from pipelines.errors import IronError, RenewedError, SettlingError
 from pipelines.model import Effect, Policy, Record
 
 T = TypeVar("T")
@@ -44,6 +44,7 @@ class Attempt:
     ) -> T:
         """Bring about one effect on Iron and return it, made now, made earlier, or made by somebody else.
 
+        Two calls at most: one look and one operation.
         `call` sends the request under the key it is given; `look` finds the effect if it is there. `none_yet`: it is
         known that there is nothing to find, so that the first look can be left out. Raises what the call raised; the
         effect then says what is known, and the same arguments in a later attempt go on from there.
@@ -54,25 +55,24 @@ class Attempt:
         settled = effect.settled(now_ms, self.policy)
         untouched = effect.last_ms is None and not effect.abandoned
         self.effect = effect
-        if forgotten or (effect.error and settled) or (effect.last_ms is None and not (none_yet and untouched)):
+        first = effect.last_ms is None and not (none_yet and untouched)
+        if first or forgotten or effect.conflict or (effect.error and settled):
             found = look()
             if found is not None:
                 return found
             if forgotten:
+                if effect.generation and effect.last_ms is not None and not settled:
+                    raise SettlingError
                 effect = Effect(effect.step, effect.subject)
             elif settled and self._may_renew(effect):
-                effect = replace(
-                    effect, generation=effect.generation + 1, last_ms=None, error=None, confirmed=False
-                )
+                self.effect = Effect(effect.step, effect.subject, effect.generation + 1, first_ms=effect.first_ms)
+                raise RenewedError
         self.effect = effect
         try:
             return call(effect.key(self.installation, record.sub_partner_id))
         except IronError as error:
             self.effect = effect.after(error, self.now_ms(), self.policy)
-            found = look() if isinstance(error, ConflictError) else None
-            if found is None:
-                raise
-            return found
+            raise
 
     def _effect(self, step: str, subject: tuple[str, ...]) -> Effect:
         """Go on with the effect in hand if it is this one, else begin."""

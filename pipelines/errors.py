@@ -13,6 +13,8 @@
     │   ├── NotFoundError            404: Iron does not (yet) know this id
     │   ├── RequestRefusedError      400, 413, 415, 422 and other 4xx: ours to fix
     │   └── AccessRefusedError       401, 403: stop and tell an operator
+    ├── RenewedError                 the key has a new generation, which is committed before it is used
+    ├── SettlingError                a look-up counts only when the settle time has passed since the last call
     ├── StaleClaimError              the lease is over, or somebody else holds the record now
     └── InputLostError               the encrypted input is gone or no key of the ring opens it
 
@@ -124,6 +126,20 @@ class AccessRefusedError(IronError):
     code = "access_refused"
     retryable = True
     operator = True
+
+
+class RenewedError(OnboardingError):
+    """The same fault came again after the settle time, and nothing is there: the key has a new generation."""
+
+    code = "key_renewed"
+    retryable = True
+
+
+class SettlingError(OnboardingError):
+    """The last call is too recent to judge by what Iron's look-ups show."""
+
+    code = "settling"
+    retryable = True
 
 
 class StaleClaimError(OnboardingError):

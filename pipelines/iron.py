@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -41,6 +42,11 @@ T = TypeVar("T")
 PAGE_SIZE = 100
 #: Pages read of one customer's lists; more than this many identifications of one person is a fault, not a case.
 MAX_PAGES = 20
+
+#: A pause that Iron asks for is honoured up to this, in seconds: a slip of its hand must not stop the fleet for years.
+LONGEST_RETRY_AFTER_S = 3_600.0
+#: Bytes of an answer that are read at most: a page of 100 customers takes less than a tenth of this.
+LONGEST_ANSWER = 4_000_000
 
 #: From an HTTP status to the error it means. Other 5xx are faults of Iron, other 4xx are refused requests.
 STATUS_ERRORS: Mapping[int, type[IronError]] = {
@@ -226,15 +232,16 @@ class Iron:
         response = self._send(method, path, body, key)
         try:
             return json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise AnswerUnreadableError(status=response.status_code) from None
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> httpx.Response:
         request = self._request(method, path, body, key)
         self.before_call()
+        ends = time.monotonic() + self.timeout_s
         try:
             response = self.transport.handle_request(request)
-            response.read()
+            response = _read(response, ends)
         except Exception as error:
             raise _transport_error(error) from None
         if response.status_code >= 300:  # noqa: PLR2004 -- a redirect is nothing that Iron's API describes
@@ -255,6 +262,20 @@ class Iron:
         return httpx.Request(
             method, self.base_url + path, headers=headers, content=content, extensions={"timeout": limits}
         )
+
+
+def _read(response: httpx.Response, ends: float) -> httpx.Response:
+    """Read the whole answer. httpx's limits hold for each piece; an answer that trickles must end in time as well."""
+    pieces: list[bytes] = []
+    try:
+        for piece in cast("httpx.SyncByteStream", response.stream):
+            pieces.append(piece)
+            if time.monotonic() > ends or sum(map(len, pieces)) > LONGEST_ANSWER:
+                message = "the answer is too slow or too long"
+                raise httpx.ReadTimeout(message)
+    finally:
+        response.close()
+    return httpx.Response(response.status_code, headers=response.headers, content=b"".join(pieces))
 
 
 def _segment(value: str) -> str:
@@ -290,16 +311,16 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - (now or datetime.now(UTC))).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) else None
 
 
 def _trace(response: httpx.Response) -> str:
     """Give Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
     try:
         trace = json.loads(response.content)["trace_id"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     known = isinstance(trace, str) and len(trace) <= 64 and trace.replace("-", "").isalnum()  # noqa: PLR2004
     return f", trace {trace}" if known else ""

@@ -78,6 +78,8 @@ NONE = "none"
 _PENDING = IdentificationStatus.PENDING.value
 _APPROVED = IdentificationStatus.APPROVED.value
 _DECLINED = IdentificationStatus.DECLINED.value
+_STATUSES = frozenset(IdentificationStatus)
+_CUSTOMER_STATUSES = frozenset(CustomerStatus)
 _IDENTIFICATIONS = (NONE, *(status.value for status in IdentificationStatus), UNKNOWN)
 _CUSTOMERS = (*(status.value for status in CustomerStatus), UNKNOWN)
 
@@ -152,8 +154,8 @@ def decide(
     `customer` and `identification` are Iron's words; None: there is no identification. `was_active`: this customer was
     approved or active before the newest identification asked for more. `may_retry`: a declined customer may try again.
     """
-    known = customer if customer in _CUSTOMERS else UNKNOWN
-    newest = NONE if identification is None else identification if identification in _IDENTIFICATIONS else UNKNOWN
+    known = customer if customer in _CUSTOMER_STATUSES else UNKNOWN
+    newest = NONE if identification is None else identification if identification in _STATUSES else UNKNOWN
     return next(row for row in TABLE if row.covers(known, newest, has_url, was_active, may_retry))
 
 

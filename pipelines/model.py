@@ -8,16 +8,19 @@ a customer who waits stays small.
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pipelines import keys
 from pipelines.errors import (
+    ConflictError,
     IronError,
     OutcomeUnknownError,
     RequestRefusedError,
     ServerFaultError,
 )
 from pipelines.lifecycle import Phase
+
+T = TypeVar("T")
 
 #: Version of the stored form. A worker leaves records of a newer form alone.
 FORMAT = 1
@@ -30,6 +33,12 @@ def _stored(value: Any) -> dict[str, Any]:
         for item in fields(value)
         if item.default is MISSING or getattr(value, item.name) != item.default
     }
+
+
+def _known(cls: type[T], stored: dict[str, Any]) -> T:
+    """Read a dataclass, leaving out what a newer release has added."""
+    names = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+    return cls(**{name: value for name, value in stored.items() if name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,8 @@ class Effect:
     error: str | None = None
     #: The same error came again when the same key was sent after the settle time.
     confirmed: bool = False
+    #: Iron answered 409: the next attempt looks before it calls.
+    conflict: bool = False
     #: A claim of this key ended without a commit: its worker may be asleep and may call yet.
     abandoned: bool = False
     #: Iron refused the request for good: there is no doubt, and a correction takes the next generation.
@@ -137,12 +148,13 @@ class Effect:
 
     def after(self, error: IronError, now_ms: int, policy: Policy) -> Effect:
         """Note what a call that failed says about the effect."""
-        called = replace(self, first_ms=self.first_ms if self.first_ms is not None else now_ms)
+        called = replace(self, first_ms=self.first_ms if self.first_ms is not None else now_ms, conflict=False)
         if not isinstance(error, OutcomeUnknownError | RequestRefusedError):
             return called
         if isinstance(error, RequestRefusedError):
             return replace(called, last_ms=now_ms, error=None, confirmed=False, refused=True)
         answer = f"HTTP {error.status}" if isinstance(error, ServerFaultError) else None
+        called = replace(called, conflict=isinstance(error, ConflictError))
         again = answer is not None and answer == self.error and self.settled(now_ms, policy)
         return replace(called, last_ms=now_ms, error=answer, confirmed=again)
 
@@ -226,13 +238,13 @@ class Record:
         """Read `stored()` back; fields this release does not know are left out."""
         known = {name: value for name, value in stored.items() if name in _NAMES}
         if "signings" in known:
-            known["signings"] = tuple(Signing(**item) for item in known["signings"])
+            known["signings"] = tuple(_known(Signing, item) for item in known["signings"])
         if "reasons" in known:
             known["reasons"] = tuple(known["reasons"])
         if "effect" in known:
-            known["effect"] = Effect(**{**known["effect"], "subject": tuple(known["effect"]["subject"])})
+            known["effect"] = _known(Effect, {**known["effect"], "subject": tuple(known["effect"]["subject"])})
         if "problem" in known:
-            known["problem"] = Problem(**known["problem"])
+            known["problem"] = _known(Problem, known["problem"])
         return cls(**known, **kept_by_script)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -24,11 +25,17 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     """Create the customer on Iron, or adopt the one that has our external id."""
     fields = attempt.input()
     body = {name: value for name, value in fields.items() if value is not None} | {"external_id": record.external_id}
+    before, made = attempt.effect, []
+
+    def call(key: str) -> Customer:
+        made.append(iron.create_customer(body, key))
+        return made[0]
+
     try:
         customer = attempt.perform(
             record,
             (record.external_id,),
-            call=lambda key: iron.create_customer(body, key),
+            call=call,
             look=lambda: iron.customer_by_external_id(record.external_id),
         )
     except RequestRefusedError as error:
@@ -37,7 +44,8 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         {
             "customer_id": customer.id,
             "customer_status": customer.status,
-            "none_yet": customer.identification_ids == (),
+            # Only an answer that cannot be a replayed one says that there is no identification now.
+            "none_yet": bool(made) and before is None and customer.identification_ids == (),
         }
     )
 
@@ -54,21 +62,23 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
     def look() -> Identification | None:
         newest = _newest(_not_older(record, iron.identifications(customer_id)))
-        return newest if newest and newest.id != follows else None
+        return newest if newest and (newest.id != follows or newest.status not in OVER) else None
 
+    fresh = attempt.now_ms() - record.since_ms < attempt.policy.settle_s * 1000
     try:
         identification = attempt.perform(
             record,
             (customer_id, follows or ""),
             call=lambda key: iron.create_identification(customer_id, body, key),
             look=look,
-            none_yet=record.none_yet and follows is None,
+            none_yet=record.none_yet and follows is None and fresh,
         )
     except RequestRefusedError as error:
         return _refused(error, "Iron refuses the identification's details")
-    began = {"customer_status": CustomerStatus.IDENTIFICATION_REQUIRED.value, "was_active": False, "restart": False}
-    keep = {"identification": None} if record.identification_type != "Link" else {}
-    return Done(_identified(record, identification, attempt) | began, keep=keep)
+    changes = _identified(record, identification, attempt) | {"restart": False}
+    if identification.id != follows:
+        changes |= {"customer_status": CustomerStatus.IDENTIFICATION_REQUIRED.value, "was_active": False}
+    return Done(changes, keep={"identification": None} if given else {})
 
 
 def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -86,7 +96,9 @@ def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         changes |= {"link": None, "reasons": ()}
     if customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED):
         changes |= {"was_active": True, "restart": False}
-    if customer.status != CustomerStatus.SIGNINGS_REQUIRED:
+    if customer.status == CustomerStatus.ACTIVE:  # then all that was agreed to is signed, also where an answer was lost
+        changes |= {"signings": tuple(map(partial(_signed, now_ms=attempt.now_ms()), record.signings))}
+    elif customer.status != CustomerStatus.SIGNINGS_REQUIRED:
         kept = (signing for signing in record.signings if signing.signed_ms or signing.consented_ms)
         changes |= {"signings": tuple(kept)}
     return Done(changes, keep=keep)
@@ -97,11 +109,7 @@ def update_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
 
     A repetition changes nothing, so the call needs no key; the refresh that follows sees whether it took.
     """
-    email = attempt.input()["email"]
-    try:
-        iron.update_customer(_customer_id(record), email=email, external_id=record.external_id)
-    except RequestRefusedError as error:
-        return _refused(error, "Iron refuses the corrected details")
+    iron.update_customer(_customer_id(record), email=attempt.input()["email"], external_id=record.external_id)
     return Done({"update": False, "updates": record.updates + 1})
 
 
@@ -172,7 +180,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
     }
 )
 
-#: Calls to Iron that a step makes at most, by class of the budget; one more after a conflict.
+#: Calls to Iron that a step makes at most, by class of the budget.
 CALLS: MappingProxyType[str, Mapping[str, int]] = MappingProxyType(
     {
         "create_customer": {"call": 2},
@@ -198,6 +206,9 @@ INPUT: MappingProxyType[str, str] = MappingProxyType(
         "refresh": "customer",
     }
 )
+
+#: Statuses after which another identification may follow.
+OVER = frozenset({"Declined", "Expired", "Archived"})
 
 #: Life of a Sumsub share token, in milliseconds. Source: iron-api 5.2, where the sample's is 600 s.
 TOKEN_LIFE_MS = 600_000
@@ -257,7 +268,8 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
         "none_yet": False,
     }
     if newest.id != record.identification_id:
-        changes |= {"round": record.round + 1, "round_ms": attempt.now_ms(), "reasons": ()}
+        in_a_row = record.round + 1 if record.identification_status == "Expired" else 1
+        changes |= {"round": in_a_row, "round_ms": attempt.now_ms(), "reasons": ()}
     if newest.status == "Approved":
         changes |= {"was_active": True}
     return changes
@@ -279,6 +291,11 @@ def _required(record: Record, documents: list[Document], attempt: Attempt) -> tu
         signings.append(replace(signing, display_name=document.display_name, url=document.url))
     gone = [_gone(signing, attempt) for signing in known.values()]
     return (*signings, *(signing for signing in gone if signing.signed_ms is not None))
+
+
+def _signed(signing: Signing, now_ms: int) -> Signing:
+    agreed = signing.consented_ms is not None and signing.signed_ms is None
+    return replace(signing, signed_ms=now_ms) if agreed else signing
 
 
 def _in_hand(signings: tuple[Signing, ...], attempt: Attempt) -> Signing | None:

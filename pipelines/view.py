@@ -86,7 +86,13 @@ def needs(record: Record) -> list[dict[str, Any]]:
     who = waiting_on(record)
     if who is Actor.OPERATOR:
         text = record.problem.text if record.problem else "Iron's decision is final; decide what to do with this case."
-        return [{"code": record.problem.code if record.problem else "review_case", "text": text}]
+        review = {"code": record.problem.code if record.problem else "review_case", "text": text}
+        return [review, *(_of_the_customer(record) if record.problem and record.phase is not Phase.DECLINED else [])]
+    return _of_the_customer(record)
+
+
+def _of_the_customer(record: Record) -> list[dict[str, Any]]:
+    """Say what the customer can do in this phase."""
     if record.phase is Phase.SIGNINGS_REQUIRED:
         return [
             {
@@ -108,7 +114,7 @@ def next_sentence(record: Record, due_ms: int | None) -> str:
     """Say what happens next, and when."""
     if due_ms is None:
         return ENDED.get(record.phase, "Nothing.")
-    sentence = f"{NEXT[record.step]} at {_clock(due_ms)} UTC"
+    sentence = f"{NEXT.get(record.step, 'Look again')} at {_clock(due_ms)} UTC"
     return sentence + (", or at once when Iron's webhook arrives." if record.step == "refresh" else ".")
 
 

@@ -26,6 +26,10 @@ ALLOWED = frozenset(
 )  # fmt: skip
 
 
+#: What structlog hands from one of its processors to the next; the renderer never sees it.
+INTERNAL = frozenset({"_record", "_from_structlog"})
+
+
 def configure_logs(form: Literal["console", "json"] | None, level: int = logging.INFO) -> None:
     """Send everything to standard error in one form; None: pretty on a terminal, else JSON."""
     pretty = form == "console" or (form is None and sys.stderr.isatty())
@@ -65,4 +69,4 @@ def _places(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[s
 
 
 def _allowed(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {name: value for name, value in line.items() if name in ALLOWED or name.startswith("_")}
+    return {name: value for name, value in line.items() if name in ALLOWED or name in INTERNAL}

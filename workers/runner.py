@@ -67,7 +67,7 @@ class Runner:
             version=version,
             phase=record.phase.value,
             phase_before=before.phase.value,
-            because=following.note or None,
+            because=following.note if following.note and not following.applied else None,
             code=record.problem.code if record.problem else None,
             attempts=record.attempts,
             crashes=claim.crashes,

@@ -6,6 +6,7 @@ Source of names and defaults: contract section 2.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,8 +14,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipelines.model import Policy
 from workers.ledger import STEP_LIMIT_S, Budget
@@ -23,6 +23,11 @@ from workers.ledger import STEP_LIMIT_S, Budget
 FAR_WITHOUT_SWEEP_S = 86_400.0
 #: The same while the sweep looks: no more than a floor under it.
 FAR_WITH_SWEEP_S = 365 * 86_400.0
+
+#: Longest duration that a setting may name, in seconds: a year.
+LONGEST_S = 365 * 86_400.0
+#: Shortest pause from one sweep to the next, in seconds.
+SHORTEST_SWEEP_S = 60.0
 
 #: What each part of the program cannot do without.
 NEEDS = {
@@ -40,19 +45,20 @@ SHAPES = {
     "IRON_API_KEY": "the API key from Iron's dashboard",
     "IRON_API_VERSION": "a date such as 2026-07-01",
     "IRON_WEBHOOK_SECRET": "the secret that Iron's dashboard shows once for the webhook",
+    "IRON_WEBHOOK_TOLERANCE_S": "seconds, from 1 to 86400",
     "IRON_RATE_PER_SECOND": "a number above 0",
     "IRON_IDENTIFICATIONS_PER_MINUTE": "a number above 0",
-    "IRON_TIMEOUT_S": "seconds, above 0 and at most 19, so that a step's calls fit into its limit",
+    "IRON_TIMEOUT_S": f"seconds, above 0 and below {STEP_LIMIT_S / 3:.0f}, so that a step's calls fit into its limit",
     "ONBOARDING_ENCRYPTION_KEYS": "keys separated by commas, each as `onboarding keys new` prints it",
     "ONBOARDING_API_TOKENS": "name:role:sha256-of-token, separated by commas",
     "ONBOARDING_WORKER_PROCESSES": "a whole number from 1 to 64",
     "ONBOARDING_WORKER_THREADS": "a whole number from 1 to 256",
-    "ONBOARDING_POLL_MIN_S": "seconds, at least 0.1",
-    "ONBOARDING_POLL_FOR_S": "seconds, at least 0",
-    "ONBOARDING_SWEEP_INTERVAL_S": "seconds, at least 60, or 0 to switch it off",
+    "ONBOARDING_POLL_MIN_S": "seconds, from 0.1 to a year",
+    "ONBOARDING_POLL_FOR_S": "seconds, from 0 to a year",
+    "ONBOARDING_SWEEP_INTERVAL_S": "seconds, from 60 to a year, or 0 to switch it off",
     "ONBOARDING_SETTLE_S": f"seconds, above {STEP_LIMIT_S:.0f} (the limit of a step) and at most 3600",
     "ONBOARDING_MAX_ROUNDS": "a whole number from 1 to 100",
-    "ONBOARDING_ROUND_SPACING_S": "seconds, at least 0",
+    "ONBOARDING_ROUND_SPACING_S": "seconds, from 0 to a year",
     "ONBOARDING_LOG": "console or json",
 }
 
@@ -71,7 +77,23 @@ def _listed(value: Any) -> Any:
 
 
 def _redis_address(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+    parts = urlsplit(value.get_secret_value())
+    _ = parts.port  # raises ValueError when it is none
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError
+    return value
+
+
+def _header(value: SecretStr) -> SecretStr:
+    """Take only what fits into an HTTP header."""
+    text = value.get_secret_value()
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError
+    return value
+
+
+def _sweep_interval(value: float) -> float:
+    if 0 < value < SHORTEST_SWEEP_S:
         raise ValueError
     return value
 
@@ -84,6 +106,7 @@ def _key_ring(value: list[SecretStr]) -> list[SecretStr]:
 
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
+    _ = parts.port  # raises ValueError when it is none
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError
     return value.rstrip("/")
@@ -95,17 +118,15 @@ KeyRing = Annotated[Listed, AfterValidator(_key_ring)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
-class _FileSource(EnvSettingsSource):
-    """Reads `NAME_FILE` for each secret."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        path = self.env_vars.get(f"{field_name.lower()}_file") if "SecretStr" in str(field.annotation) else None
-        if path is None:
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError([f"{field_name}_FILE names a file that cannot be read."]) from None
+#: Settings that may be given as a file.
+SECRETS = (
+    "ONBOARDING_REDIS_URL",
+    "ONBOARDING_BROKER_URL",
+    "ONBOARDING_ENCRYPTION_KEYS",
+    "ONBOARDING_API_TOKENS",
+    "IRON_API_KEY",
+    "IRON_WEBHOOK_SECRET",
+)
 
 
 class Settings(BaseSettings):
@@ -117,9 +138,10 @@ class Settings(BaseSettings):
     ONBOARDING_BROKER_URL: RedisAddress | None = None
     ONBOARDING_INSTALLATION: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "default"
     IRON_BASE_URL: WebAddress | None = None
-    IRON_API_KEY: SecretStr | None = None
+    IRON_API_KEY: Annotated[SecretStr, AfterValidator(_header)] | None = None
     IRON_API_VERSION: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2026-07-01"
     IRON_WEBHOOK_SECRET: SecretStr | None = None
+    IRON_WEBHOOK_TOLERANCE_S: Annotated[float, Field(ge=1, le=86_400)] = 300
     IRON_RATE_PER_SECOND: Annotated[float, Field(gt=0, le=100_000)] = 10
     IRON_IDENTIFICATIONS_PER_MINUTE: Annotated[float, Field(gt=0, le=6_000_000)] = 60
     IRON_TIMEOUT_S: Annotated[float, Field(gt=0, lt=STEP_LIMIT_S / 3)] = 10
@@ -127,41 +149,28 @@ class Settings(BaseSettings):
     ONBOARDING_API_TOKENS: Listed = []
     ONBOARDING_WORKER_PROCESSES: Annotated[int, Field(ge=1, le=64)] = 2
     ONBOARDING_WORKER_THREADS: Annotated[int, Field(ge=1, le=256)] = 16
-    ONBOARDING_POLL_MIN_S: Annotated[float, Field(ge=0.1)] = 5
-    ONBOARDING_POLL_FOR_S: Annotated[float, Field(ge=0)] = 86_400
-    ONBOARDING_SWEEP_INTERVAL_S: Annotated[float, Field(ge=0)] = 21_600
+    ONBOARDING_POLL_MIN_S: Annotated[float, Field(ge=0.1, le=LONGEST_S)] = 5
+    ONBOARDING_POLL_FOR_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 86_400
+    ONBOARDING_SWEEP_INTERVAL_S: Annotated[float, Field(ge=0, le=LONGEST_S), AfterValidator(_sweep_interval)] = 21_600
     ONBOARDING_SETTLE_S: Annotated[float, Field(gt=STEP_LIMIT_S, le=3_600)] = 120
     ONBOARDING_MAX_ROUNDS: Annotated[int, Field(ge=1, le=100)] = 3
-    ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0)] = 3_600
+    ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 3_600
     ONBOARDING_LOG: Literal["console", "json"] | None = None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the environment, then files that it names."""
-        return init_settings, env_settings, _FileSource(settings_cls)
 
     @classmethod
     def load(cls, need: str = "ledger") -> Settings:
         """Read the environment. `need` is what the program is about to do, a name of NEEDS. Raises SettingsError."""
+        from_files, problems = _from_files()
+        given = {name for name in SHAPES if os.environ.get(name) or os.environ.get(f"{name}_FILE")}
+        problems += [f"{name} is not set: it should be {SHAPES[name]}." for name in NEEDS[need] if name not in given]
         try:
-            settings = cls()
+            settings = cls(**from_files)
         except ValidationError as error:
             names = dict.fromkeys(str(problem["loc"][0]).upper() for problem in error.errors())
-            raise SettingsError(f"{name} is malformed: it should be {SHAPES[name]}." for name in names) from None
-        missing = [name for name in NEEDS[need] if not getattr(settings, name)]
-        problems = [f"{name} is not set: it should be {SHAPES[name]}." for name in missing]
+            malformed = [f"{name} is malformed: it should be {SHAPES[name]}." for name in names]
+            raise SettingsError([*problems, *malformed]) from None
         if settings.ONBOARDING_REDIS_URL and _same_database(settings.ledger_url, settings.broker_url):
             problems.append(f"ONBOARDING_BROKER_URL is the ledger's: it should be {SHAPES['ONBOARDING_BROKER_URL']}.")
-        if 0 < settings.ONBOARDING_SWEEP_INTERVAL_S < 60:  # noqa: PLR2004 -- as SHAPES says
-            name = "ONBOARDING_SWEEP_INTERVAL_S"
-            problems.append(f"{name} is malformed: it should be {SHAPES[name]}.")
         if problems:
             raise SettingsError(problems)
         return settings
@@ -199,6 +208,20 @@ class Settings(BaseSettings):
         return [key.get_secret_value() for key in self.ONBOARDING_ENCRYPTION_KEYS]
 
 
+def _from_files() -> tuple[dict[str, Any], list[str]]:
+    """Read the secrets that are given as files, and say which of these cannot be read."""
+    values: dict[str, Any] = {}
+    problems = []
+    for name in SECRETS:
+        path = os.environ.get(f"{name}_FILE")
+        if path and not os.environ.get(name):
+            try:
+                values[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                problems.append(f"{name}_FILE names a file that cannot be read.")
+    return values, problems
+
+
 def database(url: str) -> int:
     """Give the logical database that a Redis address names."""
     parts = urlsplit(url)
@@ -211,11 +234,16 @@ def _next(url: str) -> str:
     number = str(database(url) + 1)
     if parts.scheme == "unix" or "db" in parse_qs(parts.query):
         others = "&".join(part for part in parts.query.split("&") if part and not part.startswith("db="))
-        return urlunsplit(parts._replace(query=f"{others}&db={number}".lstrip("&")))
+        return f"{url.partition('?')[0]}?" + f"{others}&db={number}".lstrip("&")
     return urlunsplit(parts._replace(path=f"/{number}"))
 
 
 def _same_database(one: str, other: str) -> bool:
-    place = [(urlsplit(url).scheme, urlsplit(url).netloc.rpartition("@")[2], database(url)) for url in (one, other)]
-    paths = [urlsplit(url).path if urlsplit(url).scheme == "unix" else "" for url in (one, other)]
-    return place[0] == place[1] and paths[0] == paths[1]
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Name the server and the logical database of an address."""
+    parts = urlsplit(url)
+    server = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    return server, database(url)

@@ -177,7 +177,14 @@ def _real_file(value: str) -> str:
     return value
 
 
-Key = Annotated[str, Field(min_length=1, max_length=255, pattern=PRINTABLE)]
+def _one_segment(value: str) -> str:
+    """Refuse what a path would swallow: the external id is a segment of Iron's addresses."""
+    if value in (".", ".."):
+        refuse("not_printable")
+    return value
+
+
+Key = Annotated[str, Field(min_length=1, max_length=255, pattern=PRINTABLE), AfterValidator(_one_segment)]
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=VISIBLE)]
 Prose = Annotated[str, Field(min_length=1, max_length=5000, pattern=PROSE)]
 Email = Annotated[str, Field(min_length=1, max_length=254, pattern=EMAIL)]

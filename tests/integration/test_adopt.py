@@ -1,0 +1,82 @@
+"""Customers that exist on Iron and not here: adopted, followed, and joined by the job that knows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pipelines.iron import Iron
+from tests.support import API_KEY, BASE_URL, World
+from workers.adopt import adopt
+
+
+def iron(world: World) -> Iron:
+    return Iron(world.transport, BASE_URL, API_KEY)
+
+
+def test_lost_ledger(world: World) -> None:
+    """An emptied ledger is rebuilt from Iron, and sending all jobs again creates nothing there."""
+    tags = {"a": "approve", "d": "decline", "m": "manual", "x": "decline-final"}
+    for key, tag in tags.items():
+        world.submit(key, tag)
+    world.run_until("a", "signings_required")
+    world.consent("a")
+    world.run(until=lambda: {r.key: r.phase.value for r in world.records()}["a"] == "active")
+    world.run_until("d", "declined")
+    before = {record.key: (record.phase, record.customer_id) for record in world.records()}
+    effects = world.effects()
+    world.client.flushdb()
+    world.queue.nudges.clear()
+    found = list(adopt(world.ledger, iron(world)))
+    assert Counter(one.result for one in found) == {"adopted": 4}
+    assert {record.key: record.phase for record in world.records()} == {key: phase for key, (phase, _) in before.items()}
+    for key, tag in tags.items():
+        assert world.submit(key, tag).status == "created"
+    world.run(until=lambda: world.next_due_s() is None or world.next_due_s() > 60)
+    assert {record.key: (record.phase, record.customer_id) for record in world.records()} == before
+    assert world.effects() == effects
+    assert [record.adopted for record in world.records()] == [False] * 4
+
+
+def test_joined_under_another_key(world: World) -> None:
+    """A job with the external id of an adopted customer takes the record over, under the job's own key."""
+    world.onboard("k-1", external_id="e-1")
+    world.client.flushdb()
+    list(adopt(world.ledger, iron(world)))
+    assert [record.key for record in world.records()] == ["e-1"]
+    again = world.submit("k-1", external_id="e-1")
+    assert (again.status, again.record and again.record.phase) == ("created", "active")
+    assert world.ledger.read("e-1") is None
+    assert [entry["note"] for entry in world.ledger.history("k-1")][-2:] == ["adopted", "joined by a job"]
+    assert world.submit("k-1", external_id="e-1").status == "unchanged"
+    assert world.submit("k-2", external_id="e-1").holder == "k-1"
+    assert world.effects()["e-1"] == {"customers": 1, "identifications": 1, "signings": 2}
+
+
+def test_nothing_begun_for_a_stranger(world: World) -> None:
+    """For a customer made elsewhere no identification is begun before a job joins; then it is, once."""
+    body = {"customer_type": "Person", "email": "ada@example.com", "external_id": "e-1"}
+    world.sandbox.request("POST", "/api/customers", body, key="made-elsewhere")
+    list(adopt(world.ledger, iron(world)))
+    world.run(until=lambda: world.shift_ms > 86_400_000, seconds=2 * 86_400)
+    assert world.record("e-1").phase == "customer_created"
+    assert world.effects()["e-1"]["identifications"] == 0
+    world.submit("k-1", "manual", external_id="e-1")
+    world.run_until("k-1", "identification_pending")
+    assert world.effects()["e-1"] == {"customers": 1, "identifications": 1, "signings": 0}
+
+
+def test_dry_run(world: World) -> None:
+    """A dry run says what would be adopted and writes nothing."""
+    world.onboard()
+    world.client.flushdb()
+    found = list(adopt(world.ledger, iron(world), dry_run=True))
+    assert [(one.result, one.key) for one in found] == [("would_adopt", "k-1")]
+    assert world.client.dbsize() == 0
+
+
+def test_known_ones_stay(world: World) -> None:
+    """Customers that have a record are left as they are."""
+    world.onboard()
+    before = world.record()
+    assert [one.result for one in adopt(world.ledger, iron(world))] == ["known"]
+    assert world.record() == before

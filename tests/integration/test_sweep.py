@@ -1,0 +1,114 @@
+"""Reading without being told: polls grow rare, and the sweep finds every change that no webhook told of."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from pipelines.iron import Iron
+from tests.support import API_KEY, BASE_URL, World
+from workers.sweep import Page, Sweep
+
+DAY_S = 86_400.0
+
+
+def a_sweep(world: World, interval_s: float = 21_600) -> Sweep:
+    return Sweep(world.ledger, Iron(world.transport, BASE_URL, API_KEY), interval_s)
+
+
+def swept(sweep: Sweep) -> list[Page]:
+    """Sweep until there is nothing to read for now."""
+    pages = []
+    while isinstance(page := sweep.run_once(), Page):
+        pages.append(page)
+    return pages
+
+
+@pytest.fixture
+def deaf(client: redis.Redis) -> World:
+    """A pipeline that no webhook reaches."""
+    world = World(client)
+    world.hears = False
+    return world
+
+
+def test_found_by_the_sweep(deaf: World) -> None:
+    """A customer whom Iron suspends in silence is found within one interval, long before the due time."""
+    deaf.onboard()
+    deaf.sandbox.move("k-1", "suspend")
+    deaf.drain()
+    assert deaf.record().phase == "active"
+    assert [page.differ for page in swept(a_sweep(deaf))] == [1]
+    deaf.run_until("k-1", "suspended", seconds=60)
+
+
+def test_nothing_differs(deaf: World) -> None:
+    """Customers whose record is right are read in pages of 100 and left alone."""
+    for number in range(120):
+        deaf.submit(f"k-{number}", "manual")
+    deaf.drain()
+    before = {record.key: record.version for record in deaf.records()}
+    pages = swept(a_sweep(deaf))
+    assert [(page.read, page.differ, page.unknown, page.last) for page in pages] == [(100, 0, 0, False), (20, 0, 0, True)]
+    assert {record.key: record.version for record in deaf.records()} == before
+
+
+def test_one_sweep_at_a_time(deaf: World) -> None:
+    """While one process sweeps, another waits; when it dies, the other goes on at its page; then an interval passes."""
+    for number in range(250):
+        deaf.submit(f"k-{number}", "manual")
+    deaf.drain()
+    one, other = a_sweep(deaf), a_sweep(deaf)
+    assert isinstance(one.run_once(), Page)
+    assert isinstance(other.run_once(), float)
+    deaf.advance(61)
+    assert [page.read for page in swept(other)] == [100, 50]
+    assert isinstance(one.run_once(), float)
+    state = deaf.ledger.sweep_state()
+    assert (state["last_read"], state["last_differ"], state["last_unknown"]) == ("250", "0", "0")
+    deaf.advance(21_600)
+    assert len(swept(one)) == 3
+
+
+def test_strangers_are_counted(deaf: World) -> None:
+    """Customers on Iron that no record knows are counted, and nothing is done about them."""
+    deaf.sandbox.request("POST", "/api/customers", {"customer_type": "Person", "email": "a@example.com"}, key="x")
+    assert [page.unknown for page in swept(a_sweep(deaf))] == [1]
+    assert deaf.records() == []
+
+
+def test_sub_partners(deaf: World) -> None:
+    """Customers of sub-partners, whom only their own list shows, are swept as well."""
+    sub_partner = "6f2d7d0e-0b51-4c1e-9a51-0f4a3d0c8e11"
+    deaf.onboard(sub_partner_id=sub_partner)
+    deaf.sandbox.move("k-1", "suspend")
+    assert sum(page.differ for page in swept(a_sweep(deaf))) == 1
+    deaf.run_until("k-1", "suspended", seconds=60)
+
+
+def test_calls_while_waiting(client: redis.Redis) -> None:
+    """Customers who wait cost a handful of reads on the first day and at most 0.05 calls a day after it."""
+    world = World(client)
+    world.hears = False
+    customers = 200
+    for number in range(customers):
+        world.submit(f"k-{number}", "manual")
+    world.drain()
+    sweep, day = a_sweep(world), 0
+    calls: list[int] = []
+    while day < 30:
+        before = world.sandbox.traffic.total
+        end_ms = world.shift_ms + DAY_S * 1000
+        while world.shift_ms < end_ms:
+            world.pulse.run_once()
+            world.drain()
+            swept(sweep)
+            wait_s = world.next_due_s()
+            left_s = (end_ms - world.shift_ms) / 1000 + 0.001
+            world.advance(min(3600, left_s, DAY_S if wait_s is None else wait_s + 0.002))
+        calls.append(world.sandbox.traffic.total - before)
+        day += 1
+    per_day = [count / customers for count in calls]
+    print(f"calls per customer: first day {per_day[0]:.1f}, then at most {max(per_day[1:]):.3f} a day")
+    assert max(per_day[1:]) <= 0.05
+    assert {record.phase for record in world.records()} == {"identification_pending"}
