@@ -84,7 +84,7 @@ def _may_restart(record: Record) -> str | None:
         return "An identification is under way; another one would make it worthless."
     if record.phase in (Phase.DECLINED, Phase.EXPIRED, Phase.ON_HOLD):
         return None
-    return f"The onboarding is {record.phase.value}; only one that is declined, expired, on hold or cancelled starts again."
+    return f"The onboarding is {record.phase.value}; only a declined, expired, held or cancelled one starts again."
 
 
 def _may_retry(record: Record) -> str | None:
@@ -115,7 +115,11 @@ def _correct(record: Record, act: Mapping[str, Any]) -> Record:
     """Take the corrected input from now on; what Iron refused is sent again under the next generation of its key."""
     fields = {name: act[name] for name in ("external_id", "risk_tier", "labels", "identification_type", "with_edd")}
     corrected = replace(
-        _tried_again(record), **fields, fingerprint=act["fingerprint"], revision=record.revision + 1, input_ms=act["at_ms"]
+        _tried_again(record),
+        **fields,
+        fingerprint=act["fingerprint"],
+        revision=record.revision + 1,
+        input_ms=act["at_ms"],
     )
     return replace(corrected, update=record.customer_id is not None, updates=0)
 

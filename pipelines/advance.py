@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipelines.acts import apply_acts
 from pipelines.attempt import Attempt
 from pipelines.errors import (
     ConflictError,
@@ -20,7 +21,6 @@ from pipelines.errors import (
     RenewedError,
     SettlingError,
 )
-from pipelines.acts import apply_acts
 from pipelines.iron import Customer
 from pipelines.keys import fingerprint
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
@@ -30,7 +30,8 @@ from pipelines.model import Done, Effect, Next, Outcome, Policy, Problem, Record
 POLL_GROWTH = 1.5
 #: First pause after an attempt that failed, in seconds; it doubles with each further one.
 BACKOFF_MIN_S = 1.0
-#: Longest pause between two attempts, in seconds; longer still where the settle time is, so that it passes between two calls.
+#: Longest pause between two attempts, in seconds; longer still where the settle time is, so that it passes between
+#: two calls.
 BACKOFF_MAX_S = 300.0
 #: Pause where only an operator can help; long enough to be quiet, short enough to notice the repair.
 OPERATOR_PAUSE_S = 300.0
@@ -226,39 +227,41 @@ _REFUSED_IN = {
 }
 
 
+#: Steps that follow at once in a phase, however it came about.
+_AT_ONCE = {Phase.RECEIVED: "create_customer", Phase.CUSTOMER_CREATED: "create_identification"}
+#: Steps that follow once, when a phase is entered.
+_ON_ENTERING = {Phase.STEP_UP_REQUIRED: "handle_step_up", Phase.DECLINED: "explain_decline"}
+
+
 def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:
     """Give the step that follows and the pause before it, in seconds; None: nothing is due any more."""
-    watch = "refresh" if record.customer_id else "create_customer"
+    if record.phase in FINISHED:
+        return ("refresh" if record.customer_id else "create_customer"), None
+    if step := _at_once(record, entered=entered):
+        return step, 0
     fresh = replace(record, since_ms=attempt.now_ms()) if entered else record
     poll_s = _jittered(poll_pause_s(fresh, attempt))
-    if record.phase in FINISHED:
-        return watch, None
-    if record.adopted:
-        return "refresh", poll_s  # followed; nothing is begun before a job joins
+    if record.phase is Phase.SIGNINGS_REQUIRED:
+        return _what_to_sign(record, poll_s, entered=entered)
+    if record.phase is Phase.EXPIRED and not record.adopted:
+        rest_s = _spacing_s(record, attempt)
+        return ("refresh", rest_s) if rest_s > 0 else ("create_identification", 0)
+    if record.phase is Phase.ACTIVE:
+        return "refresh", _jittered(attempt.policy.poll_far_s)
+    return "refresh", poll_s
+
+
+def _at_once(record: Record, *, entered: bool) -> str | None:
+    """Give the step that is to be done now, if there is one. For an adopted customer nothing is begun."""
     if record.update:
-        return "update_customer", 0
-    if record.restart and record.customer_id and record.identification_status not in IN_FLIGHT:
-        return "create_identification", 0
+        return "update_customer"
     if record.step == "update_customer":
-        return "refresh", 0  # a late PUT may have overwritten this one: look
-    match record.phase:
-        case Phase.RECEIVED:
-            return "create_customer", 0
-        case Phase.CUSTOMER_CREATED:
-            return "create_identification", 0
-        case Phase.EXPIRED:
-            rest_s = _spacing_s(record, attempt)
-            return ("refresh", rest_s) if rest_s > 0 else ("create_identification", 0)
-        case Phase.SIGNINGS_REQUIRED:
-            return _what_to_sign(record, poll_s, entered=entered)
-        case Phase.STEP_UP_REQUIRED if entered:
-            return "handle_step_up", 0
-        case Phase.DECLINED if entered:
-            return "explain_decline", 0
-        case Phase.ACTIVE:
-            return "refresh", _jittered(attempt.policy.poll_far_s)
-        case _:
-            return "refresh", poll_s
+        return "refresh"  # a late PUT may have overwritten this one: look
+    if record.restart and record.customer_id and record.identification_status not in IN_FLIGHT:
+        return "create_identification"
+    if record.phase in _AT_ONCE and not record.adopted:
+        return _AT_ONCE[record.phase]
+    return _ON_ENTERING.get(record.phase) if entered else None
 
 
 def _what_to_sign(record: Record, poll_s: float, *, entered: bool) -> tuple[str, float]:
@@ -280,7 +283,10 @@ def _spacing_s(record: Record, attempt: Attempt) -> float:
 
 def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
     if record.identification_status == "Expired":
-        code, text = "rounds_exhausted", f"{record.round} links in a row expired unused. Ask the customer, then restart."
+        code, text = (
+            "rounds_exhausted",
+            f"{record.round} links in a row expired unused. Ask the customer, then restart.",
+        )
     elif record.customer_status == "UserRequired":
         code, text = "user_required", "Iron wants a user of its dashboard for this customer first."
     elif record.identification_status == "Archived":

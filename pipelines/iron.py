@@ -48,6 +48,9 @@ LONGEST_RETRY_AFTER_S = 3_600.0
 #: Bytes of an answer that are read at most: a page of 100 customers takes less than a tenth of this.
 LONGEST_ANSWER = 4_000_000
 
+#: Stands for a time that an answer does not say: it sorts before all others.
+BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
 #: From an HTTP status to the error it means. Other 5xx are faults of Iron, other 4xx are refused requests.
 STATUS_ERRORS: Mapping[int, type[IronError]] = {
     401: AccessRefusedError,
@@ -103,7 +106,7 @@ class Identification:
     id: str
     status: str
     url: str | None = None
-    created_at: datetime = datetime.min.replace(tzinfo=UTC)
+    created_at: datetime = BEFORE_ALL
     may_retry: bool = True
     review_comment: str | None = field(default=None, repr=False)
 
@@ -160,7 +163,9 @@ class Iron:
         """PUT /customers/{id}. Iron 3.5. The answer's body contradicts itself in the documents, so it is not read."""
         self._send("PUT", f"/customers/{_segment(customer_id)}", {"email": email, "external_id": external_id}, None)
 
-    def customers(self, *, statuses: Iterable[str] = (), cursor: str | None = None) -> tuple[list[Customer], str | None]:
+    def customers(
+        self, *, statuses: Iterable[str] = (), cursor: str | None = None
+    ) -> tuple[list[Customer], str | None]:
         """GET /customers, one page, newest first. Iron 3.4. Answers the customers and the cursor of the next page."""
         query: dict[str, Any] = {"page_size": PAGE_SIZE}
         if wanted := ",".join(statuses):
@@ -242,7 +247,7 @@ class Iron:
         try:
             response = self.transport.handle_request(request)
             response = _read(response, ends)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- the table below says what is httpx's; the rest goes on as it is
             raise _transport_error(error) from None
         if response.status_code >= 300:  # noqa: PLR2004 -- a redirect is nothing that Iron's API describes
             raise _status_error(response)
@@ -345,7 +350,7 @@ def _instant(value: object) -> datetime:
     try:
         instant = datetime.fromisoformat(str(value))
     except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
+        return BEFORE_ALL
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 

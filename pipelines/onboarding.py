@@ -57,7 +57,9 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     called = attempt.effect is not None and attempt.effect.in_doubt
     given = follows is None and record.identification_type != "Link"
     if given and record.identification_type == "Token" and not called and _token_is_over(record, attempt):
-        return Refused("token_expired", "The Sumsub share token is older than 10 minutes. Correct the job with a fresh one.")
+        return Refused(
+            "token_expired", "The Sumsub share token is older than 10 minutes. Correct the job with a fresh one."
+        )
     body = attempt.input() if given else {"type": "Link", "with_edd": record.with_edd}
 
     def look() -> Identification | None:
@@ -234,7 +236,10 @@ def _token_is_over(record: Record, attempt: Attempt) -> bool:
 
 
 def _differs(record: Record, customer: Customer, attempt: Attempt) -> bool:
-    """Say whether Iron shows another e-mail or external id than the corrected input; a late PUT may bring an old one back."""
+    """Say whether Iron shows another e-mail or external id than the corrected input.
+
+    A late PUT may bring an old one back, so each refresh compares. Source: design section 5, race e.
+    """
     if record.revision == 0 or record.updates >= MAX_UPDATES:
         return False
     try:

@@ -15,7 +15,10 @@ from pipelines.model import Problem, Record
 
 #: What is needed in a phase: a stable code and a sentence. Phases without a line need nothing from anybody outside.
 NEEDS = {
-    Phase.IDENTIFICATION_PENDING: ("complete_identification", "The customer opens the link and completes identification."),
+    Phase.IDENTIFICATION_PENDING: (
+        "complete_identification",
+        "The customer opens the link and completes identification.",
+    ),
     Phase.STEP_UP_REQUIRED: ("complete_step_up", "The customer opens the link and hands in what Iron asks for."),
     Phase.DECLINED: ("request_new_round", "Iron declined the identification; the customer may ask for another try."),
 }

@@ -1,5 +1,7 @@
-"""A whole pipeline in one process for tests: the real steps, runner, ledger and pulse on a real Redis, and the sandbox
-behind an httpx transport. Only the queue is a list, and time stands still until a test turns the clock.
+"""A whole pipeline in one process for tests, with a clock to turn.
+
+The real steps, runner, ledger and pulse on a real Redis, and the sandbox behind an httpx transport. Only the queue is
+a list, and time stands still until a test moves it.
 """
 
 from __future__ import annotations

@@ -12,13 +12,14 @@ import dramatiq
 
 from pipelines.onboarding import STEPS
 from workers.broker import NudgeBroker
+from workers.ledger import LANES
 from workers.runner import Runner
 
 
 def declare_actors(broker: NudgeBroker, runner: Runner) -> None:
     """Declare the actor of every step on the broker."""
     for step in STEPS:
-        dramatiq.actor(_actor(step, runner), actor_name=step, queue_name="interactive", broker=broker)
+        dramatiq.actor(actor_name=step, queue_name=LANES[0], broker=broker)(_actor(step, runner))
 
 
 def _actor(step: str, runner: Runner) -> Callable[[str, int], None]:

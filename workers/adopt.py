@@ -16,7 +16,10 @@ from workers.ledger import Created, Ledger
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A customer on Iron, and what became of it: `known`, `adopted`, `would_adopt`, or `external_id_taken` by `holder`."""
+    """A customer on Iron, and what became of it.
+
+    `result`: known, adopted, would_adopt, or external_id_taken by `holder`.
+    """
 
     customer: Customer
     result: str
@@ -32,7 +35,7 @@ def adopt(
     sub_partner_id: str | None = None,
     dry_run: bool = False,
 ) -> Iterator[Found]:
-    """Page through Iron's list and adopt what has no record, one page a round trip; `dry_run` only says what would be."""
+    """Page through Iron's list and adopt what has no record; `dry_run` only says what would be adopted."""
     iron = iron.on_behalf_of(sub_partner_id, lambda: None)
     cursor: str | None = None
     while True:
@@ -51,7 +54,9 @@ def adopt_these(
     strangers = [customer for customer, key in zip(customers, keys, strict=True) if key is None]
     records = [adopted(customer, sub_partner_id) for customer in strangers]
     if dry_run:
-        yield from (Found(customer, "would_adopt", record.key) for customer, record in zip(strangers, records, strict=True))
+        yield from (
+            Found(customer, "would_adopt", record.key) for customer, record in zip(strangers, records, strict=True)
+        )
         return
     answers = ledger.create([(record, {}) for record in records]) if records else []
     for customer, record, answer in zip(strangers, records, answers, strict=True):

@@ -41,5 +41,7 @@ runner = Runner(
 )
 # The whole middleware: what lives with the process. Retries, time limits, age limits, pipelines and callbacks are not
 # here because the ledger's due times, leases and steps do their work (ops/decisions/0001).
-broker.add_middleware(ProcessLife([leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)], transport))
+broker.add_middleware(
+    ProcessLife([leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)], transport)
+)
 declare_actors(broker, runner)

@@ -2,7 +2,8 @@
 
 Messages are nudges that may be lost or doubled; nothing of Dramatiq's retries, delays or dead letters matters here
 (ops/decisions/0001). So there are no delay queues, whose consumers cost polls all day, and no default middleware.
-The bell: Dramatiq polls an idle queue with a growing pause; a nudge sent by this very process ends the pause at once, so
+The bell: Dramatiq polls an idle queue with a growing pause; a nudge sent by this very process ends the pause at
+once, so
 that a hop from one step to the next costs milliseconds while an idle worker costs next to nothing.
 """
 
@@ -25,14 +26,15 @@ IDLE_MAX_S = 0.1
 class _BellConsumer(_RedisConsumer):
     """Dramatiq's consumer, whose pause between two polls of an empty queue ends when the bell rings."""
 
-    def __init__(self, broker: NudgeBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, 0)  # a timeout of 0: the pause is ours
+    def __init__(self, broker: NudgeBroker, queue_name: str, prefetch: int, timeout: int) -> None:  # noqa: ARG002
+        no_pause = 0  # the pause is ours
+        super().__init__(broker, queue_name, prefetch, no_pause)  # type: ignore[no-untyped-call]
         self._bell = broker.bell(queue_name)
         self._idle_s = IDLE_MIN_S
 
     def __next__(self) -> Any:
         self._bell.clear()
-        message = super().__next__()
+        message = super().__next__()  # type: ignore[no-untyped-call]
         if message is None:
             full = self.outstanding_message_count >= self.prefetch  # then there is work at hand: look again soon
             rung = self._bell.wait(IDLE_MIN_S if full else self._idle_s)
@@ -45,7 +47,7 @@ class NudgeBroker(RedisBroker):
 
     def __init__(self, url: str, middleware: Sequence[dramatiq.Middleware] = ()) -> None:
         """Connect to the broker's database; nothing is sent yet."""
-        super().__init__(client=connect(url), middleware=list(middleware))
+        super().__init__(client=connect(url), middleware=list(middleware))  # type: ignore[no-untyped-call]
         self._bells: dict[str, threading.Event] = {}
         for lane in LANES:
             self.declare_queue(lane)

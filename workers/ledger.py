@@ -29,7 +29,8 @@ PREFIX = "onboarding:"
 LEASE_MS = 6_000
 #: Pause between two renewals, in seconds: two may fail before a lease ends.
 RENEW_EVERY_S = 2.0
-#: A claim is renewed no longer than this, in seconds: longer than the calls of any step together, shorter than the settle time.
+#: A claim is renewed no longer than this, in seconds: longer than the calls of any step together, shorter than the
+#: settle time.
 STEP_LIMIT_S = 60.0
 #: Part of the lease that must be left when a call to Iron leaves, in seconds.
 LEASE_MARGIN_S = 1.0
@@ -153,9 +154,11 @@ class Budget:
 class Ledger:
     """Every operation on the records, one round trip each."""
 
-    def __init__(self, client: redis.Redis, budget: Budget | None = None, shift_ms: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self, client: redis.Redis, budget: Budget | None = None, shift_ms: Callable[[], int] = lambda: 0
+    ) -> None:
         """Take a client of the ledger's database. `shift_ms` turns the clock in tests."""
-        self.client = client
+        self.client: Any = client  # redis-py's answers are typed for every mode at once
         self.budget = budget or Budget()
         self._script = client.register_script((files("workers") / "ledger.lua").read_bytes())
         self._shift_ms = shift_ms
@@ -164,7 +167,7 @@ class Ledger:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def create(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> list[Created]:
-        """Store new records with the sealed parts of their input, many in one round trip; what exists is left as it is."""
+        """Store new records with the sealed parts of their input, many in one round trip; what exists stays."""
         at_ms = self.now_ms()
         with self.client.pipeline(transaction=False) as pipeline:
             for record, parts in records:
@@ -178,12 +181,12 @@ class Ledger:
         return [_created(record, answer) for (record, _), answer in zip(records, answers, strict=True)]
 
     def join(self, adopted: Record, record: Record, parts: Mapping[str, bytes]) -> Record | None:
-        """Let a job take over an adopted record under its own key; None: the record changed meanwhile, read it again."""
+        """Let a job take over an adopted record under its own key; None: it changed meanwhile, read it again."""
         entry, head = _history(record, self.now_ms(), "", "joined by a job")
         joined = replace(record, head=head)
         answer = self._call(
-            "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step, FORMAT,
-            canonical_json(joined.stored()), entry, record.external_id, record.customer_id or "", *_flat(parts),
+            "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step,
+            FORMAT, canonical_json(joined.stored()), entry, record.external_id, record.customer_id or "", *_flat(parts),
         )  # fmt: skip
         return replace(joined, version=answer[1]) if answer[0] == b"joined" else None
 
@@ -273,13 +276,11 @@ class Ledger:
 
     def next_page(self, token: str, lease_ms: int, interval_s: float) -> str | float:
         """Ask for the next page of the sweep: its place in Iron's list ("" is the beginning), or seconds to wait."""
-        answer = self._call(
-            "sweep", token, lease_ms, int(interval_s * 1000), *self._classes({"call": 1, "sweep": 1})
-        )
+        answer = self._call("sweep", token, lease_ms, int(interval_s * 1000), *self._classes({"call": 1, "sweep": 1}))
         return answer[1].decode() if answer[0] == b"place" else int(answer[1]) / 1000
 
     def page_read(self, token: str, place: str | None, *, read: int, differ: int, unknown: int) -> bool:
-        """Note a page of the sweep as read, and where the next one is; None: it was the last. False: not ours any more."""
+        """Note a page as read, and where the next one is (None: none). False: the sweep is not ours any more."""
         return bool(self._call("swept", token, "-" if place is None else place, read, differ, unknown))
 
     # --- reading -------------------------------------------------------------------------------------------------

@@ -30,18 +30,18 @@ class ProcessLife(dramatiq.Middleware):
         self._threads = threads
         self._transport = transport
 
-    def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
+    def after_worker_boot(self, _: dramatiq.Broker, worker: Any) -> None:
         """Start once there are threads to work."""
         for thread in self._threads:
             thread.start()
         log.info("worker.started", threads=worker.worker_threads)
 
-    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+    def before_worker_shutdown(self, *_: Any) -> None:
         """Begin nothing new; leases go on while steps end."""
         for thread in self._threads[:0:-1]:
             thread.stop()
 
-    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+    def after_worker_shutdown(self, *_: Any) -> None:
         """Let go of everything."""
         self._threads[0].stop()
         self._transport.close()

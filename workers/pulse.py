@@ -49,7 +49,7 @@ class Pulse:
     """Sends nudges for what is due."""
 
     def __init__(self, ledger: Ledger, broker: Queues) -> None:
-        """The thread starts with `start`."""
+        """Take the ledger and the queues; the thread starts with `start`."""
         self._ledger = ledger
         self._broker = broker
         self._stopped = threading.Event()

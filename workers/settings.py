@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment; what is missing or malformed is named, all of it, in one sentence each.
+"""Every setting, read once from the environment; what is missing or malformed is named, a sentence each.
 
 Secrets may also be given as a file, `NAME_FILE`. The value of a setting never stands in a message.
 Source of names and defaults: contract section 2.

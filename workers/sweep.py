@@ -1,7 +1,9 @@
 """The sweep: compares Iron's customer list with the ledger, 100 at a time, and wakes the records that differ.
 
-It is the guarantee behind every due time that is far away (design section 2, rule 2): with all webhooks lost, each change
-is found within one interval, at a hundredth of the price of reading customers one by one. One sweep runs at a time in the
+It is the guarantee behind every due time that is far away (design section 2, rule 2): with all webhooks lost, each
+change
+is found within one interval, at a hundredth of the price of reading customers one by one. One sweep runs at a time
+in the
 fleet, a page at a time; its place is kept in the ledger, so that any worker process goes on where another one ended.
 
 The list is read without a status filter: a customer who became active, or was archived, would be missing from a
@@ -47,7 +49,7 @@ class Sweep:
     """Reads Iron's list and wakes what differs."""
 
     def __init__(self, ledger: Ledger, iron: Iron, interval_s: float) -> None:
-        """The thread starts with `start`; an interval of 0 switches the sweep off."""
+        """Take the pause from one sweep to the next, in seconds; 0 switches it off. The thread starts with `start`."""
         self._ledger = ledger
         self._iron = iron
         self._interval_s = interval_s
@@ -82,9 +84,7 @@ class Sweep:
             self._ledger.wake(customer.id)  # the pulse sends the nudge: thousands at once must not fill the queues
         following = self._following(sub_partner, cursor_after)
         page = Page(len(customers), len(differing), keys.count(None), following is None)
-        self._ledger.page_read(
-            self._token, following, read=page.read, differ=page.differ, unknown=page.unknown
-        )
+        self._ledger.page_read(self._token, following, read=page.read, differ=page.differ, unknown=page.unknown)
         return page
 
     def _following(self, sub_partner: str, cursor: str | None) -> str | None:
@@ -106,7 +106,9 @@ class Sweep:
             pause_s = page if isinstance(page, float) else 0.0
             if isinstance(page, Page) and page.last:
                 state = self._ledger.sweep_state()
-                log.info("sweep.finished", **{name: state.get(f"last_{name}") for name in ("read", "differ", "unknown")})
+                log.info(
+                    "sweep.finished", **{name: state.get(f"last_{name}") for name in ("read", "differ", "unknown")}
+                )
 
 
 def differs(record: Record, customer: Customer) -> bool:

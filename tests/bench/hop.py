@@ -8,36 +8,38 @@ but the pipeline is measured. Customers go one at a time, with a pause before ea
 
 from __future__ import annotations
 
+import logging
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import dramatiq
 
 from ops.embedded import EmbeddedRedis
 from ops.sandbox import Sandbox, SandboxTransport, SystemClock
 from pipelines.iron import Iron
+from pipelines.model import Next, Policy
 from tests.support import API_KEY, BASE_URL, PLENTY, a_job
 from workers.actors import declare_actors
 from workers.broker import NudgeBroker
 from workers.leases import Leases
 from workers.ledger import Ledger, Nudge, connect
+from workers.logs import configure_logs
 from workers.middleware import ProcessLife
 from workers.pulse import Pulse
 from workers.runner import Runner
 from workers.submit import FrontDoor
 from workers.vault import Vault, new_key
 
-from pipelines.model import Next, Policy
-
 
 class TimedRunner(Runner):
     """Notes when a nudge was sent and when its step began."""
 
-    sent: dict[tuple[str, int], float] = {}
-    hops_ms: list[float] = []
+    sent: ClassVar[dict[tuple[str, int], float]] = {}
+    hops_ms: ClassVar[list[float]] = []
 
     def run(self, step: str, key: str, version: int) -> Next | None:
         sent = self.sent.pop((key, version), None)
@@ -48,6 +50,7 @@ class TimedRunner(Runner):
 
 def main(customers: int = 200) -> None:
     """Measure and print."""
+    configure_logs("json", logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server:
         ledger = Ledger(connect(server.url_for(0)), PLENTY)
         broker = NudgeBroker(server.url_for(1))

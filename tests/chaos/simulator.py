@@ -1,7 +1,8 @@
 """A seeded fault simulator: the real steps, runner, ledger and pulse on a real Redis, and Iron in process.
 
 A schedule is drawn from its seed: at each call to Iron, each send and each commit the worker may die, the answer may be
-lost, Iron may answer 429, 5xx or rubbish, the nudge may be dropped or doubled, and a dead worker's request may reach Iron late. The same seed
+lost, Iron may answer 429, 5xx or rubbish, the nudge may be dropped or doubled, and a dead worker's request may reach
+Iron late. The same seed
 gives the same story. What must hold is asserted on Iron's own ledger: no effect twice, nobody stranded.
 """
 
@@ -155,7 +156,10 @@ class Schedule(httpx.BaseTransport):
         arriving, self.late = [r for at, r in self.late if at <= now], [(at, r) for at, r in self.late if at > now]
         for request in arriving:
             self.inner.handle_request(request)
-        waking, self.sleepers = [w for at, w in self.sleepers if at <= now], [(at, w) for at, w in self.sleepers if at > now]
+        waking, self.sleepers = (
+            [w for at, w in self.sleepers if at <= now],
+            [(at, w) for at, w in self.sleepers if at > now],
+        )
         for wake_up in waking:
             wake_up()
 

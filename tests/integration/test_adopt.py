@@ -28,7 +28,9 @@ def test_lost_ledger(world: World) -> None:
     world.queue.nudges.clear()
     found = list(adopt(world.ledger, iron(world)))
     assert Counter(one.result for one in found) == {"adopted": 4}
-    assert {record.key: record.phase for record in world.records()} == {key: phase for key, (phase, _) in before.items()}
+    assert {record.key: record.phase for record in world.records()} == {
+        key: phase for key, (phase, _) in before.items()
+    }
     for key, tag in tags.items():
         assert world.submit(key, tag).status == "created"
     world.run(until=lambda: world.next_due_s() is None or world.next_due_s() > 60)

@@ -149,7 +149,7 @@ def following_now(ledger: Ledger) -> Next:
 
 
 def test_stale_fence(ledger: Ledger, client: redis.Redis, clock: Clock) -> None:
-    """A worker that slept past its lease cannot write once somebody else has the record, nor after that one's commit."""
+    """A worker that slept past its lease cannot write once somebody else has the record, nor later."""
     create(ledger, a_record())
     sleeper = claimed(ledger)
     clock.ms += LEASE_MS + 1
@@ -225,7 +225,7 @@ def test_lease_checked_before_a_call(ledger: Ledger) -> None:
 
 
 def test_wake_in_hand(ledger: Ledger) -> None:
-    """News that arrives while a record is in hand makes it due at once after the commit, whatever the step asked for."""
+    """News that arrives while a record is in hand makes it due at once after the commit."""
     create(ledger, a_record())
     claim = claimed(ledger)
     ledger.commit(claim, following(claim, 3600, phase=Phase.IN_REVIEW, step="refresh"))

@@ -8,7 +8,14 @@ import hypothesis.strategies as st
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
@@ -134,7 +141,11 @@ class LedgerMachine(RuleBasedStateMachine):
         for key, model in self.models.items():
             read = self.ledger.read(key)
             assert read is not None
-            assert (read.record.version, read.record.phase, read.record.step) == (model.version, model.phase, model.step)
+            assert (read.record.version, read.record.phase, read.record.step) == (
+                model.version,
+                model.phase,
+                model.step,
+            )
             assert (read.due_ms is None) == (model.due_ms is None)
             if read.due_ms is not None and model.due_ms is not None:
                 assert abs(read.due_ms - model.due_ms) < 500

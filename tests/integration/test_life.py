@@ -16,7 +16,12 @@ def test_approved(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("tag", "phase", "identifications"),
-    [("decline", "declined", 1), ("decline-final", "declined", 1), ("expire", "on_hold", 3), ("manual", "identification_pending", 1)],
+    [
+        ("decline", "declined", 1),
+        ("decline-final", "declined", 1),
+        ("expire", "on_hold", 3),
+        ("manual", "identification_pending", 1),
+    ],
 )
 def test_tags(world: World, tag: str, phase: str, identifications: int) -> None:
     """Each tag leads to its phase, with the identifications it needs and not one more."""

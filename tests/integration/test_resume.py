@@ -122,7 +122,8 @@ def test_resume(client: redis.Redis, step: str, point: str, lag_s: float) -> Non
     assert scythe.struck == ((step, point) not in NEVER_REACHED)
 
 
-#: Points that an onboarding without faults does not pass: a second call that it can spare, and a nudge that it does not send.
+#: Points that an onboarding without faults does not pass: a second call that it can spare, and a nudge that it does
+#: not send.
 NEVER_REACHED = {
     ("create_identification", "before call 2"),
     ("create_identification", "after call 2"),

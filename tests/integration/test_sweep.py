@@ -49,7 +49,10 @@ def test_nothing_differs(deaf: World) -> None:
     deaf.drain()
     before = {record.key: record.version for record in deaf.records()}
     pages = swept(a_sweep(deaf))
-    assert [(page.read, page.differ, page.unknown, page.last) for page in pages] == [(100, 0, 0, False), (20, 0, 0, True)]
+    assert [(page.read, page.differ, page.unknown, page.last) for page in pages] == [
+        (100, 0, 0, False),
+        (20, 0, 0, True),
+    ]
     assert {record.key: record.version for record in deaf.records()} == before
 
 

@@ -133,3 +133,14 @@ def test_no_file_holds_a_home_directory_or_an_index_host() -> None:
         found += [(ids(path), match.group()) for match in homes.finditer(text)]
         found += [(ids(path), host) for host in hosts if host in text]
     assert not found
+
+
+def test_each_test_states_its_property() -> None:
+    """Every test function opens with a docstring that says what holds."""
+    silent = [
+        f"{path.name}:{node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+    assert silent == []
