@@ -16,7 +16,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from ops.gateway.app import WEBHOOK_TOLERANCE_S, Options, Peers, create_app
+from ops.gateway.app import Options, Peers, create_app
 from ops.gateway.signature import split_secrets
 from workers.broker import NudgeBroker
 from workers.ledger import Ledger, connect
@@ -76,7 +76,7 @@ def _options(settings: Settings) -> Options:
     secret = settings.IRON_WEBHOOK_SECRET
     return Options(
         webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
-        webhook_tolerance_s=getattr(settings, "IRON_WEBHOOK_TOLERANCE_S", WEBHOOK_TOLERANCE_S),
+        webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
     )
 
 
