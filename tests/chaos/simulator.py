@@ -15,10 +15,16 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from pipelines.model import Policy
+from pipelines.errors import IronError
+from pipelines.iron import Iron
+from pipelines.model import Policy, Record
 from pipelines.onboarding import CALLS, INPUT
-from tests.support import World
+from tests.support import API_KEY, BASE_URL, World
 from workers.ledger import Claim, Nudge
+from workers.sweep import Sweep
+
+#: Pause from one sweep to the next, in seconds.
+SWEEP_S = 21_600.0
 
 #: Phase in which a customer ends, by tag of the sandbox, with the identifications it takes.
 ENDS = {
@@ -28,7 +34,13 @@ ENDS = {
     "decline-final": ("declined", 1),
     "expire": ("on_hold", 3),
     "manual": ("identification_pending", 1),
+    "stepup": ("active", 1),
+    "newterms": ("active", 1),
+    "suspend": ("active", 1),
 }
+
+#: Documents that are signed by the end, where it is not the usual two.
+SIGNINGS = {"newterms": 3}
 
 
 class DeathError(BaseException):
@@ -47,6 +59,9 @@ class Odds:
     dropped: float = 0.05
     doubled: float = 0.05
     asleep: float = 0.03
+    webhook_dropped: float = 0.3
+    webhook_doubled: float = 0.1
+    webhook_late: float = 0.2
 
 
 class Schedule(httpx.BaseTransport):
@@ -65,11 +80,13 @@ class Schedule(httpx.BaseTransport):
         )
         self.inner = self.world.transport
         self.world.transport = self
+        self.hooks: list[tuple[float, str]] = []
         self.late: list[tuple[float, httpx.Request]] = []
         self.sleepers: list[tuple[float, Callable[[], object]]] = []
         self.faults = 0
         self.quiet = False
         self.worker = self.world.worker(send=self.send)
+        self.sweep = Sweep(self.world.ledger, Iron(self, BASE_URL, API_KEY), SWEEP_S)
         self.world.door._send = self.send
         self.world.run_step = self.run_step
 
@@ -150,6 +167,30 @@ class Schedule(httpx.BaseTransport):
     def now(self) -> float:
         return self.world.shift_ms / 1000
 
+    def hear(self) -> None:
+        """Take Iron's webhooks: some never arrive, some twice, some late and out of order."""
+        world = self.world
+        for request in world.sandbox.take_webhooks():
+            world.sandbox.webhooks.report(request, 200, world.clock.wall())
+            if self.happens(self.odds.webhook_dropped):
+                continue
+            copies = 2 if self.happens(self.odds.webhook_doubled) else 1
+            for _ in range(copies):
+                delay_s = self.random.uniform(0, 7200) if self.happens(self.odds.webhook_late) else 0.0
+                self.hooks.append((self.now() + delay_s, request.delivery.customer_id))
+        arrived = [customer for at, customer in self.hooks if at <= self.now()]
+        self.hooks = [(at, customer) for at, customer in self.hooks if at > self.now()]
+        for customer in arrived:
+            if nudge := world.ledger.wake(customer):
+                world.queue.send(nudge)
+
+    def sweep_a_page(self) -> None:
+        """Let the sweep read a page, if it is time and nothing goes wrong."""
+        try:
+            self.sweep.run_once()
+        except (IronError, DeathError):
+            pass
+
     def let_late_things_happen(self) -> None:
         """Requests still on the wire arrive, sleepers wake."""
         now = self.now()
@@ -168,15 +209,16 @@ class Schedule(httpx.BaseTransport):
         world, end = self.world, self.now() + seconds
         while True:
             self.let_late_things_happen()
+            self.hear()
+            self.sweep_a_page()
             world.pulse.run_once()
             world.drain()
             if until():
                 return
             if self.now() > end:
                 raise AssertionError(f"stuck: {[(r.phase.value, r.step, r.problem) for r in world.records()]}")
-            wait_s = world.next_due_s()
-            hurry = 5.0 if self.late or self.sleepers else 120.0
-            world.advance(min(hurry, (wait_s if wait_s is not None else hurry) + 0.002))
+            soon = [5.0 if self.late or self.sleepers else 3600.0, world.next_due_s(), world.next_event_s()]
+            world.advance(min(wait_s for wait_s in soon if wait_s is not None) + 0.002)
 
 
 def submit_surely(schedule: Schedule, key: str, tag: str) -> None:
@@ -198,6 +240,11 @@ def play(client: redis.Redis, seed: int, odds: Odds | None = None) -> Schedule:
     for key, tag in tags.items():
         submit_surely(schedule, key, tag)
 
+    def truly(record: Record) -> bool:
+        """Say whether the record's phase is what Iron's own books say now."""
+        customer = world.sandbox.provider.store.customers[str(record.customer_id)]
+        return customer.status == ("Active" if record.phase == "active" else "IdentificationRequired")
+
     def arrived() -> bool:
         done = True
         for key, tag in tags.items():
@@ -205,13 +252,13 @@ def play(client: redis.Redis, seed: int, odds: Odds | None = None) -> Schedule:
             open_ = [signing for signing in record.signings if not signing.consented_ms]
             if record.phase == "signings_required" and open_ and not world.read(key).acts_waiting:
                 world.consent(key)
-            done = done and record.phase == ENDS[tag][0] and not record.effect
-        return done
+            done = done and record.phase == ENDS[tag][0] and not record.effect and truly(record)
+        return done and world.next_event_s() is None
 
     schedule.run(until=lambda: arrived() and not schedule.late and not schedule.sleepers, seconds=20 * 86_400)
     for key, tag in tags.items():
         phase, identifications = ENDS[tag]
-        signings = 2 if phase == "active" else 0
+        signings = SIGNINGS.get(tag, 2 if phase == "active" else 0)
         wanted = {"customers": 1, "identifications": identifications, "signings": signings}
         assert world.effects()[key] == wanted, (seed, key, tag, world.effects()[key])
     return schedule
