@@ -1,4 +1,4 @@
-"""What people do to an onboarding: sign, correct, cancel, restart, retry.
+"""What people do to an onboarding: sign, correct, cancel, restart, retry; and read its personal data.
 
 An act is stored at once and applied by the next claim, so that it never collides with a step under way. Whatever would
 change a call waits while such a call is in doubt; consent does not. Source: design section 5, race e.
@@ -98,6 +98,7 @@ _RULES: dict[str, Callable[[Record], str | None]] = {
     "cancel": _may_cancel,
     "restart": _may_restart,
     "retry": _may_retry,
+    "read": lambda _: None,
 }
 
 
@@ -151,4 +152,5 @@ _ACTS: dict[str, Callable[[Record, Mapping[str, Any]], Record]] = {
     "cancel": _cancel,
     "restart": _restart,
     "retry": _retry,
+    "read": lambda record, _: record,  # changes nothing; the history says who read
 }

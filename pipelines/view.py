@@ -23,6 +23,24 @@ NEEDS = {
     Phase.DECLINED: ("request_new_round", "Iron declined the identification; the customer may ask for another try."),
 }
 
+#: What Iron's codes of requirements mean, for people. Source: iron-api 3.10.
+REASONS = {
+    "kyc_selfie": "a selfie",
+    "kyc_identity": "an identity document",
+    "kyc_proof_of_residence": "a proof of residence",
+    "kyc_questionnaire": "the questionnaire",
+    "kyb_company_data": "the company's data",
+    "kyb_company_beneficiaries": "the company's beneficiaries",
+    "kyb_company_documents": "the company's documents",
+    "kyb_questionnaire": "the company's questionnaire",
+    "identification_kyc": "the identification of the person",
+    "identification_kyb": "the identification of the company",
+    "kyc_data_missing": "missing data of the person",
+    "kyc_data_invalid": "data of the person that is not valid",
+    "kyb_data_missing": "missing data of the company",
+    "kyb_data_invalid": "data of the company that is not valid",
+}
+
 #: What happens next, by the step that is due.
 NEXT = {
     "create_customer": "Create the customer on Iron",
@@ -110,7 +128,11 @@ def _of_the_customer(record: Record) -> list[dict[str, Any]]:
     if record.phase not in NEEDS:
         return []
     code, text = NEEDS[record.phase]
-    return [{"code": code, "text": text} | ({"link": record.link} if record.link else {})]
+    need: dict[str, Any] = {"code": code, "text": text}
+    if record.reasons:
+        named = ", ".join(REASONS.get(reason, reason) for reason in record.reasons)
+        need |= {"text": f"{text} It is about: {named}.", "reasons": list(record.reasons)}
+    return [need | ({"link": record.link} if record.link else {})]
 
 
 def next_sentence(record: Record, due_ms: int | None) -> str:

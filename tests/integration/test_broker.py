@@ -1,0 +1,56 @@
+"""The broker between processes' threads: the bell, the queues, and nothing that Dramatiq would delay."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import dramatiq
+import pytest
+
+from workers import broker as broker_module
+from workers.broker import NudgeBroker
+from workers.ledger import LANES, Nudge
+
+
+def test_one_queue_a_lane(broker_url: str) -> None:
+    """Every lane has its queue, and none has a delay queue that a consumer would poll."""
+    broker = NudgeBroker(broker_url)
+    assert broker.get_declared_queues() == set(LANES)
+    assert broker.delay_queues == set()
+
+
+def test_depths(broker_url: str) -> None:
+    """What nobody has fetched yet is counted by lane."""
+    broker = NudgeBroker(broker_url)
+    dramatiq.actor(actor_name="refresh", queue_name="bulk", broker=broker)(lambda key, version: None)
+    for number in range(3):
+        broker.send(Nudge("bulk", "refresh", f"k-{number}", 1))
+    assert broker.depths() == {"interactive": 0, "bulk": 3, "reidentify": 0}
+    consumer = broker.consume("bulk", prefetch=2)
+    assert next(consumer) is not None
+    assert broker.depths()["bulk"] == 1
+
+
+def test_bell_ends_the_pause(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nudge sent by this process is taken at once, however long the consumer would have slept."""
+    monkeypatch.setattr(broker_module, "IDLE_MIN_S", 30.0)
+    monkeypatch.setattr(broker_module, "IDLE_MAX_S", 30.0)
+    broker = NudgeBroker(broker_url)
+    done = threading.Event()
+
+    def note(key: str, version: int) -> None:
+        done.set()
+
+    dramatiq.actor(actor_name="refresh", queue_name="interactive", broker=broker)(note)
+    worker = dramatiq.Worker(broker, queues={"interactive"}, worker_threads=1)
+    worker.start()
+    try:
+        deadline = time.monotonic() + 10
+        while broker.bell("interactive").is_set() and time.monotonic() < deadline:
+            pass
+        broker.send(Nudge("interactive", "refresh", "k-1", 1))
+        assert done.wait(10), "the consumer slept on"
+    finally:
+        broker.bell("interactive").set()
+        worker.stop(timeout=1000)
