@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import ops
+from pipelines.intake import read
 
 SAMPLE = Path(ops.__file__).parent / "sample" / "customers.csv"
 
@@ -131,3 +132,18 @@ def test_names_need_a_real_csv_reader() -> None:
         assert len(names) > 50
         assert any("," in name for name in names)
         assert any('"' in name for name in names)
+
+
+def test_the_import_names_the_six_mistakes() -> None:
+    """The importer accepts every row but the six that are wrong on purpose, and names each of these once."""
+    rows = list(read(SAMPLE))
+    wrong = {row.line: [problem.code for problem in row.problems] for row in rows if row.problems}
+    assert (len(rows), len(wrong)) == (200, 6)
+    assert sorted(code for codes in wrong.values() for code in codes) == [
+        "idempotency_key_reused",
+        "missing",
+        "not_a_boolean",
+        "not_an_email",
+        "not_one_of",
+        "not_one_of",
+    ]
