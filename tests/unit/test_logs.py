@@ -60,13 +60,24 @@ def test_a_line_is_json_with_its_fields(lines: Lines) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["email", "name_", "customer", "link", "url", "body", "input", "headers", "api_key"])
+@pytest.mark.parametrize(
+    "name", ["email", "name_", "customer", "link", "url", "body", "input", "headers", "api_key", "_email"]
+)
 def test_what_is_not_on_the_list_is_dropped(name: str, lines: Lines) -> None:
     """A field that nobody thought about never reaches the log, bound, given or from the context."""
     structlog.contextvars.bind_contextvars(**{name: EMAIL})
     structlog.get_logger().bind(**{name: EMAIL}).info("step.committed", key="k-1", **{name: EMAIL})
     (line,) = lines()
     assert set(line) == {"event", "level", "timestamp", "key"}
+
+
+def test_a_name_that_looks_internal_passes_nothing(configured: Configured) -> None:
+    """A leading underscore is no way around the list, in either form."""
+    for form in ("json", "console"):
+        written = configured(form)
+        structlog.get_logger().info("step.committed", key="k-1", _email=EMAIL, _customer={"email": EMAIL})
+        assert "step.committed" in written()
+        assert "marker" not in written()
 
 
 def test_the_list_names_nothing_personal() -> None:

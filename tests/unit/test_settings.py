@@ -23,6 +23,7 @@ CONTRACT: dict[str, Any] = {
     "IRON_API_KEY": None,
     "IRON_API_VERSION": "2026-07-01",
     "IRON_WEBHOOK_SECRET": None,
+    "IRON_WEBHOOK_TOLERANCE_S": 300,
     "IRON_RATE_PER_SECOND": 10,
     "IRON_IDENTIFICATIONS_PER_MINUTE": 60,
     "IRON_TIMEOUT_S": 10,
@@ -131,9 +132,13 @@ def test_no_sweep_is_no_pause_of_zero(env: pytest.MonkeyPatch) -> None:
 
 MALFORMED = [
     *((name, "http://marker") for name in ("ONBOARDING_REDIS_URL", "ONBOARDING_BROKER_URL")),
-    ("ONBOARDING_REDIS_URL", "marker"),
+    *(("ONBOARDING_REDIS_URL", value) for value in ("marker", "redis://marker:99999", "redis://marker:port/0")),
+    ("ONBOARDING_BROKER_URL", "redis://marker:99999/1"),
     *(("ONBOARDING_INSTALLATION", value) for value in ("marker one", "marker/1", "marker" * 20)),
     *(("IRON_BASE_URL", value) for value in ("marker", "ftp://marker", "https://", "https://marker/api?x=1")),
+    *(("IRON_BASE_URL", value) for value in ("https://marker:99999", "https://marker:port/api", "https://marker/#x")),
+    *(("IRON_API_KEY", value) for value in ("markerü", "marker\nx: y", "marker marker", "marker\x7f")),
+    *(("IRON_WEBHOOK_TOLERANCE_S", value) for value in ("marker", "0", "0.9", "86401", "nan", "inf")),
     *(("IRON_API_VERSION", value) for value in ("marker", "2026-7-1")),
     *(("ONBOARDING_ENCRYPTION_KEYS", value) for value in ("marker", f"{new_key()},marker")),
     *(
@@ -144,12 +149,12 @@ MALFORMED = [
     ("IRON_TIMEOUT_S", "20"),
     *(("ONBOARDING_WORKER_PROCESSES", value) for value in ("marker", "0", "65", "1.5")),
     *(("ONBOARDING_WORKER_THREADS", value) for value in ("marker", "0", "257")),
-    *(("ONBOARDING_POLL_MIN_S", value) for value in ("marker", "0", "0.09")),
-    *(("ONBOARDING_POLL_FOR_S", value) for value in ("marker", "-1")),
-    *(("ONBOARDING_SWEEP_INTERVAL_S", value) for value in ("marker", "-1", "59")),
-    *(("ONBOARDING_SETTLE_S", value) for value in ("marker", "60", "3601", "nan")),
+    *(("ONBOARDING_POLL_MIN_S", value) for value in ("marker", "0", "0.09", "nan", "inf", "31536001")),
+    *(("ONBOARDING_POLL_FOR_S", value) for value in ("marker", "-1", "nan", "inf", "31536001")),
+    *(("ONBOARDING_SWEEP_INTERVAL_S", value) for value in ("marker", "-1", "59", "nan", "inf", "31536001")),
+    *(("ONBOARDING_SETTLE_S", value) for value in ("marker", "60", "3601", "nan", "inf")),
     *(("ONBOARDING_MAX_ROUNDS", value) for value in ("marker", "0", "101")),
-    *(("ONBOARDING_ROUND_SPACING_S", value) for value in ("marker", "-1")),
+    *(("ONBOARDING_ROUND_SPACING_S", value) for value in ("marker", "-1", "nan", "inf", "31536001")),
     ("ONBOARDING_LOG", "marker"),
 ]
 
@@ -164,7 +169,7 @@ def test_a_malformed_value_is_one_line(name: str, value: str, env: pytest.Monkey
 
 def test_every_setting_with_a_form_is_tried() -> None:
     """What is not tried above takes any text."""
-    free = {"IRON_API_KEY", "IRON_WEBHOOK_SECRET", "ONBOARDING_API_TOKENS"}
+    free = {"IRON_WEBHOOK_SECRET", "ONBOARDING_API_TOKENS"}
     assert {name for name, _ in MALFORMED} == set(CONTRACT) - free
 
 
@@ -172,6 +177,35 @@ def test_all_malformed_values_are_told_at_once(env: pytest.MonkeyPatch) -> None:
     """Each wrong setting has its line, and the same setting only one."""
     lines = problems(env, ONBOARDING_ENCRYPTION_KEYS="a,b", IRON_TIMEOUT_S="soon", ONBOARDING_LOG="loud")
     assert [line.split()[0] for line in lines] == ["IRON_TIMEOUT_S", "ONBOARDING_ENCRYPTION_KEYS", "ONBOARDING_LOG"]
+
+
+def test_missing_and_malformed_are_told_together(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One start tells everything: what is missing, what cannot be read and what is malformed, a line each."""
+    lines = problems(
+        env,
+        IRON_API_KEY="",
+        IRON_TIMEOUT_S="soon",
+        ONBOARDING_ENCRYPTION_KEYS="",
+        ONBOARDING_ENCRYPTION_KEYS_FILE=str(tmp_path / "nowhere"),
+    )
+    assert sorted(lines) == [
+        f"IRON_API_KEY is not set: it should be {SHAPES['IRON_API_KEY']}.",
+        f"IRON_TIMEOUT_S is malformed: it should be {SHAPES['IRON_TIMEOUT_S']}.",
+        "ONBOARDING_ENCRYPTION_KEYS_FILE names a file that cannot be read.",
+    ]
+
+
+def test_missing_and_one_database_for_both_are_told_together(env: pytest.MonkeyPatch) -> None:
+    """What is wrong between two settings does not hide what is missing."""
+    lines = problems(env, IRON_API_KEY="", ONBOARDING_BROKER_URL=GOOD["ONBOARDING_REDIS_URL"])
+    assert [line.split()[0] for line in lines] == ["IRON_API_KEY", "ONBOARDING_BROKER_URL"]
+
+
+@pytest.mark.parametrize(("value", "taken"), [("1", 1), ("86400", 86_400), ("12.5", 12.5)])
+def test_the_webhooks_tolerance_is_taken(value: str, taken: float, env: pytest.MonkeyPatch) -> None:
+    """From a second to a day, ends included."""
+    settings = load(env, IRON_WEBHOOK_TOLERANCE_S=value)
+    assert settings.IRON_WEBHOOK_TOLERANCE_S == taken
 
 
 @pytest.mark.parametrize(
@@ -212,6 +246,18 @@ def test_a_malformed_file_is_told_as_its_setting(env: pytest.MonkeyPatch, tmp_pa
     assert "marker" not in line
 
 
+@pytest.mark.parametrize("content", [None, b"\xff\xfe marker"], ids=["missing", "no text"])
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_file_that_cannot_be_read_is_one_line(
+    name: str, content: bytes | None, env: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A secret's file that is not there, or is no text, is told by the setting's name, without path or content."""
+    path = tmp_path / "marker"
+    if content is not None:
+        path.write_bytes(content)
+    assert problems(env, **{name: "", f"{name}_FILE": str(path)}) == (f"{name}_FILE names a file that cannot be read.",)
+
+
 def test_settings_do_not_show_secrets(env: pytest.MonkeyPatch) -> None:
     """Settings can be printed."""
     shown = repr(load(env, **SECRETS))
@@ -225,6 +271,7 @@ def test_settings_do_not_show_secrets(env: pytest.MonkeyPatch) -> None:
         ("redis://:p@h:6380/3", "redis://:p@h:6380/4"),
         ("redis://h?db=4", "redis://h?db=5"),
         ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/1?ssl_cert_reqs=none"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock?db=1"),
         ("unix://user:p@/run/redis.sock", "unix://user:p@/run/redis.sock?db=1"),
         ("unix://user:p@/run/redis.sock?db=2&timeout=3", "unix://user:p@/run/redis.sock?timeout=3&db=3"),
     ],
@@ -240,6 +287,11 @@ def test_the_broker_is_the_next_database(ledger: str, broker: str, env: pytest.M
     ("ledger", "broker", "same"),
     [
         ("redis://h", "redis://h/0", True),
+        ("redis://h", "redis://h:6379/0", True),
+        ("redis://h:6379/3", "rediss://:p@h/3", True),
+        ("redis://", "redis://localhost", True),
+        ("unix:///a.sock?db=1", "unix:///a.sock?db=2", False),
+        ("redis://h", "redis://h:6380/0", False),
         ("redis://:p@h/2", "redis://h/2", True),
         ("redis://h/2", "redis://h?db=2", True),
         ("unix:///a.sock", "unix:///a.sock", True),
