@@ -6,12 +6,13 @@ import json
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.errors import (
@@ -29,7 +30,16 @@ from pipelines.errors import (
     StaleClaimError,
     UnreachableError,
 )
-from pipelines.iron import MAX_PAGES, TRANSPORT_ERRORS, Iron, retry_after_s
+from pipelines.iron import (
+    LONGEST_ANSWER,
+    LONGEST_RETRY_AFTER_S,
+    MAX_PAGES,
+    TRANSPORT_ERRORS,
+    Iron,
+    Requirements,
+    retry_after_s,
+)
+from pipelines.job import JobInvalidError, parse_job
 
 #: Stands wherever something must not come out again: key, e-mail, link, body, header, foreign message.
 MARKER = "marker-7f3a"
@@ -55,6 +65,14 @@ CALLS: dict[str, tuple[Method, str, str, bytes, bool, Any]] = {
         lambda iron: iron.customer_by_external_id(ODD),
         "GET", f"/customers/{ODD_SEGMENT}/external", b"", False, CUSTOMER,
     ),
+    "update_customer": (
+        lambda iron: iron.update_customer(ODD, email="ü@example.com", external_id="crm-1"),
+        "PUT", f"/customers/{ODD_SEGMENT}", '{"email":"ü@example.com","external_id":"crm-1"}'.encode(), False, None,
+    ),
+    "customers": (lambda iron: iron.customers(), "GET", "/customers?page_size=100", b"", False, PAGE),
+    "requirements": (
+        lambda iron: iron.requirements(ODD), "GET", f"/customers/{ODD_SEGMENT}/requirements", b"", False, {},
+    ),
     "create_identification": (
         lambda iron: iron.create_identification(ODD, {"with_edd": False, "type": "Link"}, KEY),
         "POST", f"/customers/{ODD_SEGMENT}/identifications/v2", b'{"type":"Link","with_edd":false}', True,
@@ -74,6 +92,9 @@ CALLS: dict[str, tuple[Method, str, str, bytes, bool, Any]] = {
     ),
 }  # fmt: skip
 EACH = pytest.mark.parametrize("name", CALLS)
+#: Methods that read the answer's body.
+READ = sorted(set(CALLS) - {"update_customer"})
+EACH_THAT_READS = pytest.mark.parametrize("name", READ)
 
 #: The forms that a body of Iron, or of a proxy before it, may have.
 BODIES = {
@@ -193,9 +214,11 @@ def test_every_status_means_one_error(status: int) -> None:
 
 
 @pytest.mark.parametrize("form", BODIES)
-@EACH
+@EACH_THAT_READS
 def test_an_answer_that_makes_no_sense_is_in_doubt(name: str, form: str) -> None:
     """A success whose body is not as documented has had its effect, perhaps: never a success, never a refusal."""
+    if (name, form) == ("requirements", "api error"):
+        return  # an object without any group: nothing is required
     with pytest.raises(AnswerUnreadableError) as raised:
         CALLS[name][0](answering(201, BODIES[form]))
     assert isinstance(raised.value, OutcomeUnknownError)
@@ -203,13 +226,126 @@ def test_an_answer_that_makes_no_sense_is_in_doubt(name: str, form: str) -> None
 
 
 @pytest.mark.parametrize("body", [None, 5, "text", [], {}, {"id": "", "status": "x"}, {"id": 5}, {"id": None}, [5]])
-@EACH
+@EACH_THAT_READS
 def test_json_of_another_shape_is_in_doubt(name: str, body: Any) -> None:
     """JSON without the fields that we need is an answer that cannot be read."""
-    if name == "required_signings" and body == []:
-        return
+    if (name == "required_signings" and body == []) or (name == "requirements" and isinstance(body, dict)):
+        return  # nothing to sign, nothing required: answers that Iron may give
     with pytest.raises(AnswerUnreadableError):
         CALLS[name][0](answering(200, body))
+
+
+@pytest.mark.parametrize(("status", "error"), [(200, AnswerUnreadableError), (500, ServerFaultError)])
+def test_json_nested_beyond_reason_is_an_answer_like_another(status: int, error: type[IronError]) -> None:
+    """A body that no parser follows to its end is told as what its status means, not as a fault of the program."""
+    for name in READ if status == 200 else CALLS:
+        with pytest.raises(error):
+            CALLS[name][0](answering(status, b"[" * 200_000))
+
+
+class Pieces(httpx.SyncByteStream):
+    """A body in pieces."""
+
+    def __init__(self, piece: bytes, count: int) -> None:
+        self.piece, self.count, self.closed = piece, count, False
+
+    def __iter__(self) -> Any:
+        """Give the pieces, one by one."""
+        for _ in range(self.count):
+            yield self.piece
+
+    def close(self) -> None:
+        """Note that nobody reads on."""
+        self.closed = True
+
+
+def test_an_answer_that_does_not_end_is_in_doubt() -> None:
+    """A body longer than any of Iron's is not read to its end: the connection is given back, the outcome is unknown."""
+    body = Pieces(b" " * 1_000_000, 10**9)
+    with pytest.raises(AnswerLostError):
+        iron_with(lambda _: httpx.Response(201, stream=body)).create_signing("c-1", "d-1", KEY)
+    assert body.closed
+    just = Pieces(b" " * (LONGEST_ANSWER - 12) + b'{"id":"s-1"}', 1)
+    assert iron_with(lambda _: httpx.Response(201, stream=just)).create_signing("c-1", "d-1", KEY) == "s-1"
+
+
+def test_an_answer_that_trickles_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit holds for the whole answer, not for each piece: a body that comes slowly ends in time as well."""
+    clock = iter(range(0, 1_000, 3))
+    monkeypatch.setattr("pipelines.iron.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    body = Pieces(b" ", 10**6)
+    with pytest.raises(AnswerLostError):
+        iron_with(lambda _: httpx.Response(201, stream=body)).create_signing("c-1", "d-1", KEY)
+    assert body.closed
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, {"id": "another"}), (200, b"no json"), (204, b"")])
+def test_an_updates_answer_is_not_read(status: int, body: Any) -> None:
+    """Whatever a successful update answers, it was made."""
+    answering(status, body).update_customer("c-1", email="a@example.com", external_id="crm-1")
+
+
+@pytest.mark.parametrize(
+    ("body", "codes", "may_retry"),
+    [
+        ({}, (), True),
+        ({"missing": None, "issues": None}, (), True),
+        ({"complete": [{"code": "done", "retryable": False}], "pending": [{"code": "soon"}]}, (), True),
+        ({"missing": [{"code": "b", "retryable": True}, {"code": "a"}, {"code": "b"}]}, ("a", "b"), True),
+        ({"missing": [{"code": "a", "retryable": False}]}, ("a",), False),
+        ({"missing": [{"code": "a"}], "issues": [{"code": "c", "retryable": None}]}, ("a", "c"), False),
+    ],
+)
+def test_requirements_are_codes_and_whether_to_try_again(body: Any, codes: tuple[str, ...], may_retry: bool) -> None:
+    """What is missing or at issue is a sorted set of codes; an issue, or one word of Iron's, makes it final."""
+    assert answering(200, body).requirements("c-1") == Requirements(codes, may_retry)
+
+
+def test_a_page_of_customers() -> None:
+    """A page of the list is asked for by status and place, and says where the next one is."""
+    sent: list[httpx.Request] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        answer = {"items": [CUSTOMER | {"email": MARKER, "identification_status": "Pending"}], "cursor": "next"}
+        return httpx.Response(200, json=answer if len(sent) == 1 else PAGE | {"cursor": ""})
+
+    iron = iron_with(take)
+    (customer,), place = iron.customers(statuses=("Active", "Suspended"))
+    assert iron.customers(cursor=place) == ([], None)
+    assert (customer.id, customer.identification_status, customer.email) == ("c-1", "Pending", MARKER)
+    assert MARKER not in repr(customer)
+    assert [parse_qs(request.url.query.decode()) for request in sent] == [
+        {"page_size": ["100"], "status": ["Active,Suspended"]},
+        {"page_size": ["100"], "cursor": ["next"]},
+    ]
+
+
+def test_a_reviewers_comment_is_read_and_not_shown() -> None:
+    """What Iron's reviewer wrote may be personal: it is no part of what can be printed."""
+    (newest,) = answering(200, {"items": [IDENTIFICATION | {"review_comment": MARKER}]}).identifications("c-1")
+    assert newest.review_comment == MARKER
+    assert MARKER not in repr(newest)
+
+
+@given(external_id=st.text(st.characters(codec="utf-8"), max_size=6) | st.text("./%?#\\ a", max_size=6))
+@example(external_id=".")
+@example(external_id="..")
+def test_an_external_id_stays_one_segment(external_id: str) -> None:
+    """Whatever a job may call its customer, the look-up asks for that customer and for nothing beside the path."""
+    customer = {"customer_type": "Person", "email": "ada@example.com"}
+    try:
+        parse_job({"idempotency_key": "k-1", "external_id": external_id, "customer": customer})
+    except JobInvalidError:
+        return
+    sent: list[bytes] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.raw_path)
+        return httpx.Response(404)
+
+    assert iron_with(take).customer_by_external_id(external_id) is None
+    assert sent == [f"/api/customers/{quote(external_id, safe='')}/external".encode()]
 
 
 def test_not_found_by_external_id_is_an_answer() -> None:
@@ -323,18 +459,36 @@ NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
         ("Sunday, 22-Nov-26 10:00:30 GMT", 30), ("Sun, 22 Nov 2026 12:00:30 +0200", 30),
         (None, None), ("", None), ("soon", None), ("nan", None), ("inf", None), ("-inf", None),
         ("Sun, 99 Nov 2026 10:00:30 GMT", None), ("Sun, 22 Nov 2026", None),
+        ("3600", 3_600), ("3601", 3_600), ("9" * 400, None), ("1e9", 3_600), ("Sun, 22 Nov 2099 10:00:30 GMT", 3_600),
+        ("Sun, 22 Nov 2026 10:00:30 +99999999999999999999", None), ("Sun, 22 Nov 2026 10:00:30 -2400", None),
+        ("Sun, 22 Nov 0000 10:00:30 GMT", 0), ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600),
     ],
 )  # fmt: skip
 def test_retry_after(value: str | None, seconds: float | None) -> None:
-    """Seconds and dates give seconds from now, never below 0; nonsense gives None."""
+    """Seconds and dates give seconds from now, never below 0 nor above an hour; nonsense gives None."""
     assert retry_after_s(value, NOW) == seconds
 
 
-@given(value=st.text(max_size=40))
+#: Dates that follow the form but not the calendar, zones that none has, and years at both ends.
+DATES = st.builds(
+    "{}, {:02} {} {:04} {:02}:{:02}:{:02} {}".format,
+    st.sampled_from(["Sun", "Fri"]),
+    st.integers(0, 99),
+    st.sampled_from(["Jan", "Feb", "Nov", "Dec"]),
+    st.integers(0, 9999),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.sampled_from(["GMT", "-0000", "EST"]) | st.integers(-(10**20), 10**20).map("{:+05}".format),
+)
+
+
+@given(value=st.text(max_size=40) | DATES | st.integers().map(str) | st.floats().map(str))
 def test_retry_after_never_fails(value: str) -> None:
-    """Whatever stands in the header, the answer is None or a pause."""
-    seconds = retry_after_s(value, NOW)
-    assert seconds is None or 0 <= seconds < float("inf")
+    """Whatever stands in the header, the answer is None or a pause of an hour at most."""
+    for now in (NOW, None):
+        seconds = retry_after_s(value, now)
+        assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER_S
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.job import JobInvalidError, parse_job
 from pipelines.keys import canonical_json, chained, fingerprint, idempotency_key
 
 CUSTOMER = "0199aaaa-0000-7000-8000-000000000001"
@@ -142,6 +143,29 @@ def test_fingerprints_tell_values_apart(one: Any, other: Any) -> None:
     """Values with the same bytes, and only they, share a fingerprint of 22 characters."""
     assert (fingerprint(one) == fingerprint(other)) == (canonical_json(one) == canonical_json(other))
     assert len(fingerprint(one)) == 22
+
+
+@given(text=st.text(max_size=6) | st.text(st.characters(categories=["Cs", "Cc", "Co"]), min_size=1, max_size=2))
+@pytest.mark.parametrize("place", ["key", "external_id", "name", "email", "label"])
+def test_every_job_has_a_fingerprint_and_keys(place: str, text: str) -> None:
+    """What the door lets in can be written as JSON: a text that UTF-8 cannot hold is refused there."""
+    customer = {"customer_type": "Person", "email": "ada@example.com"}
+    job: dict[str, Any] = {"idempotency_key": "k-1", "customer": customer}
+    match place:
+        case "key":
+            job["idempotency_key"] = text
+        case "label":
+            job["labels"] = {"source": text}
+        case "external_id":
+            job["external_id"] = text
+        case _:
+            customer[place] = text
+    try:
+        taken = parse_job(job).canonical()
+    except JobInvalidError:
+        return
+    assert len(fingerprint(taken)) == 22
+    assert key("default", None, "create_customer", (taken["external_id"],), 0)
 
 
 def test_chained_vector() -> None:
