@@ -26,6 +26,8 @@ EXPECTED = {
     "NotFoundError": ("not_found", True, False),
     "RequestRefusedError": ("request_refused", False, True),
     "AccessRefusedError": ("access_refused", True, True),
+    "RenewedError": ("key_renewed", True, False),
+    "SettlingError": ("settling", True, False),
     "StaleClaimError": ("stale_claim", True, False),
     "InputLostError": ("input_lost", False, True),
 }

@@ -8,11 +8,23 @@ from itertools import product
 import pytest
 
 from pipelines import lifecycle
-from pipelines.lifecycle import FINISHED, OWN_PHASES, TABLE, Actor, CustomerStatus, IdentificationStatus, Phase, decide
+from pipelines.lifecycle import (
+    FINISHED,
+    IN_FLIGHT,
+    NONE,
+    OWN_PHASES,
+    TABLE,
+    UNKNOWN,
+    Actor,
+    CustomerStatus,
+    IdentificationStatus,
+    Phase,
+    decide,
+)
 
 #: Every word of Iron, and words that Iron has never told us about.
-CUSTOMERS = (*(status.value for status in CustomerStatus), "Frozen", "active", "")
-IDENTIFICATIONS = (None, *(status.value for status in IdentificationStatus), "Rejected", "pending", "")
+CUSTOMERS = (*(status.value for status in CustomerStatus), "Frozen", "active", "", UNKNOWN)
+IDENTIFICATIONS = (None, *(status.value for status in IdentificationStatus), "Rejected", "pending", "", NONE, UNKNOWN)
 FLAGS = tuple(product((False, True), repeat=3))
 
 
@@ -51,6 +63,24 @@ def test_every_combination_is_decided_as_the_design_says(customer: str, newest: 
 def test_a_declined_customer_may_try_again_unless_iron_says_no() -> None:
     """Without a word of Iron about a retry the customer may ask for one."""
     assert decide("IdentificationRequired", "Declined").who is Actor.CUSTOMER
+
+
+@pytest.mark.parametrize("word", [NONE, UNKNOWN])
+def test_the_tables_own_words_are_none_of_irons(word: str) -> None:
+    """A status that happens to read like a word of the table is a status nobody told us about, and begins nothing."""
+    assert decide("IdentificationRequired", word).phase is Phase.ON_HOLD
+    assert decide(word, None).phase is Phase.ON_HOLD
+
+
+def test_what_is_in_flight_waits_for_somebody() -> None:
+    """No status in flight leads to a phase in which we would begin another identification."""
+    assert {status.value for status in IN_FLIGHT} == {"Pending", "Processed", "PendingReview"}
+    for newest, flags in product(IN_FLIGHT, FLAGS):
+        has_url, was_active, may_retry = flags
+        row = decide(
+            "IdentificationRequired", newest.value, has_url=has_url, was_active=was_active, may_retry=may_retry
+        )
+        assert row.who in (Actor.CUSTOMER, Actor.IRON)
 
 
 @pytest.mark.parametrize("place", range(len(TABLE)))

@@ -66,6 +66,20 @@ def test_fields_of_a_later_release_are_ignored() -> None:
     assert Record.restored({"round": 2, "mood": "fine"}, key="k-1") == Record("k-1", round=2)
 
 
+def test_fields_of_a_later_release_are_ignored_inside_too() -> None:
+    """The same holds for what a signing, an effect or a problem has gained."""
+    record = Record(
+        "k-1",
+        signings=(Signing("d-1", "Terms"),),
+        effect=Effect("create_customer", ("k-1",), last_ms=3),
+        problem=Problem("x", "X.", True, 1),
+    )
+    stored = json.loads(canonical_json(record.stored()))
+    for part in (stored["signings"][0], stored["effect"], stored["problem"]):
+        part["mood"] = "fine"
+    assert Record.restored(stored, key="k-1") == record
+
+
 def test_a_waiting_customer_is_small() -> None:
     """A record that waits for its customer stores less than 700 bytes of JSON."""
     uuid = "0199aaaa-0000-7000-8000-000000000001"
@@ -99,6 +113,22 @@ def test_a_problem_counts_and_keeps_its_beginning() -> None:
     again = problem("a", 20, first)
     other = problem("b", 30, again)
     assert [(one.first_seen_ms, one.count) for one in (first, again, other)] == [(10, 1), (10, 2), (30, 1)]
+
+
+@pytest.mark.parametrize(
+    ("known", "in_doubt"),
+    [
+        ({}, False),
+        ({"first_ms": 1}, False),
+        ({"first_ms": 1, "last_ms": 2}, True),
+        ({"abandoned": True}, True),
+        ({"first_ms": 1, "last_ms": 2, "refused": True}, False),
+        ({"first_ms": 1, "abandoned": True, "refused": True}, False),
+    ],
+)
+def test_doubt_is_a_call_without_a_definite_answer(known: dict[str, Any], in_doubt: bool) -> None:
+    """A call that was or may have been made is in doubt until Iron's answer is definite; a refusal is."""
+    assert Effect("create_customer", ("x",), **known).in_doubt == in_doubt
 
 
 @pytest.mark.parametrize(("passed_s", "forgotten"), [(0, False), (69_119.999, False), (69_120, True), (90_000, True)])

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.advance import after_outcome, begin, waiting_on
+from pipelines.advance import after_acts, after_outcome, begin, waiting_on
 from pipelines.attempt import Attempt
 from pipelines.job import parse_job
-from pipelines.lifecycle import TABLE, UNKNOWN, Actor, Phase
+from pipelines.keys import canonical_json
+from pipelines.lifecycle import FINISHED, TABLE, UNKNOWN, Actor, Phase
 from pipelines.model import Done, Policy, Problem, Record, Refused, Signing
-from pipelines.view import read_view
+from pipelines.onboarding import STEPS
+from pipelines.view import NEXT, read_view
 
 NOW_MS = 1_795_341_600_000
 DUE_MS = NOW_MS + 300_000
@@ -35,6 +37,8 @@ JOB = parse_job(
 NEW = replace(begin(JOB), version=1, created_ms=NOW_MS, since_ms=NOW_MS, updated_ms=NOW_MS)
 OPERATORS = Problem("access_refused", "Iron refuses access.", True, NOW_MS, 3, operator=True)
 
+CANCEL = canonical_json({"act": "cancel", "by": "ops", "at_ms": NOW_MS})
+
 #: The example of the contract, with ids in place of dots.
 EXAMPLE: dict[str, Any] = json.loads("""{
   "idempotency_key": "crm-2026-000123", "external_id": "crm-000123", "lane": "interactive", "risk_tier": "standard",
@@ -52,10 +56,15 @@ EXAMPLE: dict[str, Any] = json.loads("""{
 }""")
 
 
+def is_due(record: Record) -> bool:
+    """Whether a record in this state is looked at again."""
+    return record.phase not in FINISHED
+
+
 def states() -> dict[str, Record]:
     """A record in every state that the table, the pipeline's own phases and an operator's problem can give."""
     found = {"received": NEW, "failed": after_outcome(NEW, Refused("request_refused", "Wrong."), ATTEMPT).record}
-    found["cancelled"] = replace(NEW, phase=Phase.CANCELLED, step="")
+    found["cancelled"] = after_acts(NEW, [CANCEL], ATTEMPT).record
     for row in TABLE:
         newest = None if row.identification in (None, ("none",)) else row.identification[0]
         flags = {"was_active": bool(row.was_active), "may_retry": row.may_retry is not False}
@@ -70,7 +79,7 @@ def states() -> dict[str, Record]:
         record = after_outcome(NEW, Done(changes | flags), ATTEMPT).record
         assert record.phase is row.phase
         found[f"{row.phase.value}, {newest}, {row.customer}"] = record
-    stuck = {f"{name}, stuck": replace(record, problem=OPERATORS) for name, record in found.items() if record.step}
+    stuck = {f"{name}, stuck": replace(record, problem=OPERATORS) for name, record in found.items() if is_due(record)}
     return found | stuck
 
 
@@ -80,7 +89,7 @@ EACH = pytest.mark.parametrize("record", STATES.values(), ids=STATES)
 
 def due(record: Record) -> int | None:
     """When a record in this state is looked at next."""
-    return DUE_MS if record.step else None
+    return DUE_MS if is_due(record) else None
 
 
 def test_every_phase_and_every_actor_is_among_the_states() -> None:
@@ -94,8 +103,8 @@ def test_every_state_says_what_happens_next(record: Record) -> None:
     """There is a sentence, with the time where something is due and without where nothing is."""
     sentence = read_view(record, due(record))["next"]
     assert re.fullmatch(r"[A-Z][^{}]{15,}\.", sentence)
-    assert ("at 2026-11-22 10:05:00 UTC" in sentence) == bool(record.step)
-    assert sentence.startswith("Nothing") == (not record.step)
+    assert ("at 2026-11-22 10:05:00 UTC" in sentence) == is_due(record)
+    assert sentence.startswith("Nothing") == (not is_due(record))
 
 
 @EACH
@@ -167,7 +176,9 @@ def test_the_contracts_example() -> None:
 def test_consent_is_asked_for_once(signing: Signing, asked: bool) -> None:
     """A document is needed until the customer has agreed to it."""
     state = next(record for name, record in STATES.items() if name.startswith("signings_required"))
-    needs = read_view(replace(state, signings=(signing,)), DUE_MS)["needs"]
+    view = read_view(replace(state, signings=(signing,)), DUE_MS)
+    needs = view["needs"]
+    assert (view["waiting_on"] == "customer") == asked
     named = {"code": "sign_document", "document": "d-1", "link": "u"}
     assert [{name: need[name] for name in named} for need in needs] == ([named] if asked else [])
 
@@ -181,3 +192,36 @@ def test_an_operator_reads_the_problem() -> None:
         "code": "access_refused", "text": "Iron refuses access.", "retryable": True,
         "first_seen": "2026-11-22T10:00:00Z", "count": 3,
     }  # fmt: skip
+
+
+def test_an_operators_problem_does_not_hide_the_customers_link() -> None:
+    """While an operator has something to mend, the customer can go on, and is told with what."""
+    for name in ("identification_pending", "step_up_required", "signings_required"):
+        state = next(record for found, record in STATES.items() if found.startswith(name))
+        view = read_view(replace(state, problem=OPERATORS), DUE_MS)
+        alone = read_view(state, DUE_MS)
+        assert view["waiting_on"] == "operator"
+        assert [need["code"] for need in view["needs"]][:1] == ["access_refused"]
+        assert view["needs"][1:] == alone["needs"]
+        assert alone["needs"]
+        assert "link" in view["needs"][1]
+
+
+def test_an_operators_decision_is_not_handed_to_the_customer() -> None:
+    """Where a person at the partner decides about a declined customer, only that is asked for."""
+    final = next(record for name, record in STATES.items() if name.startswith("declined") and not record.may_retry)
+    for record in (final, replace(final, problem=OPERATORS)):
+        assert [need["code"] for need in read_view(record, DUE_MS)["needs"]] == [
+            record.problem.code if record.problem else "review_case"
+        ]
+
+
+def test_every_step_has_its_sentence() -> None:
+    """What happens next is said for each step, and for no other."""
+    assert set(NEXT) == set(STEPS)
+
+
+def test_a_step_of_a_later_release_can_be_read() -> None:
+    """A record whose step this release does not know is shown all the same."""
+    view = read_view(replace(NEW, step="dance"), DUE_MS)
+    assert view["next"] == "Look again at 2026-11-22 10:05:00 UTC."
