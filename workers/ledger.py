@@ -319,6 +319,10 @@ class Ledger:
         state = self.client.hgetall(f"{PREFIX}sweep")
         return {name.decode(): value.decode() for name, value in state.items()}
 
+    def input(self, key: str) -> dict[str, bytes]:
+        """Read the sealed parts of a record's input."""
+        return {name.decode(): sealed for name, sealed in self.client.hgetall(f"{PREFIX}input:{key}").items()}
+
     def history(self, key: str) -> list[dict[str, Any]]:
         """Read the history of a record, oldest entry first."""
         return [json.loads(entry) for entry in self.client.lrange(f"{PREFIX}history:{key}", 0, -1)]

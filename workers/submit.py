@@ -96,6 +96,15 @@ class FrontDoor:
         act = {"act": "correct", "by": by, "reason": reason, "parts": parts}
         return self._ledger.act(wanted.key, act | {name: getattr(wanted, name) for name in fields})
 
+    def personal(self, key: str, *, by: str) -> dict[str, Any]:
+        """Open what is stored about a customer, by part; that it was read, and by whom, goes into the history first.
+
+        Raises KeyError when nothing has this idempotency key, and InputLostError when no key of the ring opens a part.
+        """
+        if nudge := self._ledger.act(key, {"act": "read", "by": by}):
+            self._send(nudge)
+        return {name: self._vault.open(key, sealed) for name, sealed in self._ledger.input(key).items()}
+
     def sealed(self, key: str, job: dict[str, Any]) -> dict[str, bytes]:
         """Encrypt the parts of a job's input for the record with this key."""
         return {name: self._vault.seal(key, part) for name, part in input_parts(job).items()}

@@ -80,7 +80,8 @@ class Beneficiary(Strict):
         Discriminator(_kind),
     ]
     share_percentage: Share | None = None
-    attesting_party: Text | None = None
+    #: A name or a mark: the documents do not say which.
+    attesting_party: Text | bool | None = None
     attested_at: PastTimestamp | None = None
 
     @model_validator(mode="after")
