@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 FILE = base64.b64encode(b"a file").decode()
-TIME = "2026-11-22T10:00:00Z"
+TIME = "2025-11-22T10:00:00Z"
 ADDRESS = {"street_1": "Unter den Linden 1", "city": "Berlin", "zip_code": "10117", "country": "DE"}
 KYC = {
     "employment_status": "Employed",
