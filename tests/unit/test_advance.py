@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import advance
-from pipelines.advance import after_acts, after_crashes, after_error, after_outcome, begin, waiting_on
+from pipelines.advance import (
+    adopted,
+    after_acts,
+    after_crashes,
+    after_error,
+    after_outcome,
+    begin,
+    input_parts,
+    joined,
+    waiting_on,
+)
 from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import (
     AccessRefusedError,
@@ -21,11 +31,14 @@ from pipelines.errors import (
     NotFoundError,
     OnboardingError,
     RateLimitedError,
+    RenewedError,
     ServerFaultError,
+    SettlingError,
     UnreachableError,
 )
+from pipelines.iron import Customer
 from pipelines.job import parse_job
-from pipelines.keys import fingerprint
+from pipelines.keys import canonical_json, fingerprint
 from pipelines.lifecycle import FINISHED, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Done, Effect, Next, Policy, Problem, Record, Refused, Signing, Wait
 from pipelines.onboarding import STEPS
@@ -59,7 +72,12 @@ def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def at(now_ms: int = NOW_MS, *, policy: Policy = POLICY, effect: Effect | None = None) -> Attempt:
     """The circumstances of an attempt at a time."""
-    return Attempt("default", policy, lambda: now_ms, lambda: JOB, effect=effect)
+    return Attempt("default", policy, lambda: now_ms, lambda: JOB["customer"], effect=effect)
+
+
+def act(name: str, **more: Any) -> bytes:
+    """An act as the ledger stores it."""
+    return canonical_json({"act": name, "by": "ops", "at_ms": NOW_MS + 5, **more})
 
 
 def read(record: Record, now_ms: int = NOW_MS, *, policy: Policy = POLICY, **changes: Any) -> Next:
@@ -76,6 +94,53 @@ def test_a_new_record_begins_with_the_customer() -> None:
     assert (record.phase, record.step, record.external_id) == (Phase.RECEIVED, "create_customer", "k-1")
     assert record.fingerprint == fingerprint(JOB)
     assert "ada" not in repr(record)
+
+
+def test_only_what_carries_data_is_stored_as_input() -> None:
+    """The customer is encrypted for later, and the identification where it is more than a link."""
+    given_data = {"type": "Token", "token": "t"}
+    assert input_parts(JOB) == {"customer": JOB["customer"]}
+    assert input_parts(JOB | {"identification": given_data}) == {
+        "customer": JOB["customer"],
+        "identification": given_data,
+    }
+
+
+# --- a customer that was found on Iron -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [*(one.value for one in CustomerStatus), "Frozen"])
+def test_an_adopted_customer_is_followed_and_nothing_is_begun(status: str) -> None:
+    """Without a job nobody asked for an identification: whatever Iron says, reading is all that is done by itself."""
+    record = adopted(Customer("c-1", status, external_id="crm-9"), None)
+    assert (record.key, record.external_id, record.step, record.adopted) == ("crm-9", "crm-9", "refresh", True)
+    for newest in (None, *IdentificationStatus, "Pondering"):
+        known = {"identification_id": newest and "i-1", "identification_status": newest}
+        following = read(record, customer_status=status, **known)
+        for _ in range(3):
+            assert following.record.step not in ("create_customer", "create_identification")
+            if following.record.phase in FINISHED:
+                break
+            assert following.record.step in STEPS
+            assert following.delay_s is not None
+            following = read(following.record)
+
+
+def test_a_customer_without_an_external_id_is_named_by_irons() -> None:
+    """What Iron calls the customer makes a key that no job of ours has by chance."""
+    record = adopted(Customer("c-1", "Active"), "partner")
+    assert (record.key, record.external_id, record.sub_partner_id) == ("iron-c-1", "iron-c-1", "partner")
+    assert record.was_active
+
+
+def test_a_job_takes_over_an_adopted_customer() -> None:
+    """What the job says and what Iron showed are both in the record, and the status is read before anything begins."""
+    found = adopted(Customer("c-1", "IdentificationRequired", external_id="k-1"), None)
+    wanted = begin(JOB | {"risk_tier": "high", "labels": {"source": "crm"}})
+    record = joined(found, wanted)
+    assert (record.fingerprint, record.risk_tier, record.labels) == (wanted.fingerprint, "high", {"source": "crm"})
+    assert (record.customer_id, record.adopted, record.step) == ("c-1", False, "refresh")
+    assert read(record).record.step == "create_identification"
 
 
 # --- every phase -----------------------------------------------------------------------------------------------------
@@ -99,7 +164,7 @@ def test_whatever_is_not_finished_has_a_due_time(
     status: str, newest: str | None, link: str | None, was_active: bool, may_retry: bool, round_: int, before: Phase,
     signed: int | None, consented: int | None,
 ) -> None:  # fmt: skip
-    """After each read there is a step and a pause, unless the phase is an end; then there is neither."""
+    """After each read there is a step, which watches at least, and a pause; only an end has no due time."""
     record = replace(WAITING, phase=before, identification_id=None)
     following = read(
         record,
@@ -113,12 +178,14 @@ def test_whatever_is_not_finished_has_a_due_time(
         signings=(Signing("d-1", signed_ms=signed, consented_ms=consented),),
     )
     if following.record.phase in FINISHED:
-        assert (following.record.step, following.delay_s) == ("", None)
+        assert (following.record.step, following.delay_s) == ("refresh", None)
     else:
         assert following.record.step in STEPS
         assert following.delay_s is not None
         assert 0 <= following.delay_s <= POLICY.poll_far_s
     assert (following.record.problem is not None) == (following.record.phase is Phase.ON_HOLD)
+    begins = following.record.step == "create_identification"
+    assert not begins or newest in (None, "Expired")
 
 
 ERRORS = [UnreachableError(), AnswerLostError(), ServerFaultError(status=500), ConflictError(), NotFoundError()]
@@ -140,10 +207,38 @@ def test_a_refusal_is_an_end() -> None:
     """What Iron refuses waits for a person: nothing is due, the operator is told, and the effect is kept."""
     following = after_outcome(begin(JOB), Refused("request_refused", "Wrong."), at(effect=EFFECT))
     record = following.record
-    assert (record.phase, record.step, following.delay_s) == (Phase.FAILED, "", None)
+    assert (record.phase, record.step, following.delay_s) == (Phase.FAILED, "create_customer", None)
     assert record.problem == Problem("request_refused", "Wrong.", False, NOW_MS, operator=True)
     assert waiting_on(record) == "operator"
     assert record.effect == EFFECT
+
+
+REFUSED_EFFECT = replace(EFFECT, step="create_identification", subject=("c-1", ""), refused=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "phase"),
+    [
+        ({"identification_id": None, "identification_status": None, "link": None}, "failed"),
+        ({"identification_status": "Expired"}, "failed"),
+        ({"identification_status": "Declined"}, "failed"),
+        ({"customer_status": "UserRequired"}, "failed"),
+        ({"identification_status": "Pending"}, "identification_pending"),
+        ({"identification_status": "Processed"}, "in_review"),
+        ({"customer_status": "SigningsRequired"}, "signings_required"),
+        ({"customer_status": "Active"}, "active"),
+        ({"customer_status": "Suspended"}, "suspended"),
+        ({"customer_status": "Archived"}, "archived"),
+    ],
+)
+def test_what_failed_goes_on_when_iron_goes_on(found: dict[str, Any], phase: str) -> None:
+    """A read of a failed onboarding watches Iron's customer: it moves on with Iron, and never back to the refusal."""
+    failed = after_outcome(WAITING, Refused("request_refused", "Wrong."), at(effect=REFUSED_EFFECT)).record
+    assert (failed.phase, failed.step) == (Phase.FAILED, "refresh")
+    following = after_outcome(failed, Done(found), at(effect=REFUSED_EFFECT))
+    assert following.record.phase == phase
+    assert following.record.step != "create_identification"
+    assert (following.delay_s is None) == (phase in ("failed", "archived"))
 
 
 # --- polling ---------------------------------------------------------------------------------------------------------
@@ -181,10 +276,18 @@ def test_a_change_begins_with_short_pauses_again() -> None:
 
 @pytest.mark.usefixtures("no_jitter")
 def test_after_the_fresh_time_only_the_long_pause_is_left() -> None:
-    """Beyond the time for which a change is fresh, a customer costs one read a sweep."""
+    """A pause that would end beyond the time for which a change is fresh goes far: one read a sweep is left."""
     policy = Policy(poll_min_s=5, poll_for_s=100, poll_far_s=1_000)
-    assert read(WAITING, NOW_MS + 99_999, policy=policy).delay_s == 7.5
-    assert read(WAITING, NOW_MS + 100_000, policy=policy).delay_s == 1_000
+    assert read(WAITING, NOW_MS + 92_499, policy=policy).delay_s == 7.5
+    assert read(WAITING, NOW_MS + 92_500, policy=policy).delay_s == 1_000
+    assert read(replace(WAITING, reads=20), NOW_MS + 1, policy=policy).delay_s == 1_000
+
+
+@pytest.mark.usefixtures("no_jitter")
+def test_a_change_that_is_never_fresh_is_left_to_the_sweep() -> None:
+    """Who polls for no time at all reads far apart from the beginning."""
+    policy = Policy(poll_for_s=0, poll_far_s=1_000)
+    assert read(WAITING, identification_status="Processed", policy=policy).delay_s == 1_000
 
 
 @pytest.mark.usefixtures("no_jitter")
@@ -240,6 +343,28 @@ def test_the_settle_time_passes_between_two_late_attempts(settle_s: float) -> No
     following = after_error(replace(WAITING, attempts=50), AnswerLostError(), at(policy=policy))
     assert following.delay_s is not None
     assert following.delay_s > settle_s
+
+
+@pytest.mark.parametrize("attempts", [0, 7])
+def test_a_new_generation_is_used_at_once(attempts: int) -> None:
+    """The generation is in the record before its call: no pause, no problem, and it is no failed attempt."""
+    before = Problem("iron_fault", "Fault.", True, NOW_MS - 5)
+    effect = replace(EFFECT, generation=1, last_ms=None)
+    record = replace(begin(JOB), attempts=attempts, problem=before)
+    following = after_error(record, RenewedError(), at(effect=effect))
+    assert following.delay_s == 0
+    assert following.record == replace(record, effect=effect)
+    assert "generation" in following.note
+
+
+def test_a_look_up_that_does_not_count_yet_is_repeated_after_the_settle_time() -> None:
+    """The pause is the settle time in full, whatever the number of attempts: an earlier look could not count either."""
+    policy = Policy(settle_s=77)
+    following = after_error(replace(begin(JOB), attempts=3), SettlingError(), at(effect=EFFECT, policy=policy))
+    assert following.delay_s == 77
+    assert (following.record.attempts, following.record.effect, following.record.step) == (4, EFFECT, "create_customer")
+    assert following.record.problem is not None
+    assert (following.record.problem.code, following.record.problem.operator) == ("settling", False)
 
 
 def test_problems_are_counted_and_keep_their_beginning() -> None:
@@ -320,6 +445,7 @@ def test_an_abandoned_claim_is_not_forgotten(known: Effect | None) -> None:
     record = replace(begin(JOB), effect=known)
     effect = effect_in_hand(record, 900, has_effect=True)
     for following in (after_crashes(record, 5, at(effect=effect)), after_acts(record, [SIGN], at(effect=effect))):
+        assert following is not None
         assert following.record.effect is not None
         assert following.record.effect.abandoned
 
@@ -329,10 +455,36 @@ def test_an_abandoned_claim_is_not_forgotten(known: Effect | None) -> None:
 
 @pytest.mark.parametrize(("passed_s", "pause_s"), [(0, 3_600), (600, 3_000), (3_600, 0), (86_400, 0)])
 def test_a_new_round_is_spaced(passed_s: int, pause_s: float) -> None:
-    """After an expired link a new round begins, so long after the one before."""
+    """After an expired link a new round begins so long after the one before; until then waking it only reads."""
     following = read(WAITING, NOW_MS + passed_s * 1000, identification_status="Expired")
-    assert (following.record.phase, following.record.step) == (Phase.EXPIRED, "create_identification")
+    assert following.record.phase is Phase.EXPIRED
+    assert following.record.step == ("refresh" if pause_s else "create_identification")
     assert following.delay_s == pause_s
+
+
+@pytest.mark.parametrize("at_s", [1, 1_000, 3_599])
+def test_waking_does_not_shorten_the_spacing(at_s: int) -> None:
+    """A webhook in the pause leads to a read and to the rest of the same pause."""
+    expired = read(WAITING, identification_status="Expired").record
+    woken = read(expired, NOW_MS + at_s * 1000)
+    assert (woken.record.step, woken.delay_s) == ("refresh", 3_600 - at_s)
+    assert read(woken.record, NOW_MS + 3_600_000).record.step == "create_identification"
+
+
+@pytest.mark.parametrize(
+    ("status", "phase", "step"),
+    [
+        ("Pending", "identification_pending", "refresh"),
+        ("Processed", "in_review", "refresh"),
+        ("PendingReview", "in_review", "refresh"),
+        ("Approved", "step_up_required", "handle_step_up"),
+    ],
+)
+def test_what_is_in_flight_again_gets_no_new_round(status: str, phase: str, step: str) -> None:
+    """An expired identification that Iron takes up again in the pause is followed, not superseded."""
+    expired = read(WAITING, identification_status="Expired").record
+    following = read(expired, NOW_MS + 3_600_000, identification_status=status)
+    assert (following.record.phase, following.record.step) == (phase, step)
 
 
 @pytest.mark.parametrize(("round_", "phase"), [(1, "expired"), (2, "expired"), (3, "on_hold"), (4, "on_hold")])
@@ -367,14 +519,14 @@ def test_who_is_on_hold_knows_why(found: dict[str, str], code: str) -> None:
 
 
 def test_a_cancelled_record_stays_cancelled() -> None:
-    """Whatever Iron says, what a person ended is over."""
+    """Whatever Iron says, what a person ended is over; a step to watch it with is kept."""
     following = read(replace(WAITING, phase=Phase.CANCELLED), customer_status="Active")
-    assert (following.record.phase, following.record.step, following.delay_s) == (Phase.CANCELLED, "", None)
+    assert (following.record.phase, following.record.step, following.delay_s) == (Phase.CANCELLED, "refresh", None)
 
 
 # --- signing, and what people do -------------------------------------------------------------------------------------
 
-SIGN = {"act": "sign", "documents": ["d-1"], "by": "consent", "at_ms": NOW_MS + 5}
+SIGN = act("sign", documents=["d-1"])
 TO_SIGN = replace(
     WAITING,
     phase=Phase.SIGNINGS_REQUIRED,
@@ -395,7 +547,10 @@ def test_entering_the_signing_phase_reads_the_documents_at_once() -> None:
 
 def test_consent_leads_to_submission_at_once() -> None:
     """What the customer agreed to is noted with its time, once, and submitted without a pause."""
-    following = after_acts(TO_SIGN, [SIGN, {**SIGN, "at_ms": NOW_MS + 9}], at(effect=EFFECT))
+    again = act("sign", documents=["d-1"], at_ms=NOW_MS + 9)
+    following = after_acts(TO_SIGN, [SIGN, again], at(effect=EFFECT))
+    assert following is not None
+    assert following.applied == (SIGN, again)
     assert following.record.signings == (Signing("d-1", consented_ms=NOW_MS + 5), Signing("d-2"))
     assert (following.record.step, following.delay_s) == ("submit_signings", 0)
     assert following.record.effect == EFFECT
@@ -404,7 +559,8 @@ def test_consent_leads_to_submission_at_once() -> None:
 
 def test_consent_to_what_is_not_asked_for_changes_nothing() -> None:
     """A document that Iron does not require (any more) is passed over."""
-    following = after_acts(TO_SIGN, [{**SIGN, "documents": ["d-9"]}], at())
+    following = after_acts(TO_SIGN, [act("sign", documents=["d-9"])], at())
+    assert following is not None
     assert following.record.signings == TO_SIGN.signings
     assert following.record.step == "fetch_required_signings"
 
@@ -436,3 +592,45 @@ def test_a_problem_for_an_operator_comes_first(phase: Phase) -> None:
     """Where an operator has to act, nobody else is waited for."""
     problem = Problem("x", "X.", False, 1, operator=True)
     assert waiting_on(replace(WAITING, phase=phase, problem=problem)) == "operator"
+
+
+@pytest.mark.parametrize(
+    ("signings", "who"),
+    [
+        ((), "us"),
+        ((Signing("d-1"),), "customer"),
+        ((Signing("d-1", consented_ms=1), Signing("d-2")), "customer"),
+        ((Signing("d-1", consented_ms=1, signed_ms=2), Signing("d-2")), "customer"),
+        ((Signing("d-1", consented_ms=1),), "us"),
+        ((Signing("d-1", consented_ms=1), Signing("d-2", consented_ms=1, signed_ms=2)), "us"),
+        ((Signing("d-1", consented_ms=1, signed_ms=2),), "iron"),
+    ],
+)
+def test_whose_turn_it_is_to_sign(signings: tuple[Signing, ...], who: str) -> None:
+    """We fetch and submit, the customer agrees to each document, and when all are signed it is Iron's turn."""
+    assert waiting_on(replace(TO_SIGN, signings=signings)) == who
+
+
+@pytest.mark.parametrize(
+    ("found", "step"),
+    [
+        ({"identification_status": "Declined"}, "explain_decline"),
+        ({"identification_status": "Pending", "was_active": True}, "handle_step_up"),
+    ],
+)
+def test_why_is_read_once(found: dict[str, Any], step: str) -> None:
+    """Entering a phase that wants an explanation reads it at once; after that the status is polled."""
+    entered = read(WAITING, **found)
+    assert (entered.record.step, entered.delay_s) == (step, 0)
+    after = read(entered.record, reasons=("photo",))
+    assert after.record.step == "refresh"
+    assert after.delay_s
+    assert read(after.record).record.step == "refresh"
+
+
+def test_a_decline_that_turns_out_final_is_the_operators() -> None:
+    """What the explanation says about another try decides who must act, in the same phase."""
+    declined = read(WAITING, identification_status="Declined").record
+    assert waiting_on(declined) == "customer"
+    final = read(declined, may_retry=False).record
+    assert (final.phase, waiting_on(final)) == (Phase.DECLINED, "operator")

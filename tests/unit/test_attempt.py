@@ -15,6 +15,7 @@ from pipelines.errors import (
     ConflictError,
     IronError,
     NotFoundError,
+    OnboardingError,
     RateLimitedError,
     RequestRefusedError,
     ServerFaultError,
@@ -84,8 +85,9 @@ class Story:
         attempt = Attempt("default", POLICY, lambda: int(self.now_s * 1000), dict, effect=effect)
         try:
             seen.append(attempt.perform(self.record, SUBJECT, call=call, look=look, none_yet=none_yet))
-        except IronError as error:
+        except OnboardingError as error:
             seen.append(type(error).__name__)
+        assert len([one for one in seen if one == "look" or one.startswith("call")]) <= 2
         stored = replace(self.record, effect=attempt.effect).stored()
         self.record = Record.restored(stored, key="k-1", step="create_customer")
         self.happened += seen
@@ -255,14 +257,34 @@ def faulty(*errors: IronError, pause_s: float = SETTLE_S) -> Story:
 
 
 def test_a_fault_that_stays_gets_a_new_generation() -> None:
-    """Settle, the same key again, the same fault, settle, a look that finds nothing: generation 1, and it is kept."""
+    """Settle, the same key again, the same fault, settle, a look that finds nothing: generation 1, then its call."""
     story = faulty(fault(), fault())
-    assert story.later(SETTLE_S) == ["look", "call 1", "made"]
+    assert story.later(SETTLE_S) == ["look", "RenewedError"]
+    assert story.effect == Effect("create_customer", SUBJECT, 1, first_ms=1_000_000)
+    assert story.later(0) == ["look", "call 1", "made"]
     assert story.happened == [
         *("look", "call 0", "ServerFaultError"),
         *("look", "call 0", "ServerFaultError"),
+        *("look", "RenewedError"),
         *("look", "call 1", "made"),
     ]
+
+
+def test_a_generation_is_kept_before_it_is_called() -> None:
+    """A worker that dies after the call under generation 1 leaves a record that says so: no way back to 0."""
+    story = faulty(fault(), fault(), fault())
+    assert story.happened[-2:] == ["look", "RenewedError"]
+    before = story.record
+    assert story.later(1) == ["look", "call 1", "made"]
+    story.record = before  # the worker died before its commit
+    assert story.later(7, abandoned_ms=int(story.now_s * 1000) - 7_000) == ["look", "call 1", "made"]
+
+
+def test_what_the_look_finds_keeps_the_generation_from_rising() -> None:
+    """The look that would end in a new generation finds the effect: it is the result, and the key stays what it was."""
+    story = faulty(fault(), fault())
+    assert story.later(SETTLE_S, found="ours") == ["look", "ours"]
+    assert story.effect.generation == 0
 
 
 def test_what_the_look_finds_then_is_adopted() -> None:
@@ -285,11 +307,23 @@ def test_never_more_than_the_cap() -> None:
 
 def test_a_generation_holds_only_inside_the_first_ones_retention() -> None:
     """Generation 1 is forgotten with generation 0: counted from generation 0's first call, not from its own."""
-    story = faulty(fault(), fault(), AnswerLostError())
+    story = faulty(fault(), fault(), fault(), AnswerLostError())
     assert story.happened[-2] == "call 1"
     assert story.effect.first_ms == 1_000_000
-    assert story.later(FORGOTTEN_S - 241, AnswerLostError())[0] == "call 1"
+    assert story.later(FORGOTTEN_S - 3 * SETTLE_S - 1)[0] == "call 1"
     assert story.later(1) == ["look", "call 0", "made"]
+
+
+@pytest.mark.parametrize("pause_s", [1, 60, SETTLE_S - 1])
+def test_a_late_generation_settles_before_it_is_forgotten(pause_s: float) -> None:
+    """Generation 1 was called a moment before the retention's end: a look that finds nothing counts after settling."""
+    story = faulty(fault(), fault(), fault(), AnswerLostError())
+    late_s = FORGOTTEN_S - 3 * SETTLE_S - 1
+    assert story.later(late_s, AnswerLostError())[0] == "call 1"
+    assert story.later(pause_s) == ["look", "SettlingError"]
+    assert story.effect.generation == 1
+    assert story.later(0, found="ours") == ["look", "ours"]
+    assert story.later(SETTLE_S - pause_s) == ["look", "call 0", "made"]
 
 
 @pytest.mark.parametrize("pause_s", [1, 30, SETTLE_S - 1])
@@ -312,11 +346,11 @@ def test_no_new_generation_before_the_settle_time(pause_s: float) -> None:
 )
 def test_only_the_same_fault_in_a_row_counts(answers: list[IronError]) -> None:
     """Another answer in between begins the count anew."""
-    story = faulty(*answers[:3])
-    if answers[2].code == "answer_lost":
-        story = faulty(*answers[:2])
-        story.later(30, answers[2])
-    assert story.later(SETTLE_S)[-2] == "call 0"
+    story = faulty(*answers[:2])
+    story.later(30 if answers[2].code == "answer_lost" else SETTLE_S, answers[2])
+    assert story.happened[-2] == "call 0"
+    assert story.later(SETTLE_S)[-2:] == ["call 0", "made"]
+    assert story.effect.generation == 0
 
 
 @pytest.mark.parametrize("doubt", [AnswerLostError(), AnswerUnreadableError(status=200), ConflictError(status=409)])
@@ -341,28 +375,53 @@ def test_no_new_generation_after_an_abandoned_claim(when: int) -> None:
 # --- race i: a conflict ----------------------------------------------------------------------------------------------
 
 
-def test_a_conflict_looks_and_adopts() -> None:
-    """A 409 means look: what is newest and not known yet is the result."""
-    found = iter([None, "theirs"])
-    attempt = Attempt("default", POLICY, lambda: 0, dict)
-
-    def call(_: str) -> str:
-        raise ConflictError(status=409)
-
-    assert attempt.perform(RECORD, SUBJECT, call=call, look=lambda: next(found)) == "theirs"
+def test_a_conflict_is_looked_at_in_the_next_attempt() -> None:
+    """A 409 ends the attempt, so that it makes two calls at most; the next one looks, and adopts what is there."""
+    story = Story()
+    assert story.attempt(ConflictError(status=409), none_yet=True) == ["call 0", "ConflictError"]
+    assert story.effect.conflict
+    assert story.later(1, found="theirs", none_yet=True) == ["look", "theirs"]
 
 
 def test_a_conflict_that_shows_nothing_keeps_the_key() -> None:
-    """Our own first request may be at work: the same key later, looked after each time, never another one."""
+    """Our own first request may be at work: the same key later, looked for each time, never another one."""
     story = Story()
-    assert story.attempt(ConflictError(status=409)) == ["look", "call 0", "look", "ConflictError"]
+    assert story.attempt(ConflictError(status=409)) == ["look", "call 0", "ConflictError"]
     for pause_s in (1, 60, SETTLE_S, 3_600):
-        assert story.later(pause_s, ConflictError(status=409)) == ["call 0", "look", "ConflictError"]
-    assert story.later(SETTLE_S) == ["call 0", "made"]
+        assert story.later(pause_s, ConflictError(status=409)) == ["look", "call 0", "ConflictError"]
+    assert (story.effect.generation, story.effect.error) == (0, None)
+    assert story.later(SETTLE_S) == ["look", "call 0", "made"]
+
+
+@pytest.mark.parametrize("doubt", [AnswerLostError(), fault()], ids=lambda doubt: type(doubt).__name__)
+def test_a_conflict_is_looked_at_once(doubt: IronError) -> None:
+    """After another answer a conflict is over: the key goes out again without a look."""
+    story = faulty(ConflictError(status=409), doubt, pause_s=1)
+    assert not story.effect.conflict
+    assert story.later(1) == ["call 0", "made"]
+
+
+def test_a_conflict_leaves_a_doubt() -> None:
+    """While nobody knows what is in flight, acts that change the call have to wait."""
+    story = faulty(ConflictError(status=409))
+    assert story.effect.in_doubt
+
+
+# --- a refusal -------------------------------------------------------------------------------------------------------
 
 
 def test_a_refusal_is_told() -> None:
-    """A definite no is raised, and is remembered as the last call of the key."""
+    """A definite no is raised, is remembered as the last call of the key, and leaves no doubt."""
     story = Story()
     assert story.attempt(RequestRefusedError(status=422)) == ["look", "call 0", "RequestRefusedError"]
-    assert (story.effect.generation, story.effect.error) == (0, None)
+    assert story.effect == Effect("create_customer", SUBJECT, 0, 1_000_000, 1_000_000, refused=True)
+    assert not story.effect.in_doubt
+
+
+@pytest.mark.parametrize("doubt", DOUBTS, ids=lambda doubt: type(doubt).__name__)
+def test_a_refusal_ends_a_doubt(doubt: IronError) -> None:
+    """The same key was refused in the end: what was open before is certain now."""
+    story = faulty(doubt, RequestRefusedError(status=400), pause_s=1)
+    assert story.effect.refused
+    assert not story.effect.in_doubt
+    assert (story.effect.error, story.effect.confirmed, story.effect.conflict) == (None, False, False)
