@@ -13,6 +13,7 @@ import asyncio
 import bisect
 import itertools
 import json
+import logging
 import multiprocessing
 import os
 import re
@@ -34,25 +35,25 @@ import httpx
 
 from ops.embedded import EmbeddedRedis
 from ops.sandbox import sign
-from pipelines.iron import Iron
-from pipelines.model import Policy
-from tests.support import API_KEY, PLENTY, a_job
-from workers.actors import declare_actors
+from tests.support import API_KEY, a_job
 from workers.broker import NudgeBroker
-from workers.leases import Leases
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
-from workers.middleware import ProcessLife
-from workers.pulse import Pulse
-from workers.runner import Runner
 from workers.submit import FrontDoor
 from workers.vault import Vault, new_key
 
 SECRET = "whsec_bench"
 CUSTOMERS = 400
 CONNECTIONS = 32
-#: Nobody is read but after a webhook.
-POLICY = Policy(poll_min_s=86_400, poll_for_s=7 * 86_400)
+#: Nobody is read but after a webhook, and nobody waits for the budget.
+QUIET = {
+    "IRON_API_KEY": API_KEY,
+    "IRON_RATE_PER_SECOND": "100000",
+    "IRON_IDENTIFICATIONS_PER_MINUTE": "6000000",
+    "ONBOARDING_POLL_MIN_S": "86400",
+    "ONBOARDING_POLL_FOR_S": "604800",
+    "ONBOARDING_SWEEP_INTERVAL_S": "0",
+}
 
 
 @dataclass
@@ -75,34 +76,27 @@ class Run:
     pings: list[float]
 
 
-class NotingTransport(httpx.HTTPTransport):
-    """Notes when each customer is read."""
+def work(settings: dict[str, str], pipe: Connection) -> None:
+    """Be a worker process, the program's own, until told to stop; then say when which customer was read."""
+    reads: list[tuple[str, float]] = []
+    send = httpx.HTTPTransport.handle_request
 
-    def __init__(self) -> None:
-        super().__init__(limits=httpx.Limits(max_connections=None, max_keepalive_connections=32))
-        self.reads: list[tuple[str, float]] = []
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass a request on."""
+    def noted(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
         if request.method == "GET" and (found := re.search(r"/customers/([^/]+)$", request.url.path)):
-            self.reads.append((found[1], time.time()))
-        return super().handle_request(request)
+            reads.append((found[1], time.time()))
+        return send(transport, request)
 
+    httpx.HTTPTransport.handle_request = noted  # type: ignore[method-assign]
+    os.environ.update(settings)
+    from workers.app import broker
 
-def work(urls: tuple[str, str], iron_url: str, key: str, pipe: Connection) -> None:
-    """Be a worker process until told to stop; then say when which customer was read."""
-    configure_logs("json", level=40)
-    ledger, broker, transport = Ledger(connect(urls[0]), PLENTY), NudgeBroker(urls[1]), NotingTransport()
-    leases, iron = Leases(ledger), Iron(transport, iron_url, API_KEY)
-    runner = Runner(ledger, leases, broker.send, iron, Vault([key]), POLICY, "default")
-    broker.add_middleware(ProcessLife(Pulse(ledger, broker), leases, transport))
-    declare_actors(broker, runner)
+    configure_logs("json", logging.ERROR)
     worker = dramatiq.Worker(broker, worker_threads=16)
     worker.start()
     pipe.send("ready")
     pipe.recv()
     worker.stop()
-    pipe.send(transport.reads)
+    pipe.send(reads)
 
 
 @contextmanager
@@ -125,12 +119,13 @@ def program(module: str, folder: Path, pattern: str, **environment: str) -> Iter
 
 
 @contextmanager
-def worker(urls: tuple[str, str], iron_url: str, key: str, reads: dict[str, list[float]]) -> Iterator[None]:
+def worker(settings: dict[str, str], reads: dict[str, list[float]]) -> Iterator[None]:
     """Run a worker process; afterwards `reads` has the times of the reads of each customer."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=work, args=(urls, iron_url, key, there), daemon=True)
+    process = context.Process(target=work, args=(settings, there), daemon=True)
     process.start()
+    there.close()
     here.recv()
     try:
         yield
@@ -200,7 +195,7 @@ def request(one: Delivery) -> bytes:
 
 def onboard(urls: tuple[str, str], key: str) -> list[str]:
     """Bring customers to the point where only Iron's news moves them; answers their ids on Iron."""
-    ledger, broker = Ledger(connect(urls[0]), PLENTY), NudgeBroker(urls[1])
+    ledger, broker = Ledger(connect(urls[0])), NudgeBroker(urls[1])
     door = FrontDoor(ledger, Vault([key]), broker.send)
     keys = [f"hook-{number}" for number in range(CUSTOMERS)]
     for one in keys:
@@ -261,7 +256,7 @@ def main(rate: float = 200, seconds: float = 20) -> None:
                 time.sleep(2)  # for the last reads
                 return Run(title, deliveries, pings)
 
-            with worker(urls, iron_url, key, reads):
+            with worker({**settings, **QUIET, "IRON_BASE_URL": iron_url, "ONBOARDING_ENCRYPTION_KEYS": key}, reads):
                 customers = onboard(urls, key)
                 runs = [run("with a worker", rate), run("with a worker, little to do", rate / 10)]
             alone = run("without a worker", rate)

@@ -1,9 +1,13 @@
-"""One customer from the job to the final phase, by each tag of the sandbox, on a real Redis."""
+"""One customer's life on a real Redis and the sandbox: each tag of it, and whatever else Iron and others may do."""
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+import redis
+
+from pipelines.view import read_view
 from tests.support import World
 
 
@@ -15,18 +19,192 @@ def test_approved(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "phase", "identifications"),
+    ("tag", "phase", "waiting_on", "identifications"),
     [
-        ("decline", "declined", 1),
-        ("decline-final", "declined", 1),
-        ("expire", "on_hold", 3),
-        ("manual", "identification_pending", 1),
+        ("decline", "declined", "customer", 1),
+        ("decline-final", "declined", "operator", 1),
+        ("expire", "on_hold", "operator", 3),
+        ("manual", "identification_pending", "customer", 1),
     ],
 )
-def test_tags(world: World, tag: str, phase: str, identifications: int) -> None:
-    """Each tag leads to its phase, with the identifications it needs and not one more."""
+@pytest.mark.parametrize("hears", [True, False])
+def test_tags(world: World, hears: bool, tag: str, phase: str, waiting_on: str, identifications: int) -> None:
+    """Each tag leads to its phase, with the identifications it needs and not one more, with webhooks and without."""
+    world.hears = hears
     world.submit(tag=tag)
     world.run_until("k-1", phase, seconds=5 * 3600)
     world.run(until=lambda: world.shift_ms > 6 * 3600_000, seconds=7 * 3600)
+    assert view(world)["waiting_on"] == waiting_on
     assert world.record().phase == phase
     assert world.effects() == {"k-1": {"customers": 1, "identifications": identifications, "signings": 0}}
+
+
+def view(world: World) -> dict[str, Any]:
+    """Show the record as everybody reads it."""
+    read = world.read()
+    return read_view(read.record, read.due_ms)
+
+
+def test_step_up(world: World) -> None:
+    """An active customer of whom Iron asks more gets link and reason, no new identification, and is active again."""
+    world.onboard(tag="stepup")
+    first = world.record().identification_id
+    world.run_until("k-1", "step_up_required", seconds=3600)
+    world.drain()
+    need = view(world)["needs"][0]
+    assert (need["code"], need["link"]) == ("complete_step_up", world.record().link)
+    assert need["reasons"]
+    assert world.run_until("k-1", "active", seconds=3600).identification_id == first
+    assert world.effects()["k-1"]["identifications"] == 1
+
+
+def test_new_terms(world: World) -> None:
+    """New terms bring an active customer back to signing: the new document alone, with a consent of its own."""
+    world.onboard(tag="newterms")
+    signed = {signing.id for signing in world.record().signings}
+    world.run_until("k-1", "signings_required", seconds=3600)
+    world.run(until=lambda: any(not signing.signed_ms for signing in world.record().signings))
+    needs = view(world)["needs"]
+    assert [need["code"] for need in needs] == ["sign_document"]
+    assert needs[0]["document"] not in signed
+    assert world.effects()["k-1"]["signings"] == 2
+    world.consent()
+    world.run_until("k-1", "active", seconds=3600)
+    assert world.effects()["k-1"]["signings"] == 3
+
+
+def test_suspended_and_back(world: World) -> None:
+    """A suspension is told and watched, and ends when Iron lifts it."""
+    world.onboard(tag="suspend")
+    world.run_until("k-1", "suspended", seconds=3600)
+    assert view(world)["waiting_on"] == "iron"
+    world.run_until("k-1", "active", seconds=3600)
+
+
+def test_archived(world: World) -> None:
+    """An archived customer is final: nothing is due any more."""
+    world.onboard()
+    world.sandbox.move("k-1", "archive")
+    world.run_until("k-1", "archived", seconds=60)
+    assert (view(world)["due"], view(world)["waiting_on"]) == (None, "nobody")
+
+
+@pytest.mark.parametrize(("status", "code"), [("UserRequired", "user_required"), ("Frozen", "unknown_status")])
+def test_held(world: World, status: str, code: str) -> None:
+    """What the table does not know waits for an operator, says so, and goes on when Iron does."""
+    world.onboard()
+    world.sandbox.move("k-1", "status", status=status)
+    world.run_until("k-1", "on_hold", seconds=60)
+    assert (view(world)["waiting_on"], view(world)["problem"]["code"]) == ("operator", code)
+    world.sandbox.move("k-1", "status", status="Active")
+    record = world.run_until("k-1", "active", seconds=60)
+    assert record.problem is None
+
+
+def elsewhere(world: World, key: str = "dashboard") -> str:
+    """Somebody else begins an identification of our customer."""
+    path = f"/api/customers/{world.record().customer_id}/identifications/v2"
+    identification: str = world.sandbox.request("POST", path, {"type": "Link"}, key=key).json()["id"]
+    return identification
+
+
+def test_begun_elsewhere(client: redis.Redis) -> None:
+    """An identification begun by somebody else is adopted; we begin none beside it; an older approval means nothing."""
+    world = World(client, pending_identification="supersede")
+    world.submit(tag="manual")
+    first = world.run_until("k-1", "identification_pending").identification_id
+    world.advance(10)
+    theirs = elsewhere(world)
+    world.run(until=lambda: world.record().identification_id == theirs, seconds=3600)
+    world.sandbox.move(str(first), "approve")
+    world.run(until=lambda: world.shift_ms > 1_000_000)
+    assert (world.record().phase, world.record().identification_id) == ("identification_pending", theirs)
+    world.sandbox.move(theirs, "approve")
+    world.run_until("k-1", "signings_required", seconds=3600)
+    assert world.effects()["k-1"]["identifications"] == 2
+
+
+def test_begun_elsewhere_before_us(client: redis.Redis) -> None:
+    """When somebody else begins between our customer and our identification, theirs is the one."""
+    world = World(client)
+    world.submit(tag="manual")
+    nudge = world.queue.nudges.popleft()
+    world.run_step(nudge.step, nudge.key, nudge.version)
+    world.advance(300)
+    theirs = elsewhere(world)
+    assert world.run_until("k-1", "identification_pending").identification_id == theirs
+    assert world.effects()["k-1"]["identifications"] == 1
+
+
+def test_restart(world: World) -> None:
+    """A declined customer who may try again gets one new identification when it is asked for, however often."""
+    world.submit(tag="decline")
+    world.run_until("k-1", "declined")
+    world.run(until=lambda: bool(world.record().reasons))
+    world.act("k-1", "restart", reason="the customer asked")
+    world.act("k-1", "restart", reason="the customer asked twice")
+    world.drain()
+    assert world.effects()["k-1"]["identifications"] == 2
+    notes = [entry.get("note", "") for entry in world.ledger.history("k-1")]
+    assert any("restart by a test (the customer asked)" in note for note in notes)
+
+
+def test_cancel(world: World) -> None:
+    """A cancelled onboarding does nothing more, whatever Iron tells of the customer; a restart takes it up again."""
+    world.submit(tag="manual")
+    world.run_until("k-1", "identification_pending")
+    world.act("k-1", "cancel", reason="the customer left")
+    world.drain()
+    assert (view(world)["phase"], view(world)["due"]) == ("cancelled", None)
+    world.sandbox.move("k-1", "expire")
+    world.hear()
+    world.drain()
+    assert world.record().phase == "cancelled"
+    assert world.effects()["k-1"]["identifications"] == 1
+    world.act("k-1", "restart", reason="the customer came back")
+    world.run(until=lambda: world.record().phase in ("expired", "identification_pending"), seconds=60)
+
+
+def test_refused_and_corrected(world: World) -> None:
+    """What Iron refuses fails with the reason; corrected input is a new revision under a new generation of the key."""
+    world.submit(customer={"customer_type": "Person", "email": "ada@example.local", "name": "Ada Example"})
+    record = world.run_until("k-1", "failed")
+    assert (view(world)["waiting_on"], record.problem and record.problem.code) == ("operator", "request_refused")
+    assert "local" not in str(view(world))
+    world.correct({"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "ada@example.com"}})
+    assert world.run_until("k-1", "signings_required").revision == 1
+    assert world.effects()["k-1"]["customers"] == 1
+
+
+def test_corrected_on_iron(world: World) -> None:
+    """A correction of a customer who exists goes out by PUT, and again when a late one brought the old e-mail back."""
+    world.submit(tag="manual")
+    world.run_until("k-1", "identification_pending")
+    world.correct({"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "new@example.com"}})
+    world.drain()
+    path = f"/api/customers/{world.record().customer_id}"
+    assert world.sandbox.request("GET", path).json()["email"] == "new@example.com"
+    world.sandbox.request("PUT", path, {"email": "old@example.com"})
+    world.run(until=lambda: world.record().updates == 2, seconds=86_400)
+    world.drain()
+    assert world.sandbox.request("GET", path).json()["email"] == "new@example.com"
+
+
+def test_partial_consent(world: World) -> None:
+    """Consent to one of two documents signs that one; the other is still asked for."""
+    world.submit()
+    world.run_until("k-1", "signings_required")
+    world.run(until=lambda: bool(world.record().signings))
+    first, second = (signing.id for signing in world.record().signings)
+    world.act("k-1", "sign", documents=[first])
+    world.run(until=lambda: world.effects()["k-1"]["signings"] == 1)
+    assert [need["document"] for need in view(world)["needs"]] == [second]
+    world.act("k-1", "sign", documents=[second])
+    world.run_until("k-1", "active")
+    assert world.effects()["k-1"]["signings"] == 2
+
+
+def test_sub_partner(world: World) -> None:
+    """A sub-partner's customer is onboarded with its header on every call that takes it."""
+    record = world.onboard(sub_partner_id="6f2d7d0e-0b51-4c1e-9a51-0f4a3d0c8e11")
+    assert record.phase == "active"
