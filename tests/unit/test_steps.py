@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -10,32 +11,54 @@ import httpx
 import pytest
 
 from ops.sandbox import Fault, ManualClock, Sandbox, SandboxTransport, Switches
-from pipelines.advance import after_error, after_outcome, begin
-from pipelines.attempt import Attempt
-from pipelines.errors import IronError, NotFoundError, ServerFaultError
+from pipelines.advance import after_acts, after_error, after_outcome, begin, input_parts
+from pipelines.attempt import Attempt, effect_in_hand
+from pipelines.errors import (
+    AnswerLostError,
+    ConflictError,
+    InputLostError,
+    IronError,
+    NotFoundError,
+    OnboardingError,
+    RenewedError,
+    ServerFaultError,
+)
 from pipelines.iron import Iron
 from pipelines.job import parse_job
+from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
-from pipelines.model import Done, Outcome, Policy, Record, Refused, Signing, Wait
-from pipelines.onboarding import CALLS, HAS_EFFECT, SENDS_INPUT, STEPS
+from pipelines.model import Done, Effect, Next, Outcome, Policy, Record, Refused, Signing, Wait
+from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, MAX_UPDATES, STEPS
+from pipelines.view import read_view
+from tests.bodies import BUSINESS, PERSON, TOKEN
 
 EMAIL = "marker+manual@example.com"
 JOB = parse_job(
     {"idempotency_key": "k-1", "external_id": "crm-1", "customer": {"customer_type": "Person", "email": EMAIL}}
 ).canonical()
 DAY_S = 86_400
+#: Pause from the beginning of a round to that of the next one, as the policy has it.
+SPACING_S = 3_600
+#: What an act names of a job, beside its parts.
+FIELDS = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")
 
 
 class Stage(httpx.BaseTransport):
     """One record, one Iron that does nothing by itself, and every request that left."""
 
-    def __init__(self, **switches: Any) -> None:
+    def __init__(self, job: dict[str, Any] = JOB, **switches: Any) -> None:
         self.clock = ManualClock()
         self.sandbox = Sandbox(self.clock, switches=Switches(**switches))
         self.inner = SandboxTransport(self.sandbox)
         self.iron = Iron(self, "http://iron.test/api", "sandbox-key")
         self.requests: list[tuple[str, str, str | None, bytes]] = []
-        self.record = replace(begin(JOB), since_ms=self.now_ms())
+        #: The most calls that one run of a step made.
+        self.most: dict[str, int] = {}
+        #: What is stored encrypted, here in plain.
+        self.parts: dict[str, Any] = input_parts(job)
+        self.kept: list[dict[str, Any]] = []
+        self.delay_s: float | None = 0
+        self.record = replace(begin(job), created_ms=self.now_ms(), since_ms=self.now_ms())
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Note a request and pass it on."""
@@ -47,21 +70,59 @@ class Stage(httpx.BaseTransport):
         """The ledger's time is the sandbox's."""
         return int(self.clock.now() * 1000)
 
-    def attempt(self) -> Attempt:
+    def attempt(self, abandoned_ms: int | None = None) -> Attempt:
         """The circumstances of the next run of a step."""
-        return Attempt("default", Policy(), self.now_ms, lambda: JOB, effect=self.record.effect)
+        effect = effect_in_hand(self.record, abandoned_ms, has_effect=self.record.step in HAS_EFFECT)
+        return Attempt("default", Policy(), self.now_ms, self.input, effect=effect)
 
-    def step(self, name: str | None = None) -> Outcome | IronError:
-        """Run the record's step, or another one; answers what it returned or raised, and keeps what is next."""
+    def input(self) -> Any:
+        """The part of the input that the step asks for, if it is still there."""
+        part = self.parts.get(INPUT.get(self.record.step, ""))
+        if part is None:
+            raise InputLostError
+        return part
+
+    def step(self, name: str | None = None, *, abandoned_ms: int | None = None) -> Outcome | OnboardingError:
+        """Run the record's step, or another one; answers what it returned or raised, and commits what is next."""
         record = self.record = replace(self.record, step=name or self.record.step)
-        attempt = self.attempt()
+        attempt, before = self.attempt(abandoned_ms), len(self.requests)
         try:
             outcome = STEPS[record.step](record, self.iron, attempt)
-        except IronError as error:
-            self.record = after_error(record, error, attempt).record
+        except OnboardingError as error:
+            self.commit(after_error(record, error, attempt))
             return error
-        self.record = after_outcome(record, outcome, attempt).record
+        finally:
+            self.most[record.step] = max(self.most.get(record.step, 0), len(self.requests) - before)
+        self.commit(after_outcome(record, outcome, attempt))
         return outcome
+
+    def commit(self, following: Next) -> None:
+        """Store a record as the ledger does, and the parts of the input to keep."""
+        record = following.record
+        since_ms = self.record.since_ms if record.phase is self.record.phase else self.now_ms()
+        names = ("key", "version", "lane", "phase", "step", "created_ms", "updated_ms")
+        script = {name: getattr(record, name) for name in names} | {"since_ms": since_ms}
+        self.record = Record.restored(json.loads(canonical_json(record.stored())), **script)
+        self.delay_s = following.delay_s
+        if following.keep:
+            self.kept.append(following.keep)
+        parts = self.parts | following.keep | {name: json.loads(part) for name, part in following.sealed.items()}
+        self.parts = {name: part for name, part in parts.items() if part is not None}
+
+    def act(self, name: str, **more: Any) -> Record:
+        """Somebody acts, and the act is applied."""
+        act = canonical_json({"act": name, "by": "ops", "at_ms": self.now_ms(), **more})
+        following = after_acts(self.record, [act], self.attempt())
+        assert following is not None
+        self.commit(following)
+        return self.record
+
+    def correct(self, **changes: Any) -> Record:
+        """A person corrects the job."""
+        job = corrected(**changes)
+        wanted = begin(job)
+        parts = {name: canonical_json(part).decode() for name, part in input_parts(job).items()}
+        return self.act("correct", parts=parts, **{name: getattr(wanted, name) for name in FIELDS})
 
     def steps(self, *names: str) -> Record:
         """Run steps that have to be the ones that are due."""
@@ -91,8 +152,16 @@ class Stage(httpx.BaseTransport):
 
     def consent(self) -> None:
         """The customer agrees to everything that is asked for."""
-        agreed = (replace(one, consented_ms=one.consented_ms or self.now_ms()) for one in self.record.signings)
-        self.record = replace(self.record, signings=tuple(agreed), step="submit_signings")
+        self.act("sign", documents=[signing.id for signing in self.record.signings])
+        assert self.record.step == "submit_signings"
+
+    def expired(self) -> Record:
+        """Bring the record to an expired link whose pause is over."""
+        self.identified()
+        self.move("expire")
+        self.steps("refresh")
+        self.later(SPACING_S)
+        return self.steps("refresh")
 
     def begin_elsewhere(self, key: str = "dashboard") -> str:
         """Somebody else begins an identification of the customer."""
@@ -109,6 +178,12 @@ class Stage(httpx.BaseTransport):
     def posts(self) -> list[tuple[str, str, str | None, bytes]]:
         """The requests that could have changed something."""
         return [request for request in self.requests if request[0] == "POST"]
+
+
+def corrected(email: str = "marker+right@example.com", **changes: Any) -> dict[str, Any]:
+    """The job as it should have been."""
+    customer = {"customer_type": "Person", "email": email}
+    return parse_job({"idempotency_key": "k-1", "external_id": "crm-1", "customer": customer, **changes}).canonical()
 
 
 @pytest.fixture
@@ -133,23 +208,48 @@ def test_the_whole_story(stage: Stage) -> None:
 
 
 def test_no_step_makes_more_calls_than_its_budget(stage: Stage) -> None:
-    """Along the whole story no step calls Iron more often than the budget counts for it."""
+    """Along the whole story, with all its turns, no step calls Iron more often than the budget counts for it."""
     stage.identified()
+    stage.correct()
+    stage.steps("update_customer", "refresh")
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    stage.steps("create_identification")
     stage.move("approve")
     stage.later(5)
-    stage.requests.clear()
-    for name in ("refresh", "fetch_required_signings", "submit_signings", "submit_signings", "refresh"):
-        before = len(stage.requests)
-        if name == "submit_signings":
-            stage.consent()
-        assert isinstance(stage.step(name), Done)
-        assert len(stage.requests) - before <= CALLS[name]["call"]
+    stage.steps("refresh", "fetch_required_signings")
+    stage.consent()
+    stage.steps("submit_signings", "submit_signings", "refresh")
+    stage.move("stepup")
+    stage.steps("refresh", "handle_step_up")
+    assert set(stage.most) == set(STEPS)
+    assert all(stage.most[name] <= CALLS[name]["call"] for name in STEPS)
+
+
+@pytest.mark.parametrize("status", [409, 500, 429, 403])
+@pytest.mark.parametrize("operation", ["create_customer", "create_identification", "create_signing"])
+def test_no_answer_costs_more_calls_than_the_budget(operation: str, status: int, stage: Stage) -> None:
+    """Whatever Iron answers, and however often, one run of a step looks once and calls once."""
+    stage.sandbox.faults.add(Fault(operation=operation, status=status))
+    if operation == "create_signing":
+        stage.to_sign()
+        stage.consent()
+    elif operation == "create_identification":
+        stage.steps("create_customer")
+        stage.record = replace(stage.record, none_yet=False)
+    for pause_s in (0, 1, 200, 200, 1, DAY_S):
+        stage.later(pause_s)
+        assert isinstance(stage.step(), OnboardingError)
+    assert all(most <= CALLS[name]["call"] for name, most in stage.most.items())
 
 
 def test_every_step_has_its_budget() -> None:
     """Tables beside the steps speak of all of them and of no other."""
     assert set(CALLS) == set(STEPS)
-    assert set(STEPS) > HAS_EFFECT > SENDS_INPUT
+    assert set(INPUT.values()) == {"customer", "identification"}
+    assert set(STEPS) > set(INPUT)
+    assert set(STEPS) > HAS_EFFECT
 
 
 @pytest.mark.parametrize("name", sorted(set(STEPS) - {"create_customer"}))
@@ -203,7 +303,36 @@ def test_a_refusal_ends_the_onboarding(operation: str, status: int, stage: Stage
     assert outcome.code == "request_refused"
     assert f"HTTP {status}" in outcome.text
     assert "marker" not in outcome.text
-    assert (stage.record.phase, stage.record.step) == (Phase.FAILED, "")
+    watch = "create_customer" if operation == "create_customer" else "refresh"
+    assert (stage.record.phase, stage.record.step, stage.delay_s) == (Phase.FAILED, watch, None)
+    assert stage.record.effect is not None
+    assert not stage.record.effect.in_doubt
+
+
+@pytest.mark.parametrize("operation", ["create_customer", "create_identification"])
+def test_what_was_refused_is_sent_again_after_a_correction(operation: str) -> None:
+    """Iron replays its refusal under the old key for a day: the correction goes out under another, for one effect."""
+    stage = Stage(stored_errors="4xx")
+    stage.sandbox.faults.add(Fault(operation=operation, status=422, stored="injected", times=1))
+    if operation == "create_identification":
+        stage.steps("create_customer")
+    assert isinstance(stage.step(), Refused)
+    stage.act("retry")
+    stage.steps(operation)
+    assert stage.effects["customers"] == 1
+    keys = [key for _, path, key, _ in stage.posts() if path.endswith("v2") == (operation == "create_identification")]
+    assert len(keys) == len(set(keys)) == 2
+
+
+def test_a_corrected_body_goes_out_under_the_next_key(stage: Stage) -> None:
+    """The corrected customer is created, once, and the body is the corrected one."""
+    stage.sandbox.faults.add(Fault(operation="create_customer", status=422, times=1))
+    assert isinstance(stage.step(), Refused)
+    stage.correct()
+    stage.steps("create_customer")
+    (_, _, old, refused), (_, _, new, sent) = stage.posts()
+    assert (old == new, b"manual" in refused, b"right" in sent) == (False, True, True)
+    assert stage.effects["customers"] == 1
 
 
 # --- create_customer -------------------------------------------------------------------------------------------------
@@ -250,11 +379,14 @@ def test_a_lost_creation_is_found_again(pause_s: float) -> None:
 
 
 def test_a_replayed_fault_is_outlived(stage: Stage) -> None:
-    """A fault that Iron stores and replays costs a new generation, and there is one customer all the same."""
+    """A fault that Iron stores and replays costs a new generation, kept before its call; there is one customer."""
     stage.sandbox.faults.add(Fault(operation="create_customer", status=500, stored="injected", times=1))
     for _ in range(2):
         assert isinstance(stage.step(), ServerFaultError)
         stage.later(200)
+    assert isinstance(stage.step(), RenewedError)
+    assert (stage.record.effect or Effect("", ())).generation == 1
+    assert (stage.record.step, stage.delay_s) == ("create_customer", 0)
     stage.steps("create_customer")
     assert stage.effects["customers"] == 1
     assert len({key for _, _, key, _ in stage.posts()}) == 2
@@ -287,20 +419,44 @@ def test_an_identification_of_somebody_else_is_adopted(pending: str) -> None:
 
 
 def test_a_conflict_leads_to_what_is_there(stage: Stage) -> None:
-    """Even where no look came first, Iron's 409 makes us look, and what is newest is adopted."""
+    """Even where no look came first, Iron's 409 makes the next attempt look, and what is newest is adopted."""
     stage.steps("create_customer")
     theirs = stage.begin_elsewhere()
+    assert isinstance(stage.step(), ConflictError)
+    assert stage.record.step == "create_identification"
     record = stage.steps("create_identification")
     assert record.identification_id == theirs
+    assert stage.effects["identifications"] == 1
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_what_was_none_long_ago_may_be_there_now(adopted: bool) -> None:
+    """That a customer has no identification is believed for the settle time at most, and never of one we adopted."""
+    stage = Stage(pending_identification="supersede")
+    if adopted:
+        body = {"customer_type": "Person", "email": EMAIL, "external_id": "crm-1"}
+        stage.sandbox.request("POST", "/api/customers", body, key="dashboard")
+    assert stage.steps("create_customer").none_yet is not adopted
+    stage.later(0 if adopted else 120)
+    theirs = stage.begin_elsewhere()
+    assert stage.steps("create_identification").identification_id == theirs
+    assert stage.effects["identifications"] == 1
+
+
+def test_a_claim_without_a_commit_makes_us_look() -> None:
+    """A worker that may have called before it died leaves a doubt: the next one looks, though there was none before."""
+    stage = Stage(pending_identification="supersede")
+    stage.steps("create_customer")
+    theirs = stage.begin_elsewhere()
+    assert isinstance(stage.step(abandoned_ms=stage.now_ms() - 7_000), Done)
+    assert stage.record.identification_id == theirs
     assert stage.effects["identifications"] == 1
 
 
 def test_a_round_that_somebody_else_began_is_adopted() -> None:
     """After an expired link, one in flight that is not the one we followed is adopted; no other is begun beside it."""
     stage = Stage(pending_identification="supersede")
-    stage.identified()
-    stage.move("expire")
-    record = stage.steps("refresh")
+    record = stage.expired()
     assert (record.phase, record.step) == (Phase.EXPIRED, "create_identification")
     theirs = stage.begin_elsewhere()
     record = stage.steps("create_identification")
@@ -310,15 +466,424 @@ def test_a_round_that_somebody_else_began_is_adopted() -> None:
 
 def test_a_new_round_follows_the_one_that_expired(stage: Stage) -> None:
     """An expired link is followed by a new identification with a key and a link of its own."""
-    first = stage.identified()
-    stage.move("expire")
-    stage.steps("refresh")
+    first = stage.expired()
     second = stage.steps("create_identification")
     assert second.identification_id != first.identification_id
     assert second.link not in (None, first.link)
     assert (second.round, second.phase) == (2, Phase.IDENTIFICATION_PENDING)
     assert stage.effects["identifications"] == 2
     assert len({key for _, _, key, _ in stage.posts()}) == 3
+
+
+def test_rounds_in_a_row_are_counted() -> None:
+    """Each link that follows an expired one counts, until a person is asked; whatever else came begins at 1 again."""
+    stage = Stage()
+    stage.expired()
+    assert stage.steps("create_identification").round == 2
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    assert stage.steps("create_identification").round == 1
+    stage.move("approve")
+    stage.later(5)
+    stage.steps("refresh", "fetch_required_signings")
+    stage.consent()
+    stage.steps("submit_signings", "submit_signings", "refresh")
+    assert stage.record.phase is Phase.ACTIVE
+    stage.begin_elsewhere()
+    assert stage.steps("refresh").round == 1
+
+
+def test_an_old_customers_rounds_are_not_held_against_a_new_one(stage: Stage) -> None:
+    """A customer who was through after three links has all rounds again when identification is asked for anew."""
+    stage.identified()
+    stage.record = replace(stage.record, round=3)
+    stage.move("approve")
+    stage.later(5)
+    stage.steps("refresh")
+    stage.begin_elsewhere()
+    stage.record = replace(stage.record, step="refresh")
+    stage.steps("refresh", "handle_step_up")
+    stage.move("expire")
+    record = stage.steps("refresh")
+    assert (record.phase, record.round) == (Phase.EXPIRED, 1)
+
+
+def test_the_last_of_the_rounds_is_followed_by_none(stage: Stage) -> None:
+    """As many links as allowed expire; then an operator is told, nothing is begun, and a restart begins at 1."""
+    stage.expired()
+    for number in (2, 3):
+        assert stage.steps("create_identification").round == number
+        stage.move("expire")
+        stage.steps("refresh")
+        if number == 2:
+            stage.later(SPACING_S)
+            stage.steps("refresh")
+    assert stage.record.phase is Phase.ON_HOLD
+    stage.later(10 * SPACING_S)
+    stage.steps("refresh")
+    assert stage.effects["identifications"] == 3
+    stage.act("restart")
+    assert stage.steps("create_identification").round == 1
+    assert stage.effects["identifications"] == 4
+
+
+@pytest.mark.parametrize("pause_s", [0, 1_800, SPACING_S - 1])
+def test_waking_does_not_begin_a_round_early(pause_s: float, stage: Stage) -> None:
+    """A webhook in the pause after an expired link runs a read, and no identification is begun before its time."""
+    stage.identified()
+    stage.move("expire")
+    stage.steps("refresh")
+    stage.later(pause_s)
+    stage.steps("refresh", "refresh")
+    assert (stage.record.phase, stage.record.step) == (Phase.EXPIRED, "refresh")
+    assert stage.delay_s == SPACING_S - pause_s
+    assert stage.effects["identifications"] == 1
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in the pause", "after the last read"])
+@pytest.mark.parametrize("status", ["stepup", "review", "approve"])
+def test_what_is_in_flight_again_is_not_superseded(status: str, late: bool) -> None:
+    """An expired identification that Iron takes up again is followed, whenever that happens before the new one."""
+    stage = Stage(pending_identification="supersede", approval_delay_s=60)
+    if late:
+        stage.expired()
+        assert stage.record.step == "create_identification"
+        stage.move(status)
+    else:
+        stage.identified()
+        stage.move("expire")
+        stage.steps("refresh")
+        stage.move(status)
+        stage.later(30)
+    assert isinstance(stage.step(), Done)
+    assert stage.record.phase in (Phase.IDENTIFICATION_PENDING, Phase.IN_REVIEW)
+    assert (stage.record.step, stage.record.round) == ("refresh", 1)
+    assert stage.effects["identifications"] == 1
+
+
+@pytest.mark.parametrize("move", ["decline", "decline-final", "archive-identification"])
+def test_a_restart_follows_the_newest(move: str, stage: Stage) -> None:
+    """What a person begins anew is one identification under a key that names the one before."""
+    before = stage.identified()
+    stage.move(move)
+    stage.steps("refresh")
+    stage.act("restart")
+    record = stage.steps("create_identification")
+    assert record.identification_id not in (None, before.identification_id)
+    assert (record.restart, record.phase, record.may_retry) == (False, Phase.IDENTIFICATION_PENDING, True)
+    effect = Effect("create_identification", (str(before.customer_id), str(before.identification_id)))
+    assert stage.posts()[-1][2] == effect.key("default", None)
+    assert stage.effects["identifications"] == 2
+
+
+# --- an identification with data of its own --------------------------------------------------------------------------
+
+GIVEN = {"Token": TOKEN, "Person": PERSON, "Business": BUSINESS}
+
+
+def job_with(identification: dict[str, Any]) -> dict[str, Any]:
+    """The job with data of its own for the identification."""
+    kind = "Business" if identification["type"] == "Business" else "Person"
+    customer = {"customer_type": kind, "email": EMAIL}
+    job = {"idempotency_key": "k-1", "external_id": "crm-1", "customer": customer, "identification": identification}
+    return parse_job(job).canonical()
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_given_data_go_out_as_they_were_given_once(kind: str) -> None:
+    """The first identification has the job's own body; then the part is dropped, and each later round is a link."""
+    job = job_with(GIVEN[kind])
+    stage = Stage(job)
+    stage.steps("create_customer")
+    outcome = stage.step()
+    assert isinstance(outcome, Done)
+    assert outcome.keep == {"identification": None}
+    assert stage.posts()[-1][3] == canonical_json(job["identification"])
+    assert set(stage.parts) == {"customer"}
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    outcome = stage.step()
+    assert isinstance(outcome, Done)
+    assert outcome.keep == {}
+    assert json.loads(stage.posts()[-1][3])["type"] == "Link"
+    assert stage.effects["identifications"] == 2
+
+
+def test_a_link_keeps_and_drops_nothing(stage: Stage) -> None:
+    """A first identification by link has no part of its own."""
+    stage.identified()
+    assert stage.kept == []
+    assert json.loads(stage.posts()[-1][3]) == {"type": "Link", "with_edd": False}
+
+
+def test_given_data_are_kept_until_the_answer_is_definite() -> None:
+    """After a lost answer the same bytes go out again; only then the part is dropped."""
+    stage = Stage(job_with(PERSON))
+    stage.steps("create_customer")
+    stage.sandbox.faults.add(Fault(operation="create_identification", when="after", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    assert set(stage.parts) == {"customer", "identification"}
+    stage.steps("create_identification")
+    assert len(set(stage.posts()[-2:])) == 1
+    assert set(stage.parts) == {"customer"}
+    assert stage.effects["identifications"] == 1
+
+
+@pytest.mark.parametrize(("age_s", "goes_out"), [(0, True), (599, True), (600, False), (3_600, False)])
+def test_a_token_goes_out_while_it_lives(age_s: float, goes_out: bool) -> None:
+    """A share token of more than ten minutes is refused before any call, and the operator hears what to do."""
+    stage = Stage(job_with(TOKEN))
+    stage.steps("create_customer")
+    stage.later(age_s)
+    stage.requests.clear()
+    outcome = stage.step()
+    if goes_out:
+        assert isinstance(outcome, Done)
+        assert stage.effects["identifications"] == 1
+        return
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "token_expired"
+    assert stage.requests == []
+    assert (stage.record.phase, stage.delay_s) == (Phase.FAILED, None)
+    assert read_view(stage.record, None)["waiting_on"] == "operator"
+
+
+def test_a_fresh_token_is_as_old_as_its_correction() -> None:
+    """After a correction the ten minutes count from the correction, and the new token is what goes out."""
+    stage = Stage(job_with(TOKEN))
+    stage.steps("create_customer")
+    stage.later(3_600)
+    assert isinstance(stage.step(), Refused)
+    stage.correct(email=EMAIL, identification=TOKEN | {"token": TOKEN["token"] + "fresh"})
+    stage.steps("update_customer", "refresh", "create_identification")
+    assert b"e30.fresh" in stage.posts()[-1][3]
+    assert stage.effects["identifications"] == 1
+    stage = Stage(job_with(TOKEN))
+    stage.steps("create_customer")
+    stage.later(3_600)
+    stage.step()
+    stage.correct(email=EMAIL, identification=TOKEN)
+    stage.later(600)
+    stage.steps("update_customer", "refresh")
+    assert isinstance(stage.step(), Refused)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_old_token_whose_call_is_in_doubt_goes_out_again(when: Any) -> None:
+    """Only the same bytes under the same key bring certainty, however old the token is by then."""
+    stage = Stage(job_with(TOKEN))
+    stage.steps("create_customer")
+    stage.sandbox.faults.add(Fault(operation="create_identification", when=when, lost="timeout", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    stage.later(3_600)
+    stage.steps("create_identification")
+    assert len(set(stage.posts()[-2:])) == 1
+    assert stage.effects["identifications"] == 1
+
+
+def test_an_old_token_of_an_abandoned_claim_goes_out_again() -> None:
+    """A worker that died with the claim may have called: then the token's age is no reason to stop."""
+    stage = Stage(job_with(TOKEN))
+    stage.steps("create_customer")
+    begun_ms = stage.now_ms()
+    stage.later(3_600)
+    assert isinstance(stage.step(abandoned_ms=begun_ms), Done)
+    assert stage.effects["identifications"] == 1
+
+
+# --- update_customer -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_a_correction_reaches_the_customer(status: Any) -> None:
+    """E-mail and external id go out by PUT without a key, whatever Iron answers; a read follows at once and agrees."""
+    stage = Stage(update_status=status)
+    stage.identified()
+    stage.correct()
+    assert (stage.record.step, stage.delay_s) == ("update_customer", 0)
+    record = stage.steps("update_customer")
+    assert stage.requests[-1] == (
+        "PUT",
+        f"/api/customers/{record.customer_id}",
+        None,
+        b'{"email":"marker+right@example.com","external_id":"crm-1"}',
+    )
+    assert (record.update, record.updates, record.step, stage.delay_s) == (False, 1, "refresh", 0)
+    record = stage.steps("refresh")
+    assert (record.update, record.updates, record.step) == (False, 1, "refresh")
+    assert stage.iron.customer(str(record.customer_id)).email == "marker+right@example.com"
+    assert stage.effects["identifications"] == 1
+
+
+def test_an_update_is_sent_until_it_is_through(stage: Stage) -> None:
+    """A PUT whose answer is lost is sent again; repeating it changes nothing more."""
+    stage.identified()
+    stage.correct()
+    stage.sandbox.faults.add(Fault(method="PUT", when="after", lost="reset", times=2))
+    for _ in range(2):
+        assert isinstance(stage.step(), AnswerLostError)
+        assert (stage.record.update, stage.record.step) == (True, "update_customer")
+    stage.steps("update_customer", "refresh")
+    assert (stage.record.update, stage.record.updates) == (False, 1)
+
+
+@pytest.mark.parametrize("field", ["email", "external_id"])
+def test_a_late_put_is_noticed(field: str, stage: Stage) -> None:
+    """After a correction each read compares, and what an older PUT has brought back is updated, three times at most."""
+    stage.identified()
+    stage.correct()
+    stage.steps("update_customer", "refresh")
+    customer_id = str(stage.record.customer_id)
+    right = {"email": "marker+right@example.com", "external_id": "crm-1"}
+    wrong = right | {field: "marker+wrong@example.com" if field == "email" else "crm-old"}
+    for number in range(2, MAX_UPDATES + 1):
+        stage.iron.update_customer(customer_id, **wrong)
+        assert (stage.steps("refresh").step, stage.delay_s) == ("update_customer", 0)
+        assert stage.steps("update_customer").updates == number
+        stage.steps("refresh")
+    assert stage.iron.customer(customer_id).email == right["email"]
+    stage.iron.update_customer(customer_id, **wrong)
+    record = stage.steps("refresh")
+    assert (record.update, record.updates, record.step) == (False, MAX_UPDATES, "refresh")
+    stage.correct()
+    stage.steps("update_customer", "refresh")
+    assert stage.iron.customer(customer_id).external_id == "crm-1"
+
+
+def test_only_a_corrected_customer_is_compared(stage: Stage) -> None:
+    """Without a correction somebody else's e-mail is Iron's business: it is adopted, not overwritten."""
+    stage.identified()
+    stage.iron.update_customer(str(stage.record.customer_id), email="marker+other@example.com", external_id="crm-1")
+    assert stage.steps("refresh").step == "refresh"
+
+
+def test_an_email_in_other_letters_is_the_same(stage: Stage) -> None:
+    """Iron may write an e-mail in small letters: that is no difference."""
+    stage.identified()
+    stage.correct(email="Marker+Right@Example.com")
+    stage.steps("update_customer")
+    small = "marker+right@example.com"
+    stage.iron.update_customer(str(stage.record.customer_id), email=small, external_id="crm-1")
+    assert not stage.steps("refresh").update
+
+
+def test_a_read_does_without_the_input(stage: Stage) -> None:
+    """When the input is gone there is nothing to compare with, and reading goes on."""
+    stage.identified()
+    stage.correct()
+    stage.steps("update_customer")
+    stage.parts = {}
+    stage.iron.update_customer(str(stage.record.customer_id), email="marker+x@example.com", external_id="crm-1")
+    assert not stage.steps("refresh").update
+
+
+def test_an_update_without_the_input_calls_an_operator(stage: Stage) -> None:
+    """A correction whose input no key of the ring opens is not dropped in silence."""
+    stage.identified()
+    stage.correct()
+    stage.parts = {}
+    stage.requests.clear()
+    assert isinstance(stage.step(), InputLostError)
+    assert (stage.record.update, stage.record.step, stage.requests) == (True, "update_customer", [])
+    assert read_view(stage.record, 1)["waiting_on"] == "operator"
+
+
+# --- handle_step_up, explain_decline ---------------------------------------------------------------------------------
+
+
+def test_a_step_up_says_what_is_wanted(stage: Stage) -> None:
+    """The codes of Iron's requirements are in the record, once read; the link stays, no identification is begun."""
+    stage.to_sign()
+    stage.consent()
+    stage.steps("submit_signings", "submit_signings", "refresh")
+    stage.move("stepup")
+    stage.steps("refresh")
+    assert (stage.record.step, stage.delay_s, stage.record.reasons) == ("handle_step_up", 0, ())
+    stage.requests.clear()
+    record = stage.steps("handle_step_up")
+    assert [request[:2] for request in stage.requests] == [("GET", f"/api/customers/{record.customer_id}/requirements")]
+    assert record.reasons == ("identification_kyc",)
+    assert (record.phase, record.step) == (Phase.STEP_UP_REQUIRED, "refresh")
+    assert read_view(record, 1)["needs"][0]["link"] == record.link
+    assert stage.steps("refresh").step == "refresh"
+    assert stage.effects["identifications"] == 1
+
+
+@pytest.mark.parametrize(("move", "may_retry"), [("decline", True), ("decline-final", False)])
+def test_a_decline_says_why(move: str, may_retry: bool, stage: Stage) -> None:
+    """Codes and whether to try again are read once, and a later read does not lose them."""
+    stage.identified()
+    stage.move(move)
+    assert stage.steps("refresh").step == "explain_decline"
+    record = stage.steps("explain_decline")
+    assert record.reasons == ("kyc_identity",)
+    assert (record.may_retry, record.phase, record.step) == (may_retry, Phase.DECLINED, "refresh")
+    again = stage.steps("refresh")
+    assert (again.reasons, again.may_retry, again.step) == (record.reasons, may_retry, "refresh")
+    assert read_view(again, 1)["waiting_on"] == ("customer" if may_retry else "operator")
+
+
+def test_what_the_requirements_call_final_stays_final(stage: Stage) -> None:
+    """A list of identifications that says less than the requirements does not open the way again."""
+    stage.identified()
+    stage.move("decline")
+    stage.steps("refresh")
+    customer = stage.sandbox.provider.store.customers[str(stage.record.customer_id)]
+    assert customer.newest is not None
+    customer.newest.retry = False
+    assert stage.steps("explain_decline").may_retry is False
+    customer.newest.retry = True
+    assert stage.steps("refresh").may_retry is False
+
+
+@pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
+def test_an_explanation_that_fails_is_repeated(name: str, stage: Stage) -> None:
+    """The phase is told already; why is read again after a pause."""
+    if name == "handle_step_up":
+        stage.to_sign()
+        stage.move("stepup")
+        stage.step("refresh")
+    else:
+        stage.identified()
+        stage.move("decline")
+        stage.steps("refresh")
+    stage.sandbox.faults.add(Fault(path="/customers/*/requirements", status=503, times=1))
+    assert isinstance(stage.step(), ServerFaultError)
+    assert stage.record.step == name
+    assert stage.steps(name).reasons
+
+
+def test_reasons_go_with_their_identification(stage: Stage) -> None:
+    """What was wrong with the one before is not held against the new one, nor shown of one who is through."""
+    stage.identified()
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    assert stage.steps("create_identification").reasons == ()
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    assert stage.record.reasons
+    stage.move("approve")
+    stage.later(5)
+    assert stage.steps("refresh").reasons == ()
+
+
+def test_a_reviewers_comment_is_kept_sealed(stage: Stage) -> None:
+    """What Iron's reviewer wrote may be personal: it is a part of the input, never of the record, and kept once."""
+    stage.identified()
+    stage.move("decline", comment="marker: the passport of Ada is blurred")
+    outcome = stage.step()
+    assert isinstance(outcome, Done)
+    assert outcome.keep == {"review_comment": "marker: the passport of Ada is blurred"}
+    assert "blurred" not in repr(stage.record)
+    assert "blurred" not in repr(outcome.changes)
+    stage.steps("explain_decline")
+    again = stage.step()
+    assert isinstance(again, Done)
+    assert again.keep == {}
+    assert stage.parts["review_comment"] == "marker: the passport of Ada is blurred"
 
 
 # --- refresh ---------------------------------------------------------------------------------------------------------
@@ -357,6 +922,8 @@ def test_a_step_up_is_no_new_identification(stage: Stage) -> None:
     stage.move("stepup")
     stage.step("refresh")
     record = stage.record
+    assert (record.phase, record.step) == (Phase.STEP_UP_REQUIRED, "handle_step_up")
+    record = stage.steps("handle_step_up")
     assert (record.phase, record.step) == (Phase.STEP_UP_REQUIRED, "refresh")
     assert record.link is not None
     assert (record.identification_id, record.round) == (first.identification_id, 1)
@@ -384,7 +951,7 @@ def test_an_older_list_is_not_taken_for_news() -> None:
     """A list that shows the round before and not yet the one we know does not lead back."""
     stage = Stage(record_lag_s=60)
     stage.identified()
-    stage.later(100)
+    stage.later(SPACING_S)
     stage.move("expire")
     stage.steps("refresh")
     second = stage.steps("create_identification")
@@ -518,3 +1085,50 @@ def test_a_signature_that_the_list_shows_as_made_is_noted(stage: Stage) -> None:
     assert [signing.signed_ms for signing in stage.record.signings].count(None) == 0
     assert stage.effects["signings"] == 2
     assert len([path for _, path, _, _ in stage.posts() if path.endswith("/signings")]) == 2
+
+
+def test_an_active_customer_has_signed(stage: Stage) -> None:
+    """The last answer was lost, and Iron is through with the customer: what was agreed to counts as signed."""
+    stage.to_sign()
+    stage.consent()
+    stage.steps("submit_signings")
+    stage.sandbox.faults.add(Fault(operation="create_signing", when="after", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    assert isinstance(stage.step(), Wait)
+    record = stage.steps("refresh")
+    assert (record.phase, record.effect) == (Phase.ACTIVE, None)
+    assert [signing.signed_ms is None for signing in record.signings] == [False, False]
+    assert stage.effects["signings"] == 2
+
+
+def test_what_was_not_agreed_to_is_not_called_signed(stage: Stage) -> None:
+    """Iron may let a customer through without a document: that one is not shown as signed."""
+    stage.to_sign()
+    first, second = stage.record.signings
+    stage.act("sign", documents=[first.id])
+    stage.steps("submit_signings")
+    stage.sandbox.provider.lifecycle.set_customer(
+        stage.sandbox.provider.store.customers[str(stage.record.customer_id)], "Active", stage.clock.now()
+    )
+    stage.record = replace(stage.record, step="refresh")
+    found = {signing.id: signing.signed_ms for signing in stage.steps("refresh").signings}
+    assert found.get(first.id) is not None
+    assert found.get(second.id) is None
+
+
+def test_a_signature_of_doubt_is_asked_for_again_when_it_is_required_again() -> None:
+    """It counted as signed when the customer was active; required after that, it is a new occasion without consent."""
+    stage = Stage(documents=("Terms",), signing_again="accept")
+    stage.to_sign()
+    stage.consent()
+    stage.sandbox.faults.add(Fault(operation="create_signing", when="after", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    assert isinstance(stage.step(), Wait)
+    assert stage.steps("refresh").phase is Phase.ACTIVE
+    stage.later(200)
+    customer = stage.sandbox.provider.store.customers[str(stage.record.customer_id)]
+    customer.status, customer.due = "SigningsRequired", stage.sandbox.provider.lifecycle.terms
+    assert stage.steps("refresh").step == "fetch_required_signings"
+    (asked,) = stage.steps("fetch_required_signings").signings
+    assert (asked.occasion, asked.consented_ms, asked.signed_ms) == (1, None, None)
+    assert stage.effects["signings"] == 1
