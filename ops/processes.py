@@ -46,12 +46,16 @@ class TerminatedError(BaseException):
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Raise TerminatedError in the block when SIGTERM or SIGHUP comes, so that it is left in order."""
+    """Raise TerminatedError in the block when SIGTERM or SIGHUP comes, so that it is left in order.
+
+    SIGINT raises KeyboardInterrupt also where a script started us in the background, for which shells ignore it.
+    """
 
     def leave(_number: int, _frame: object) -> None:
         raise TerminatedError
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = {signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from workers.submit import SENTENCES, Submitted
 
 if TYPE_CHECKING:
     from pipelines.job import Job
+    from pipelines.model import Record
     from workers.ledger import Ledger
 
 #: Rows in one round trip to the ledger: a few milliseconds of its time, and little to repeat after a kill.
@@ -106,23 +107,29 @@ def comparing(ledger: Ledger) -> Decide:
 
     def decide(jobs: Sequence[Job]) -> list[Submitted]:
         wanted = [begin(job.canonical()) for job in jobs]
-        known = {found.record.key: found.record for found in ledger.read_many([record.key for record in wanted])}
-        holders = ledger.client.hmget(f"{PREFIX}external", [record.external_id for record in wanted])
-        answers = []
-        for record, holder in zip(wanted, holders, strict=True):
-            existing = known.get(record.key)
-            if existing is not None:
-                same = existing.fingerprint == record.fingerprint
-                answers.append(Submitted("unchanged" if same else "idempotency_key_reused", existing))
-            elif holder is not None:
-                answers.append(Submitted("external_id_taken", None, holder=_text(holder)))
-            else:
-                again = hash(record.key) in planned  # the same row twice: the second would change nothing
-                planned.add(hash(record.key))
-                answers.append(Submitted("unchanged" if again else "created", record))
-        return answers
+        holders = _holders(ledger, wanted)
+        keys = dict.fromkeys([record.key for record in wanted] + [key for key in holders if key is not None])
+        known = {found.record.key: found.record for found in ledger.read_many(list(keys))}
+        return [answer(record, known, holder) for record, holder in zip(wanted, holders, strict=True)]
+
+    def answer(wanted: Record, known: Mapping[str, Record], holder: str | None) -> Submitted:
+        existing = known.get(wanted.key) or (known.get(holder) if holder is not None else None)
+        again = hash(wanted.key) in planned  # the same row twice: the second would change nothing
+        if existing is None or (existing.adopted and existing.external_id == wanted.external_id):
+            planned.add(hash(wanted.key))
+            return Submitted("unchanged" if again else "created", wanted)
+        if existing.key != wanted.key:
+            return Submitted("external_id_taken", None, holder=existing.key)
+        same = existing.fingerprint == wanted.fingerprint
+        return Submitted("unchanged" if same else "idempotency_key_reused", existing)
 
     return decide
+
+
+def _holders(ledger: Ledger, records: Sequence[Record]) -> list[str | None]:
+    """Give for each record the key that has its external id now; the layout is told in ledger.lua."""
+    found = ledger.client.hmget(f"{PREFIX}external", [record.external_id for record in records])
+    return [None if raw is None else _text(raw) for raw in found]
 
 
 def _text(raw: bytes | str) -> str:

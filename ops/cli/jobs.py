@@ -148,11 +148,14 @@ def sign(
     consent = Consent(signed_by.strip(), moment(signed_at, "--signed-at"), evidence)
     with opened("input", check=True) as session:
         fresh = record_consent(session, read(session.ledger, key).record, document, consent)
-        if fresh:
-            output.say(f"The consent to {len(fresh)} of {len(document)} documents is recorded.")
-        else:
-            output.say("The consent to these documents was recorded before; nothing changed.")
-        show(read(session.ledger, key), as_json=json)
+        if json:
+            show(read(session.ledger, key), as_json=True)
+    if fresh:
+        output.say(
+            f"The consent to {len(fresh)} of {len(document)} documents is recorded; a worker submits it to Iron."
+        )
+    else:
+        output.say("The consent to these documents was recorded before; nothing changed.")
     return Status.DONE
 
 

@@ -12,9 +12,9 @@ import typer
 from ops.cli.exits import CommandError, Status, usage
 from ops.cli.options import add
 
-#: How long a worker that is told to stop may finish what is in hand, in ms: longer than the calls of a step take,
+#: How long a worker that is told to stop may finish what is in hand, in seconds: longer than the calls of a step take,
 #: shorter than the minute that docker-compose.yml gives. What is cut off all the same comes up when its lease ends.
-SHUTDOWN_MS = 45_000
+GRACE_S = 45.0
 
 
 def register(app: typer.Typer) -> None:
@@ -68,6 +68,9 @@ def worker(
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, metavar="T", help="ONBOARDING_WORKER_THREADS unless told.")
     ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, metavar="S", help="How long what is in hand may take after SIGTERM, in seconds.")
+    ] = GRACE_S,
 ) -> int:
     """Run workers in the foreground.
 
@@ -86,7 +89,8 @@ def worker(
     form = settings.ONBOARDING_LOG or ("console" if sys.stderr.isatty() else "json")
     os.environ["ONBOARDING_LOG"] = form
     configure_logs(form)
-    return _manage(processes or settings.ONBOARDING_WORKER_PROCESSES, settings.ONBOARDING_WORKER_THREADS)
+    count = processes or settings.ONBOARDING_WORKER_PROCESSES
+    return _manage(count, settings.ONBOARDING_WORKER_THREADS, round(grace * 1000))
 
 
 def sandbox(
@@ -137,7 +141,7 @@ def _check(ledger_url: str, broker_url: str) -> None:
             raise CommandError(*problems)
 
 
-def _manage(processes: int, threads: int) -> int:
+def _manage(processes: int, threads: int, grace_ms: int) -> int:
     """Run Dramatiq's process manager until it is told to stop."""
     import ops
 
@@ -150,7 +154,7 @@ def _manage(processes: int, threads: int) -> int:
     arguments = [
         *("workers.app:broker", "--path", root, "--skip-logging"),
         *("--processes", str(processes), "--threads", str(threads)),
-        *("--worker-shutdown-timeout", str(SHUTDOWN_MS)),
+        *("--worker-shutdown-timeout", str(grace_ms)),
     ]
     if not os.access(sys.argv[0], os.X_OK):  # after SIGHUP Dramatiq executes sys.argv again
         sys.argv = [sys.executable, "-m", "ops.cli", *sys.argv[1:]]

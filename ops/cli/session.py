@@ -61,12 +61,11 @@ class Session:
 
     def send(self, nudge: Nudge) -> None:
         """Put a nudge on the queue. A queue that does not answer costs a delay and no more, so it is only mentioned."""
-        import dramatiq
         import redis
 
         try:
             self.broker.send(nudge)
-        except (redis.RedisError, dramatiq.errors.ConnectionError):
+        except redis.RedisError:
             if not self._warned:
                 say("The queue does not answer; workers find what was stored all the same, some seconds later.")
             self._warned = True

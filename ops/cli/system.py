@@ -25,6 +25,9 @@ from workers.vault import new_key
 API_KEY = "sandbox-demo-key"
 #: With a sandbox of our own no limits have to be kept.
 PLENTY = {"IRON_RATE_PER_SECOND": "1000", "IRON_IDENTIFICATIONS_PER_MINUTE": "60000"}
+#: Seconds that a worker may finish what is in hand: steps take milliseconds here. When we are killed, Redis ends along
+#: with the workers, and without it they would hold on to what they cannot acknowledge for as long as they may.
+GRACE_S = "3"
 #: Seconds between two looks at the parts.
 LOOK_EVERY_S = 0.2
 
@@ -80,7 +83,7 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
                 "IRON_API_KEY": API_KEY,
                 **settings,
             }
-            processes.start("worker", ["worker"], environment | {"ONBOARDING_LOG": "json"})
+            processes.start("worker", ["worker", "--grace", GRACE_S], environment | {"ONBOARDING_LOG": "json"})
             # The gateway is one more child here: processes.start("gateway", ["gateway", "--port", ...], environment).
             yield System(folder, processes, address, environment)
     except (ChildError, EmbeddedRedisError) as error:

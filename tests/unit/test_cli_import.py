@@ -1,0 +1,138 @@
+"""Importing a file: rows, batches and results, with a front door that is a function."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ops.cli.exits import CommandError
+from ops.cli.importing import BATCH, SHOWN, Result, import_file
+from pipelines.job import Job
+from workers.submit import Submitted
+
+HEADER = "idempotency_key,email,customer_type\n"
+
+
+def rows(count: int) -> str:
+    """So many valid rows."""
+    return "".join(f"k-{number},c{number}@example.com,Person\n" for number in range(count))
+
+
+def write(folder: Path, text: str) -> Path:
+    """Make the file."""
+    file = folder / "customers.csv"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+class Door:
+    """Accepts what it does not know, and remembers how much came at once."""
+
+    def __init__(self, **answers: Submitted) -> None:
+        self.answers = answers
+        self.batches: list[int] = []
+        self.keys: set[str] = set()
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Submitted]:
+        self.batches.append(len(jobs))
+        return [self.answers.get(job.idempotency_key) or self._taken(job.idempotency_key) for job in jobs]
+
+    def _taken(self, key: str) -> Submitted:
+        known = key in self.keys
+        self.keys.add(key)
+        return Submitted("unchanged" if known else "created", None)
+
+
+def test_a_file_goes_in_batches(tmp_path: Path) -> None:
+    """No row is left out at the seams, and no batch is larger than the limit."""
+    door = Door()
+    heard: list[int] = []
+    file = write(tmp_path, HEADER + rows(2 * BATCH + 1))
+    result = import_file(file, door, progress=lambda result: heard.append(result.rows))
+    assert door.batches == [BATCH, BATCH, 1]
+    assert heard == [BATCH, 2 * BATCH, 2 * BATCH + 1]
+    assert result.as_json() | {"seconds": 0} == {
+        "name": "customers",
+        "rows": 2 * BATCH + 1,
+        "create": 2 * BATCH + 1,
+        "unchanged": 0,
+        "conflict": 0,
+        "error": 0,
+        "seconds": 0,
+    }
+
+
+def test_every_kind_of_result_is_counted_and_reported(tmp_path: Path) -> None:
+    """Created, unchanged, conflict and error; the report has each row in its order, with what is wrong and where."""
+    door = Door(**{"k-1": Submitted("external_id_taken", None, holder="k-9")})
+    door.keys.add("k-0")
+    file = write(tmp_path, HEADER + rows(3) + "k-3,nobody,Person\n")
+    report = tmp_path / "report.csv"
+    result = import_file(file, door, name="monday", report=report)
+    assert (result.name, result.create, result.unchanged, result.conflict, result.error) == ("monday", 1, 1, 1, 1)
+    with report.open(encoding="utf-8-sig", newline="") as lines:
+        told = [(row["line"], row["result"], row["code"]) for row in csv.DictReader(lines)]
+    assert told == [
+        ("2", "unchanged", ""),
+        ("3", "conflict", "external_id_taken"),
+        ("4", "create", ""),
+        ("5", "error", "not_an_email"),
+    ]
+    assert "k-9" in report.read_text(encoding="utf-8-sig")
+
+
+def test_a_conflict_is_told_under_the_files_own_column(tmp_path: Path) -> None:
+    """Whoever mends the file finds the column that is meant, also where it was renamed."""
+    door = Door(**{"k-0": Submitted("idempotency_key_reused", None)})
+    file = write(tmp_path, "Reference,email,customer_type\n" + rows(1))
+    result = import_file(file, door, mapping={"Reference": "idempotency_key"})
+    assert [column for _, column, _, _ in result.refused] == ["Reference"]
+
+
+def test_what_is_kept_to_be_shown_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """A file of mistakes leaves a handful of lines; the counts are whole."""
+    file = write(tmp_path, HEADER + "".join(f"k-{number},nobody,Person\n" for number in range(200)))
+    result = import_file(file, Door())
+    assert result.error == 200
+    assert len(result.refused) == SHOWN
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "is empty"),
+        ("idempotency_key,email\nk,a@example.com\n", "lacks the columns customer_type"),
+        ("PK\x03\x04 no csv", "is "),
+        (HEADER, "has a header and no rows"),
+    ],
+)
+def test_a_file_at_fault_is_one_sentence(content: str, sentence: str, tmp_path: Path) -> None:
+    """Wrong usage, with what to do."""
+    with pytest.raises(CommandError, match=sentence) as raised:
+        import_file(write(tmp_path, content), Door())
+    assert raised.value.status == 2
+    assert len(raised.value.sentences) == 1
+
+
+def test_the_report_may_not_be_the_file(tmp_path: Path) -> None:
+    """What is read is never written over."""
+    file = write(tmp_path, HEADER + rows(1))
+    with pytest.raises(CommandError, match="would overwrite"):
+        import_file(file, Door(), report=file)
+    assert file.read_text(encoding="utf-8") == HEADER + rows(1)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_first_row(tmp_path: Path) -> None:
+    """Nothing is handed in then."""
+    door = Door()
+    with pytest.raises(CommandError, match="cannot be written"):
+        import_file(write(tmp_path, HEADER + rows(1)), door, report=tmp_path / "no" / "report.csv")
+    assert door.batches == []
+
+
+def test_refusals_are_conflicts_and_mistakes() -> None:
+    """Rows that have no record in the end decide the exit status."""
+    assert Result("x", rows=4, create=1, unchanged=1, conflict=1, error=1).refusals == 2
