@@ -443,6 +443,21 @@ def test_what_was_none_long_ago_may_be_there_now(adopted: bool) -> None:
     assert stage.effects["identifications"] == 1
 
 
+def test_a_replayed_answer_says_nothing_about_now() -> None:
+    """The answer to a repeated creation may be an old one: that there was no identification is not believed."""
+    stage = Stage(pending_identification="supersede")
+    stage.sandbox.faults.add(Fault(operation="create_customer", when="after", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    customer = stage.iron.customer_by_external_id("crm-1")
+    assert customer is not None
+    stage.record = replace(stage.record, customer_id=customer.id)
+    theirs = stage.begin_elsewhere()
+    stage.record = replace(stage.record, customer_id=None)
+    assert not stage.steps("create_customer").none_yet
+    assert stage.steps("create_identification").identification_id == theirs
+    assert stage.effects["identifications"] == 1
+
+
 def test_a_claim_without_a_commit_makes_us_look() -> None:
     """A worker that may have called before it died leaves a doubt: the next one looks, though there was none before."""
     stage = Stage(pending_identification="supersede")
@@ -575,6 +590,20 @@ def test_a_restart_follows_the_newest(move: str, stage: Stage) -> None:
     effect = Effect("create_identification", (str(before.customer_id), str(before.identification_id)))
     assert stage.posts()[-1][2] == effect.key("default", None)
     assert stage.effects["identifications"] == 2
+
+
+@pytest.mark.parametrize("status", ["Active", "SigningsRequired"])
+def test_a_restart_is_over_when_iron_is_through(status: str, stage: Stage) -> None:
+    """Iron admits the customer before the new identification began: none is begun, nor when the customer falls back."""
+    stage.identified()
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    stage.move("status", status=status)
+    stage.step("refresh")
+    assert not stage.record.restart
+    assert stage.record.step != "create_identification"
+    assert stage.effects["identifications"] == 1
 
 
 # --- an identification with data of its own --------------------------------------------------------------------------
