@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 SPEED = 4.0
 #: Waits that suit customers who act within seconds.
 HASTE = {
-    "ONBOARDING_POLL_MIN_S": "0.5",
     "ONBOARDING_MAX_ROUNDS": str(ROUNDS),
     "ONBOARDING_ROUND_SPACING_S": "1",
 }
@@ -98,7 +97,7 @@ def _onboard(system: System, customers: int | None) -> Status:
     before = system.ask("effects?group=external_id")
     story = Story.kept(system.folder / "story.json")
     file = more_of_the_sample(customers, system.folder / "customers.csv") if customers else SAMPLE
-    output.say(f"Redis, the sandbox ({system.sandbox}) and the workers are running. Importing {file.name}.")
+    output.say(f"Redis, the sandbox ({system.sandbox}), workers and gateway are running. Importing {file.name}.")
     with opened("worker", check=True) as session:
         report = system.folder / "report.csv"
         show_import(import_file(file, session.door.submit_many, report=report, each=story.note), report=report)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import httpx
 
-from pipelines.iron import Iron
 from workers.actors import declare_actors
 from workers.broker import NudgeBroker
 from workers.leases import Leases
@@ -29,13 +28,7 @@ broker = NudgeBroker(settings.broker_url)
 transport = httpx.HTTPTransport(
     limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.ONBOARDING_WORKER_THREADS)
 )
-iron = Iron(
-    transport,
-    str(settings.IRON_BASE_URL),
-    settings.IRON_API_KEY.get_secret_value() if settings.IRON_API_KEY else "",
-    settings.IRON_API_VERSION,
-    settings.IRON_TIMEOUT_S,
-)
+iron = settings.iron(transport)
 runner = Runner(
     ledger, leases, broker.send, iron, Vault(settings.key_ring), settings.policy, settings.ONBOARDING_INSTALLATION
 )

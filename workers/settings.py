@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+import httpx
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipelines.iron import Iron
 from pipelines.model import Policy
 from workers.ledger import STEP_LIMIT_S, Budget
 
@@ -201,6 +203,11 @@ class Settings(BaseSettings):
     def budget(self) -> Budget:
         """The calls to Iron that the fleet may make."""
         return Budget(self.IRON_RATE_PER_SECOND, self.IRON_IDENTIFICATIONS_PER_MINUTE)
+
+    def iron(self, transport: httpx.BaseTransport) -> Iron:
+        """Make the client of Iron's API on this transport."""
+        key = self.IRON_API_KEY.get_secret_value() if self.IRON_API_KEY else ""
+        return Iron(transport, str(self.IRON_BASE_URL), key, self.IRON_API_VERSION, self.IRON_TIMEOUT_S)
 
     @property
     def key_ring(self) -> list[str]:

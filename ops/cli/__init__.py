@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from ops.cli import jobs, keys, look, run
+from ops.cli import acts, jobs, keys, look, run
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, jobs, look):
+for group in (run, jobs, acts, look):
     group.register(app)
 app.add_typer(keys.app, name="keys")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ops.cli.exits import usage
 from pipelines.lifecycle import Phase
@@ -54,3 +57,18 @@ def moment(text: str | None, option: str) -> datetime:
     if at > now:
         raise usage(f"{option} {text!r} is in the future: consent can only be recorded after it was given.")
     return at.astimezone(UTC)
+
+
+def read_json(file: str) -> object:
+    """Read a JSON value from a file, or from standard input where it is called -."""
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise usage(f"{file} cannot be read ({error.strerror}): check the path.") from None
+    what = "Standard input" if file == "-" else file
+    try:
+        return json.loads(raw)
+    except UnicodeDecodeError:
+        raise usage(f"{what} is not text in UTF-8: write the job as JSON in UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise usage(f"{what} is not JSON (line {error.lineno}, column {error.colno}): mend it there.") from None

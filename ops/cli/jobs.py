@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +57,7 @@ def submit(
 
     Example: onboarding submit --key crm-1 --email ada@example.com --name "Ada Example" --wait identification_pending
     """
-    from ops.cli.inputs import pairs, phase
+    from ops.cli.inputs import pairs, phase, read_json
 
     wanted = phase(wait) if wait else None
     given: dict[str, Any] = _given(idempotency_key=key, external_id=external_id, risk_tier=risk_tier, lane=lane)
@@ -71,7 +69,7 @@ def submit(
     if file is not None:
         if given or customer:
             raise usage("Give the job as a file or as options, not both.")
-        return _submit(_read_json(file), wanted, timeout, as_json=json)
+        return _submit(read_json(file), wanted, timeout, as_json=json)
     if not given and not customer:
         raise usage("Give the job as a file (or - for standard input), or at least --key and --email.")
     return _submit(given | {"customer": {"customer_type": "Person"} | customer}, wanted, timeout, as_json=json)
@@ -199,20 +197,6 @@ def _submit(value: object, wanted: Phase | None, timeout_s: float, *, as_json: b
 
 def _given(**values: str | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _read_json(file: str) -> object:
-    try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise usage(f"{file} cannot be read ({error.strerror}): check the path.") from None
-    what = "Standard input" if file == "-" else file
-    try:
-        return json.loads(raw)
-    except UnicodeDecodeError:
-        raise usage(f"{what} is not text in UTF-8: write the job as JSON in UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise usage(f"{what} is not JSON (line {error.lineno}, column {error.colno}): mend it there.") from None
 
 
 @contextmanager

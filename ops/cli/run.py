@@ -1,4 +1,4 @@
-"""Commands that run something: `demo` and `dev` the whole system, `worker` and `sandbox` one part of it."""
+"""Commands that run something: `demo` and `dev` the whole system, `worker`, `gateway` and `sandbox` one part of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GRACE_S = 45.0
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (demo, dev, worker, sandbox):
+    for command in (demo, dev, worker, gateway, sandbox):
         add(app, command)
 
 
@@ -34,8 +34,8 @@ def demo(
 ) -> int:
     """Onboard the sample customers here, with all but Iron real.
 
-    From CSV to their final phases: a Redis of its own, the sandbox in Iron's place, workers. The demo plays the
-    upstream system, and checks in the end that nothing happened twice.
+    From CSV to their final phases: a Redis of its own, the sandbox in Iron's place, workers, the gateway for its
+    webhooks. The demo plays the upstream system, and checks in the end that nothing happened twice.
 
     Example: onboarding demo --customers 50 --keep
     """
@@ -52,7 +52,8 @@ def dev(
 ) -> int:
     """Run the whole system here until Ctrl-C.
 
-    A Redis of its own, the sandbox in Iron's place, workers. The data stays, and the next start goes on with it.
+    A Redis of its own, the sandbox in Iron's place, workers, the gateway. The data stays, and the next start goes on
+    with it.
 
     Example: onboarding dev --port 9000
     """
@@ -91,6 +92,29 @@ def worker(
     configure_logs(form)
     count = processes or settings.ONBOARDING_WORKER_PROCESSES
     return _manage(count, settings.ONBOARDING_WORKER_THREADS, round(grace * 1000))
+
+
+def gateway(
+    host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8700,
+) -> int:
+    """Run the HTTP gateway in the foreground.
+
+    It takes Iron's webhooks at /webhooks/iron and says at /healthz and /readyz how it is. SIGTERM and Ctrl-C answer
+    what is in hand first.
+
+    Example: onboarding gateway --port 8700
+    """
+    from ops.gateway.server import serve
+    from workers.settings import SettingsError
+
+    try:
+        serve(host, port)
+    except SettingsError as error:
+        raise usage(*error.problems) from None
+    except OSError as error:
+        raise CommandError(f"{error.strerror or error} Name another one with --host and --port.") from None
+    return Status.DONE
 
 
 def sandbox(

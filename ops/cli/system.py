@@ -1,8 +1,9 @@
-"""The whole system on one machine, for `demo` and `dev`: Redis, the sandbox and workers, their data in one folder."""
+"""The whole system on one machine, for `demo` and `dev`: Redis, sandbox, workers, gateway; their data in one folder."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shlex
 import socket
@@ -23,6 +24,8 @@ from workers.vault import new_key
 
 #: The sandbox takes any key of at least 8 characters, and remembers idempotency keys by it: the same in every run.
 API_KEY = "sandbox-demo-key"
+#: What the sandbox signs its webhooks with; both ends are ours and on this machine.
+WEBHOOK_SECRET = "whsec_c2FuZGJveC1kZW1vLXNlY3JldA"  # noqa: S105 -- no secret, as the line above says
 #: With a sandbox of our own no limits have to be kept.
 PLENTY = {"IRON_RATE_PER_SECOND": "1000", "IRON_IDENTIFICATIONS_PER_MINUTE": "60000"}
 #: Seconds that a worker may finish what is in hand: steps take milliseconds here. When we are killed, Redis ends along
@@ -39,13 +42,18 @@ class System:
     folder: Path
     processes: Processes
     sandbox: str
+    gateway: str
     settings: dict[str, str]
 
-    def ask(self, path: str) -> Any:
-        """Ask the sandbox's control interface. Raises CommandError, or ChildError when the sandbox is gone."""
+    def ask(self, path: str, tell: Mapping[str, Any] | None = None) -> Any:
+        """Ask the sandbox's control interface, or tell it something.
+
+        Raises CommandError, or ChildError when the sandbox is gone.
+        """
         try:
             with httpx.Client(trust_env=False, timeout=30.0) as client:  # no proxy stands between us and ourselves
-                return client.get(f"{self.sandbox}/_sandbox/{path}").raise_for_status().json()
+                method = "GET" if tell is None else "POST"
+                return client.request(method, f"{self.sandbox}/_sandbox/{path}", json=tell).raise_for_status().json()
         except httpx.HTTPError as error:
             self.processes.check()
             where = self.folder / "logs"
@@ -56,14 +64,16 @@ class System:
 
 @contextmanager
 def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, port: int = 0) -> Iterator[System]:
-    """Start all parts with their data in `folder`, and stop them in order: workers, sandbox, Redis.
+    """Start all parts with their data in `folder`, and stop them in order: gateway, workers, sandbox, Redis.
 
-    `settings` adds to what the parts need. `port` is the sandbox's; 0 takes a free one. Raises CommandError when a part
-    does not start or ends by itself.
+    `settings` adds to what the parts need. `port` is the gateway's, the next one is the sandbox's; 0 takes free ones.
+    Raises CommandError when a part does not start or ends by itself.
     """
     _prepare(folder)
-    if port:
-        _must_be_free(port)
+    sandbox_port = port + 1 if port else 0
+    for number, part in ((port, "the gateway"), (sandbox_port, "the sandbox")):
+        if number:
+            _must_be_free(number, part)
     try:
         with (
             terminable(),
@@ -72,7 +82,7 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
         ):
             state = str(folder / "sandbox.state")
             sandbox = processes.start(
-                "sandbox", ["sandbox", "--port", str(port), "--speed", str(speed), "--state", state], {}
+                "sandbox", ["sandbox", "--port", str(sandbox_port), "--speed", str(speed), "--state", state], {}
             )
             address = processes.wait_for(sandbox, r"ready on (http://[^/\s]+)/api")[1]
             environment = {
@@ -81,11 +91,16 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
                 "ONBOARDING_ENCRYPTION_KEYS": _keys(folder),
                 "IRON_BASE_URL": f"{address}/api",
                 "IRON_API_KEY": API_KEY,
+                "IRON_WEBHOOK_SECRET": WEBHOOK_SECRET,
                 **settings,
             }
-            processes.start("worker", ["worker", "--grace", GRACE_S], environment | {"ONBOARDING_LOG": "json"})
-            # The gateway is one more child here: processes.start("gateway", ["gateway", "--port", ...], environment).
-            yield System(folder, processes, address, environment)
+            logged = environment | {"ONBOARDING_LOG": "json"}
+            processes.start("worker", ["worker", "--grace", GRACE_S], logged)
+            gateway = processes.start("gateway", ["gateway", "--port", str(port)], logged)
+            taken = json.loads(processes.wait_for(gateway, r'\{.*"gateway\.started".*\}')[0])["port"]
+            system = System(folder, processes, address, f"http://127.0.0.1:{taken}", environment)
+            system.ask("webhooks", {"url": f"{system.gateway}/webhooks/iron", "secret": WEBHOOK_SECRET})
+            yield system
     except (ChildError, EmbeddedRedisError) as error:
         raise CommandError(str(error)) from None
 
@@ -94,7 +109,7 @@ def run_dev(port: int, folder: Path) -> int:
     """Run everything until Ctrl-C. The gateway's port is `port`, the sandbox's the next one."""
     place = folder.absolute()
     try:
-        with running(place, settings=PLENTY | {"ONBOARDING_POLL_MIN_S": "1"}, port=port + 1) as system:
+        with running(place, settings=PLENTY, port=port) as system:
             _banner(system)
             while True:
                 system.processes.check()
@@ -118,7 +133,7 @@ def _prepare(folder: Path) -> None:
         ) from None
 
 
-def _must_be_free(port: int) -> None:
+def _must_be_free(port: int, part: str) -> None:
     """Find out before anything is started whether a port can be had."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -126,7 +141,7 @@ def _must_be_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             why = "is in use: stop what listens there, or" if error.errno == errno.EADDRINUSE else "cannot be had:"
-            raise CommandError(f"Port {port}, for the sandbox, {why} name another pair with --port.") from None
+            raise CommandError(f"Port {port}, for {part}, {why} name another pair with --port.") from None
 
 
 def _keys(folder: Path) -> str:
@@ -147,6 +162,8 @@ def _banner(system: System) -> None:
     exports = (f"export {name}={shlex.quote(value)}\n" for name, value in system.settings.items())
     _write_private(system.folder / "env", "".join(exports))
     rows = [
+        ("gateway", system.gateway),
+        ("Iron's webhooks", f"{system.gateway}/webhooks/iron"),
         ("Iron sandbox", f"{system.sandbox}/api"),
         ("its control", f"{system.sandbox}/_sandbox/"),
         ("Redis", f"{system.settings['ONBOARDING_REDIS_URL'].rpartition('@')[2]}, the password is in the file env"),
