@@ -6,7 +6,6 @@ This module may import nothing heavy: each command imports what it needs when it
 from __future__ import annotations
 
 import io
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -61,10 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         say("Interrupted.")
         return int(Status.INTERRUPTED)
-    except BrokenPipeError:
-        # Nobody reads on; the interpreter's own flush at exit must not fail for it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Status.READER_GONE)
     except Exception as error:  # noqa: BLE001 -- the last line of defence
         say(_unforeseen(error))
         return int(Status.FAILED)

@@ -15,7 +15,6 @@ class Status(IntEnum):
     PARTLY = 5  # finished, but not all succeeded
     PENDING = 8  # still pending when the wait ended
     INTERRUPTED = 130  # by Ctrl-C; the shell's number for SIGINT
-    READER_GONE = 141  # whoever read our output stopped; the shell's number for SIGPIPE
     TERMINATED = 143  # the shell's number for SIGTERM
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 import yaml
 
 from ops.embedded import EmbeddedRedis
@@ -38,9 +40,10 @@ PATIENCE_S = 30.0
 
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Wait for something to be true; the answer is what it gave."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while not (found := condition()):
         assert time.monotonic() < deadline, what
+        pause.wait(0.05)
     return found
 
 
@@ -139,6 +142,21 @@ def test_a_worker_starts_anew_on_sighup_and_logs_in_one_form(tmp_path: Path, set
     assert events.count("worker.started") == events.count("worker.stopped") == 2
     assert settings["ONBOARDING_ENCRYPTION_KEYS"] not in written
     assert settings["ONBOARDING_REDIS_URL"].split("@")[0] not in written
+
+
+def test_a_wait_that_is_interrupted_ends_with_130(
+    tmp_path: Path, settings: dict[str, str], client: redis.Redis
+) -> None:
+    """Ctrl-C while a command waits: no traceback, and the onboarding goes on without it."""
+    FrontDoor(Ledger(client), Vault([settings["ONBOARDING_ENCRYPTION_KEYS"]]), lambda _: None).submit(a_job())
+    words = ["status", "k-1", "--wait", "active", "--timeout", "60"]
+    with started(words, tmp_path, settings) as (process, log):
+        # Two connections to this database: the test's own, and that of the command, which waits.
+        here = str(client.connection_pool.connection_kwargs["db"])
+        until(lambda: sum(one["db"] == here for one in client.client_list()) == 2, "the command")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 130
+    assert not lines(log, "Traceback")
 
 
 @pytest.mark.parametrize("words", [["sandbox", "--port"], ["dev", "--folder", "data", "--port"]])

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,9 +30,10 @@ Start = Callable[..., subprocess.Popen[str]]
 
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Wait for something to be true; the answer is what it gave."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while not (found := condition()):
         assert time.monotonic() < deadline, what
+        pause.wait(0.05)
     return found
 
 
@@ -108,8 +110,8 @@ def test_ctrl_c_stops_everything(start: Start, tmp_path: Path) -> None:
     demo = start("demo", "--folder", tmp_path)
     until(lambda: workers_run(tmp_path), "the workers")
     started = groups(tmp_path)
-    assert len(started) == 3
-    assert len(alive(started)) >= 5
+    assert len(started) >= 3
+    assert len(alive(started)) >= len(started) + 2  # the worker's own two processes
     demo.send_signal(signal.SIGINT)
     _, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 130, err
