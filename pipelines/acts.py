@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipelines.lifecycle import FINISHED, IN_FLIGHT, Phase
-from pipelines.model import Effect, Record
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
+from pipelines.model import Record
 
 #: Acts that change what is sent to Iron, or end it: they wait until a call in doubt is certain.
 WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "retry"})
@@ -42,10 +42,17 @@ def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
         why_not = refusal(record, name)
         if why_not is None:
             record = _ACTS[name](record, act)
-            sealed |= act.get("parts", {})
+            sealed |= _wanted_parts(record, act)
         notes.append(_note(act, why_not))
         done.append(raw)
     return Applied(record, tuple(done), "; ".join(notes), sealed)
+
+
+def _wanted_parts(record: Record, act: Mapping[str, Any]) -> dict[str, str]:
+    """Take the parts of a correction that will be sent: after the first round an identification is only a link."""
+    parts: dict[str, str] = act.get("parts", {})
+    sent = record.identification_id is not None
+    return {name: part for name, part in parts.items() if not (sent and name == "identification")}
 
 
 def refusal(record: Record, act: str) -> str | None:
@@ -82,7 +89,9 @@ def _may_restart(record: Record) -> str | None:
         return None
     if record.identification_status in IN_FLIGHT:
         return "An identification is under way; another one would make it worthless."
-    if record.phase in (Phase.DECLINED, Phase.EXPIRED, Phase.ON_HOLD):
+    if record.phase in (Phase.DECLINED, Phase.EXPIRED):
+        return None
+    if record.phase is Phase.ON_HOLD and record.customer_status == CustomerStatus.IDENTIFICATION_REQUIRED:
         return None
     return f"The onboarding is {record.phase.value}; only a declined, expired, held or cancelled one starts again."
 
@@ -126,7 +135,7 @@ def _correct(record: Record, act: Mapping[str, Any]) -> Record:
 
 
 def _cancel(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
-    return replace(record, phase=Phase.CANCELLED, problem=None, effect=None)
+    return replace(record, phase=Phase.CANCELLED, problem=None)
 
 
 def _restart(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
@@ -142,7 +151,7 @@ def _tried_again(record: Record) -> Record:
     """Let the table decide anew, with a key under which Iron has not refused yet."""
     effect = record.effect
     if effect is not None and effect.refused:
-        effect = Effect(effect.step, effect.subject, effect.generation + 1, first_ms=effect.first_ms)
+        effect = effect.renewed()
     return replace(record, phase=Phase.RECEIVED, effect=effect, problem=None, attempts=0)
 
 

@@ -142,7 +142,13 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
     if not applied.acts:
         return None
     following = _onward(record, applied.record, attempt, applied.note)
-    return replace(following, sealed=applied.sealed, applied=applied.acts)
+    soon_s, step = following.delay_s, following.record.step
+    if soon_s is not None:
+        soon_s = min(soon_s, attempt.policy.poll_min_s)  # whoever acts wants to see what comes of it
+        if step == "refresh" and following.record.phase is record.phase and record.step in _ON_ENTERING.values():
+            soon_s, step = 0, record.step  # what is to be done once on entering the phase is not done yet
+    record = replace(following.record, step=step)
+    return replace(following, record=record, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
 
 
 def waiting_on(record: Record) -> Actor:
@@ -194,8 +200,15 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     if phase is Phase.ON_HOLD and record.problem is None:
         record = replace(record, problem=_why_on_hold(record, before, attempt.now_ms()))
     step, pause_s = _what_next(record, attempt, entered=entered)
-    over = record.effect is not None and phase is not before.phase and record.effect.step != step
-    return Next(replace(record, step=step, effect=None if over else record.effect), pause_s, note)
+    return Next(replace(record, step=step, effect=_carried(record, before)), pause_s, note)
+
+
+def _carried(record: Record, before: Record) -> Effect | None:
+    """Carry an effect on until the customer is in a phase that does not lead to its step any more."""
+    effect = record.effect
+    if effect is None or record.phase in (before.phase, Phase.CANCELLED):
+        return effect
+    return effect if record.phase in _LEADING_TO[effect.step] else None
 
 
 def _row(record: Record) -> Row:
@@ -213,14 +226,14 @@ def _phase(record: Record, policy: Policy) -> Phase:
         return record.phase
     phase = Phase.RECEIVED if record.customer_id is None else _row(record).phase
     refused = record.effect.step if record.effect else "create_identification"
-    if record.phase is Phase.FAILED and phase in _REFUSED_IN[refused]:
+    if record.phase is Phase.FAILED and phase in _LEADING_TO[refused]:
         return record.phase  # what Iron refused is refused until somebody corrects it
     exhausted = phase is Phase.EXPIRED and record.round >= policy.max_rounds and not record.restart
     return Phase.ON_HOLD if exhausted else phase
 
 
-#: Phases that would lead to the refused step again. Any other one is news that Iron's side went on without us.
-_REFUSED_IN = {
+#: Phases that lead to a step which changes Iron. Any other one is news that things went on without it.
+_LEADING_TO = {
     "create_customer": frozenset({Phase.RECEIVED}),
     "create_identification": frozenset({Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.DECLINED, Phase.ON_HOLD}),
     "submit_signings": frozenset({Phase.SIGNINGS_REQUIRED}),
@@ -257,11 +270,17 @@ def _at_once(record: Record, *, entered: bool) -> str | None:
         return "update_customer"
     if record.step == "update_customer":
         return "refresh"  # a late PUT may have overwritten this one: look
-    if record.restart and record.customer_id and record.identification_status not in IN_FLIGHT:
+    if record.restart and _may_begin(record):
         return "create_identification"
     if record.phase in _AT_ONCE and not record.adopted:
         return _AT_ONCE[record.phase]
     return _ON_ENTERING.get(record.phase) if entered else None
+
+
+def _may_begin(record: Record) -> bool:
+    """Say whether a new identification may begin for a customer who exists."""
+    wanted = record.customer_status == CustomerStatus.IDENTIFICATION_REQUIRED
+    return wanted and record.identification_status not in IN_FLIGHT
 
 
 def _what_to_sign(record: Record, poll_s: float, *, entered: bool) -> tuple[str, float]:

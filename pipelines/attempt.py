@@ -65,7 +65,7 @@ class Attempt:
                     raise SettlingError
                 effect = Effect(effect.step, effect.subject)
             elif settled and self._may_renew(effect):
-                self.effect = Effect(effect.step, effect.subject, effect.generation + 1, first_ms=effect.first_ms)
+                self.effect = effect.renewed(1)
                 raise RenewedError
         self.effect = effect
         try:
@@ -82,7 +82,7 @@ class Attempt:
         return replace(effect, subject=subject)
 
     def _may_renew(self, effect: Effect) -> bool:
-        return effect.confirmed and not effect.abandoned and effect.generation < self.policy.max_generations
+        return effect.confirmed and not effect.abandoned and effect.renewals < self.policy.max_generations
 
 
 def effect_in_hand(record: Record, abandoned_ms: int | None, *, has_effect: bool) -> Effect | None:

@@ -180,7 +180,7 @@ class Iron:
     def requirements(self, customer_id: str) -> Requirements:
         """GET /customers/{id}/requirements. Iron 3.10."""
         found = self._object("GET", f"/customers/{_segment(customer_id)}/requirements")
-        open_ = [_mapping(item) for name in ("missing", "issues") for item in found.get(name) or []]
+        open_ = [_mapping(item) for name in ("missing", "issues") for item in _list(found.get(name))]
         final = bool(found.get("issues")) or any(item.get("retryable") is False for item in open_)
         return Requirements(tuple(sorted({str(item.get("code")) for item in open_})), may_retry=not final)
 
@@ -333,6 +333,14 @@ def _trace(response: httpx.Response) -> str:
 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
+        raise AnswerUnreadableError
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
         raise AnswerUnreadableError
     return value
 

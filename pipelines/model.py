@@ -121,6 +121,8 @@ class Effect:
     abandoned: bool = False
     #: Iron refused the request for good: there is no doubt, and a correction takes the next generation.
     refused: bool = False
+    #: Generations taken by ourselves, which are capped; those of corrections are not counted.
+    renewals: int = 0
 
     @property
     def in_doubt(self) -> bool:
@@ -136,6 +138,11 @@ class Effect:
             subject=self.subject,
             generation=self.generation,
         )
+
+    def renewed(self, renewals: int = 0) -> Effect:
+        """Give the same effect under the next generation of its key; `renewals` of these are counted."""
+        counted = self.renewals + renewals
+        return Effect(self.step, self.subject, self.generation + 1, first_ms=self.first_ms, renewals=counted)
 
     def forgotten(self, now_ms: int, policy: Policy) -> bool:
         """Say whether so much of Iron's retention is over that the key can no longer be relied on."""

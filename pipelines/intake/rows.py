@@ -53,7 +53,7 @@ def shown(name: str, value: object) -> str:
     """Return what may be shown of a value. `name` is our own name for the field."""
     if not isinstance(value, str) or name == "name":
         return ""
-    if "@" in value or name == "email":
+    if value and ("@" in value or name == "email"):
         return _masked_email(value)
     if _PLAIN.fullmatch(value):
         return value

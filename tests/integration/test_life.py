@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis
 
+from ops.sandbox import Fault
 from pipelines.view import read_view
 from tests.support import World
 
@@ -208,3 +209,62 @@ def test_sub_partner(world: World) -> None:
     """A sub-partner's customer is onboarded with its header on every call that takes it."""
     record = world.onboard(sub_partner_id="6f2d7d0e-0b51-4c1e-9a51-0f4a3d0c8e11")
     assert record.phase == "active"
+
+
+def refuse_once(world: World, operation: str) -> None:
+    """Iron refuses the next such request, and remembers that under its key."""
+    world.sandbox.faults.add(Fault(operation=operation, status=422, stored="injected", times=1))
+
+
+def test_identification_refused_and_corrected(world: World) -> None:
+    """A refused identification goes out again under the next generation after a correction, also by way of the PUT."""
+    refuse_once(world, "create_identification")
+    world.submit(tag="manual")
+    world.run_until("k-1", "failed")
+    world.correct({"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "k+manual@example.com"}})
+    assert world.run_until("k-1", "identification_pending", seconds=60).revision == 1
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 0}}
+
+
+def test_cancelled_after_a_refusal(world: World) -> None:
+    """A cancelled onboarding that is taken up again does not meet the old refusal."""
+    refuse_once(world, "create_customer")
+    world.submit(tag="manual")
+    world.run_until("k-1", "failed")
+    world.act("k-1", "cancel", reason="a mistake")
+    world.drain()
+    world.act("k-1", "restart", reason="the other mistake")
+    world.drain()
+    assert world.run_until("k-1", "identification_pending", seconds=60).customer_id
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 0}}
+
+
+def test_looked_at_soon_after_an_act(world: World) -> None:
+    """Whoever acts on a customer who has waited for weeks sees within seconds what Iron says now."""
+    world.hears = False
+    world.submit(tag="manual")
+    world.run_until("k-1", "identification_pending")
+    world.run(until=lambda: (world.next_due_s() or 0) > 86_400, seconds=3 * 86_400)
+    world.sandbox.move("k-1", "approve")
+    world.act("k-1", "sign", documents=[])
+    world.run_until("k-1", "signings_required", seconds=60)
+
+
+def test_decline_explained_in_spite_of_acts(world: World) -> None:
+    """What Iron declined for is read also when the first reading failed and somebody acts meanwhile."""
+    world.sandbox.faults.add(Fault(path="/customers/*/requirements", status=503, times=1))
+    world.submit(tag="decline")
+    world.run_until("k-1", "declined")
+    world.act("k-1", "sign", documents=[])
+    world.run(until=lambda: bool(world.record().reasons), seconds=60)
+
+
+def test_corrections_do_not_count(world: World) -> None:
+    """After a correction took a generation, a fault that Iron repeats for ever may still take one of its own."""
+    refuse_once(world, "create_customer")
+    world.submit(tag="manual")
+    world.run_until("k-1", "failed")
+    world.sandbox.faults.add(Fault(operation="create_customer", status=500, stored="injected", times=1))
+    world.correct({"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "k+manual@example.com"}})
+    world.run_until("k-1", "identification_pending", seconds=3 * 3600)
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 0}}

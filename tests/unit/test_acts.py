@@ -213,7 +213,7 @@ def test_the_last_correction_counts() -> None:
     """Two corrections are two revisions; what the second one says is what is true, part by part."""
     first = act("correct", fingerprint="one", parts={"customer": "1", "identification": "1"}, labels={"a": "1"})
     second = act("correct", fingerprint="two", parts={"customer": "2"}, labels={}, at_ms=NOW_MS + 9)
-    following = applied(WAITING, first, second)
+    following = applied(RECORDS[Phase.RECEIVED], first, second)
     record = following.record
     assert (record.revision, record.fingerprint, record.labels, record.input_ms) == (2, "two", {}, NOW_MS + 9)
     assert following.sealed == {"customer": "2", "identification": "1"}
@@ -327,10 +327,16 @@ def test_a_correction_says_what_is_true_from_now_on(phase: Phase) -> None:
 def test_parts_of_a_correction_are_handed_on_sealed() -> None:
     """What is encrypted stays so: the parts are stored as they came, and the record holds none of them."""
     parts = {"customer": "sealed-1", "identification": "sealed-2"}
-    following = applied(WAITING, act("correct", parts=parts))
+    following = applied(RECORDS[Phase.RECEIVED], act("correct", parts=parts))
     assert following.sealed == parts
     assert following.keep == {}
     assert "sealed" not in repr(following.record)
+
+
+def test_an_identification_is_not_kept_after_the_first_round() -> None:
+    """Only the first round sends data of its own: what a later correction says of it is not stored."""
+    parts = {"customer": "sealed-1", "identification": "sealed-2"}
+    assert applied(WAITING, act("correct", parts=parts)).sealed == {"customer": "sealed-1"}
 
 
 @pytest.mark.parametrize("phase", [Phase.CANCELLED, Phase.ARCHIVED])
@@ -353,7 +359,8 @@ def test_cancelling_ends_it(phase: Phase) -> None:
     following = applied(replace(RECORDS[phase], problem=PROBLEM), act("cancel"))
     record = following.record
     assert (record.phase, following.delay_s) == (Phase.CANCELLED, None)
-    assert (record.problem, record.effect) == (None, None)
+    assert record.problem is None
+    assert record.effect == RECORDS[phase].effect, "a restart goes on with the generation that Iron has not refused"
     assert record.step == ("refresh" if record.customer_id else "create_customer")
 
 

@@ -260,7 +260,7 @@ def test_a_fault_that_stays_gets_a_new_generation() -> None:
     """Settle, the same key again, the same fault, settle, a look that finds nothing: generation 1, then its call."""
     story = faulty(fault(), fault())
     assert story.later(SETTLE_S) == ["look", "RenewedError"]
-    assert story.effect == Effect("create_customer", SUBJECT, 1, first_ms=1_000_000)
+    assert story.effect == Effect("create_customer", SUBJECT, 1, first_ms=1_000_000, renewals=1)
     assert story.later(0) == ["look", "call 1", "made"]
     assert story.happened == [
         *("look", "call 0", "ServerFaultError"),
