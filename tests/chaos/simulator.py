@@ -8,6 +8,7 @@ gives the same story. What must hold is asserted on Iron's own ledger: no effect
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -186,10 +187,8 @@ class Schedule(httpx.BaseTransport):
 
     def sweep_a_page(self) -> None:
         """Let the sweep read a page, if it is time and nothing goes wrong."""
-        try:
+        with contextlib.suppress(IronError, DeathError):
             self.sweep.run_once()
-        except (IronError, DeathError):
-            pass
 
     def let_late_things_happen(self) -> None:
         """Requests still on the wire arrive, sleepers wake."""
