@@ -1,7 +1,8 @@
-"""Commands that read the ledger: `status`, `history`, `list`, `summary`. None of them changes anything."""
+"""Commands that read the ledger: `status`, `history`, `list`, `summary`. None changes where a customer stands."""
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +27,15 @@ def register(app: typer.Typer) -> None:
     add(app, summary)
 
 
-def status(key: Key, wait: Wait = None, timeout: Timeout = TIMEOUT_S, json: Json = False) -> int:
+def status(
+    key: Key,
+    wait: Wait = None,
+    timeout: Timeout = TIMEOUT_S,
+    personal: Annotated[
+        bool, typer.Option("--personal", help="Show the personal data too; the history then says who read it.")
+    ] = False,
+    json: Json = False,
+) -> int:
     """Show where one onboarding stands.
 
     In which phase, who must act, what exactly is needed, and what happens next. With --wait the exit status is 8 when
@@ -39,9 +48,10 @@ def status(key: Key, wait: Wait = None, timeout: Timeout = TIMEOUT_S, json: Json
     from ops.cli.waiting import read_when, told
 
     wanted = phase(wait) if wait else None
-    with opened() as session:
+    with opened("input" if personal else "ledger") as session:
         found, ended = read_when(session.ledger, key, wanted, timeout)
-    show(found, as_json=json)
+        details = _personal(session, key) if personal else {}
+    show(found, as_json=json, details=details)
     if why := told(found, wanted, ended, timeout):
         output.say(why)
     return ended
@@ -125,6 +135,12 @@ def summary(json: Json = False) -> int:
         f"Budget: {budget['rate_per_second']:g} calls a second,"
         f" {budget['identifications_per_minute']:g} identifications a minute."
     )
+    sweep = counts["sweep"]
+    if sweep["finished_at"]:
+        output.say(
+            f"The last sweep ended at {sweep['finished_at']}: {sweep['read']:,} customers read,"
+            f" {sweep['differ']:,} differed, {sweep['unknown']:,} have no record."
+        )
     return Status.DONE
 
 
@@ -154,18 +170,41 @@ def summarised(session: Session) -> dict[str, Any]:
             "rate_per_second": budget.rate_per_second,
             "identifications_per_minute": budget.identifications_per_minute,
         },
+        "sweep": _sweep(session.ledger),
     }
 
 
-def show(found: Read, *, as_json: bool) -> None:
-    """Print one record, as data or for people."""
+def _sweep(ledger: Ledger) -> dict[str, Any]:
+    """Tell of the last sweep, and whether one is under way."""
+    from pipelines.view import timestamp
+
+    state = ledger.sweep_state()
+    finished = state.get("finished")
+    counts = {name: int(state[f"last_{name}"]) for name in ("read", "differ", "unknown")} if finished else {}
+    return {"running": "place" in state, "finished_at": timestamp(int(finished)) if finished else None, **counts}
+
+
+def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None) -> None:
+    """Print one record, as data or for people. `details`: the personal data, where it was asked for."""
     from pipelines.view import read_view
 
     view = read_view(found.record, found.due_ms)
     if as_json:
-        output.give(view)
-    else:
-        output.show_record(view)
+        output.give(view | ({"personal": details} if details else {}))
+        return
+    output.show_record(view)
+    if details:
+        output.table(("personal data", ""), [(name, value) for name, value in details.items()])
+
+
+def _personal(session: Session, key: str) -> Mapping[str, Any]:
+    """Open what is stored about the customer; who asked for it goes into the history first."""
+    from pipelines.errors import InputLostError
+
+    try:
+        return session.door.personal(key, by=getpass.getuser())
+    except InputLostError as error:
+        raise CommandError(str(error)) from None
 
 
 def _matching(ledger: Ledger, phases: list[Phase], labels: Mapping[str, str], until_ms: int | None) -> Iterator[Read]:
