@@ -65,7 +65,9 @@ class World:
         self.sandbox.webhooks.settings = WebhookSettings(url="http://gateway.test/webhooks/iron")
         self.shift_ms = 0
         self.queue = Queue()
-        self.vault = Vault([new_key()])
+        #: The key that seals the input of this world's jobs.
+        self.key = new_key()
+        self.vault = Vault([self.key])
         self.policy = policy or Policy()
         self.ledger = Ledger(client, budget, lambda: self.shift_ms)
         self.transport: httpx.BaseTransport = SandboxTransport(self.sandbox)
