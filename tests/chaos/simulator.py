@@ -1,29 +1,34 @@
 """A seeded fault simulator: the real steps, runner, ledger and pulse on a real Redis, and Iron in process.
 
-A schedule is drawn from its seed: at each call to Iron, each send and each commit the worker may die, the answer may be
-lost, Iron may answer 429, 5xx or rubbish, the nudge may be dropped or doubled, and a dead worker's request may reach
-Iron late. The same seed
-gives the same story. What must hold is asserted on Iron's own ledger: no effect twice, nobody stranded.
+A schedule is drawn from its seed: before and after each call to Redis and to Iron, between commit and send and between
+send and acknowledgement the worker may die; an answer may be lost, a call to Redis repeated; Redis may be read-only,
+full, slow or away; Iron may answer 429, 5xx or rubbish; a nudge may be dropped, doubled or late; a worker may sleep
+past its lease and go on; a request may stay on the wire. Webhooks are dropped, doubled and late. Every message may be
+lost, or the ledger's last seconds, after which upstream sends its jobs again. The same seed gives the same story. What
+must hold is asserted on Iron's own ledger: no effect twice, nobody stranded.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import httpx
 import redis
 
-from pipelines.errors import IronError
+from pipelines.errors import IronError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Policy, Record
 from pipelines.onboarding import CALLS, INPUT
-from tests.support import API_KEY, BASE_URL, World
-from workers.ledger import Claim, Nudge
+from tests.support import API_KEY, BASE_URL, PLENTY, World
+from workers.ledger import Claim, Ledger, Nudge
 from workers.sweep import Sweep
 
+#: The ledger loses so many seconds at most. Source: design section 9.
+ROLLED_BACK_S = 5.0
 #: Pause from one sweep to the next, in seconds.
 SWEEP_S = 21_600.0
 
@@ -60,9 +65,44 @@ class Odds:
     dropped: float = 0.05
     doubled: float = 0.05
     asleep: float = 0.03
+    late_nudge: float = 0.03
+    redis: float = 0.01
+    wiped: float = 0.01
+    rolled_back: float = 0.01
     webhook_dropped: float = 0.3
     webhook_doubled: float = 0.1
     webhook_late: float = 0.2
+
+
+#: What Redis may answer instead of doing what it was asked to.
+REFUSALS = (
+    lambda: redis.exceptions.ReadOnlyError("READONLY You can't write against a read only replica."),
+    lambda: redis.exceptions.OutOfMemoryError("OOM command not allowed when used memory > 'maxmemory'."),
+    lambda: redis.exceptions.TimeoutError("Timeout reading from socket"),
+    lambda: redis.exceptions.ConnectionError("Connection refused"),
+)
+
+
+class ShakyLedger(Ledger):
+    """A ledger whose calls may be refused, lost on the way there or back, or sent twice."""
+
+    schedule: Schedule
+
+    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
+        chance, reads = self.schedule, operation == "read"
+        if client is not None or reads or not chance.happens(chance.odds.redis * 4):
+            return super()._call(operation, *arguments, client=client)
+        fault = chance.random.choice(["refused", "dead before", "lost", "twice", "dead after"])
+        if fault == "refused":
+            raise chance.refusal()
+        if fault == "dead before":
+            raise DeathError
+        answer = super()._call(operation, *arguments)
+        if fault == "lost":
+            raise redis.exceptions.ConnectionError("Connection reset by peer")
+        if fault == "dead after":
+            raise DeathError
+        return super()._call(operation, *arguments) if operation != "take" else answer
 
 
 class Schedule(httpx.BaseTransport):
@@ -79,15 +119,25 @@ class Schedule(httpx.BaseTransport):
             record_lag_s=lag_s,
             pending_identification=self.random.choice(["conflict", "supersede"]),
         )
+        self.jobs: dict[str, str] = {}
+        self.past: tuple[dict[bytes, tuple[bytes, int]], float] | None = None
+        self.shaky = ShakyLedger(client, PLENTY, lambda: self.world.shift_ms)
+        self.shaky.schedule = self
+        world = self.world
+        world.leases._ledger = world.pulse._ledger = world.door._ledger = self.shaky
         self.inner = self.world.transport
         self.world.transport = self
         self.hooks: list[tuple[float, str]] = []
         self.late: list[tuple[float, httpx.Request]] = []
         self.sleepers: list[tuple[float, Callable[[], object]]] = []
         self.faults = 0
+        #: Commits of workers that had lost their claim.
+        self.refused = 0
+        #: How often the ledger lost its last seconds.
+        self.rollbacks = 0
         self.quiet = False
-        self.worker = self.world.worker(send=self.send)
-        self.sweep = Sweep(self.world.ledger, Iron(self, BASE_URL, API_KEY), SWEEP_S)
+        self.worker = replace(self.world.worker(send=self.send), ledger=self.shaky)
+        self.sweep = Sweep(self.shaky, Iron(self, BASE_URL, API_KEY), SWEEP_S)
         self.world.door._send = self.send
         self.world.run_step = self.run_step
 
@@ -97,39 +147,56 @@ class Schedule(httpx.BaseTransport):
         self.faults += drawn
         return drawn
 
+    def refusal(self) -> redis.RedisError:
+        """Draw what Redis answers instead of doing what it was asked to."""
+        return self.random.choice(REFUSALS)()
+
     # --- the worker ----------------------------------------------------------------------------------------------
 
     def run_step(self, step: str, key: str, version: int) -> None:
         if self.happens(self.odds.asleep):
             self.fall_asleep(step, key, version)
             return
-        try:
+        with self.trouble():
             self.worker.run(step, key, version)
-        except DeathError:
-            self.world.leases._claims.clear()
 
     def fall_asleep(self, step: str, key: str, version: int) -> None:
         """Claim now, and go on long after the lease: a frozen machine whose own clock stood still too."""
-        ledger, runner = self.world.ledger, self.worker
-        claim = ledger.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
+        claim = None
+        with self.trouble():
+            claim = self.shaky.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
         if not isinstance(claim, Claim):
             return
+        held = claim
 
         def wake_up() -> None:
-            try:
-                runner._run_claimed(claim)
-            except DeathError:
-                self.world.leases._claims.clear()
-            except Exception as error:
-                if type(error).__name__ != "StaleClaimError":
-                    raise
+            with self.trouble():
+                try:
+                    self.worker._run_claimed(held)
+                except StaleClaimError:
+                    self.refused += 1
 
         self.sleepers.append((self.now() + self.random.uniform(1, 60), wake_up))
+
+    @contextlib.contextmanager
+    def trouble(self) -> Iterator[None]:
+        """Let a worker die, or Redis fail it, without the whole simulation ending."""
+        try:
+            yield
+        except DeathError:
+            self.world.leases._claims.clear()
+        except redis.RedisError:
+            pass
 
     def send(self, nudge: Nudge) -> None:
         if self.happens(self.odds.death):
             raise DeathError
         if self.happens(self.odds.dropped):
+            return
+        if self.happens(self.odds.redis):
+            raise redis.exceptions.ConnectionError("the broker is away")
+        if self.happens(self.odds.late_nudge):
+            self.sleepers.append((self.now() + self.random.uniform(1, 30), lambda: self.world.queue.send(nudge)))
             return
         self.world.queue.send(nudge)
         if self.happens(self.odds.doubled):
@@ -182,13 +249,43 @@ class Schedule(httpx.BaseTransport):
         arrived = [customer for at, customer in self.hooks if at <= self.now()]
         self.hooks = [(at, customer) for at, customer in self.hooks if at > self.now()]
         for customer in arrived:
-            if nudge := world.ledger.wake(customer):
-                world.queue.send(nudge)
+            with self.trouble():
+                if nudge := self.shaky.wake(customer):
+                    world.queue.send(nudge)
 
     def sweep_a_page(self) -> None:
         """Let the sweep read a page, if it is time and nothing goes wrong."""
-        with contextlib.suppress(IronError, DeathError):
+        with self.trouble(), contextlib.suppress(IronError):
             self.sweep.run_once()
+
+    def forget(self) -> None:
+        """Lose every message, or the ledger's last seconds; upstream then sends its jobs again."""
+        if self.happens(self.odds.wiped):
+            self.world.queue.nudges.clear()
+        if self.past is None or self.now() - self.past[1] > ROLLED_BACK_S:
+            if self.random.random() < self.odds.rolled_back and not self.quiet:
+                self.past = {key: self.kept(key) for key in self.world.client.scan_iter()}, self.now()
+            return
+        if self.happens(0.2):
+            client, (kept, _) = self.world.client, self.past
+            client.flushdb()
+            for key, (value, ttl_ms) in kept.items():
+                client.restore(key, max(ttl_ms, 0), value)
+            self.past = None
+            self.rollbacks += 1
+            self.submit_all()
+
+    def kept(self, key: bytes) -> tuple[bytes, int]:
+        """Copy a key of the ledger."""
+        return bytes(self.world.client.dump(key) or b""), int(self.world.client.pttl(key))
+
+    def submit_all(self) -> None:
+        """Hand over every job as upstream does: again until each is accepted."""
+        for key, tag in self.jobs.items():
+            accepted = False
+            while not accepted:
+                with self.trouble():
+                    accepted = self.world.submit(key, tag).accepted
 
     def let_late_things_happen(self) -> None:
         """Requests still on the wire arrive, sleepers wake."""
@@ -210,7 +307,9 @@ class Schedule(httpx.BaseTransport):
             self.let_late_things_happen()
             self.hear()
             self.sweep_a_page()
-            world.pulse.run_once()
+            self.forget()
+            with self.trouble():
+                world.pulse.run_once()
             world.drain()
             if until():
                 return
@@ -220,24 +319,14 @@ class Schedule(httpx.BaseTransport):
             world.advance(min(wait_s for wait_s in soon if wait_s is not None) + 0.002)
 
 
-def submit_surely(schedule: Schedule, key: str, tag: str) -> None:
-    """Hand over a job as upstream would: again until it is accepted."""
-    while True:
-        try:
-            schedule.world.submit(key, tag)
-        except DeathError:
-            continue
-        return
-
-
 def play(client: redis.Redis, seed: int, odds: Odds | None = None) -> Schedule:
     """Play the schedule of a seed to its end and check what it did on Iron."""
     random.seed(seed)  # the jitter of pauses, too, is the seed's
     schedule = Schedule(client, seed, odds)
     world, draw = schedule.world, schedule.random
     tags = {f"s{seed}-{number}": draw.choice([*ENDS, "approve", "approve"]) for number in range(draw.randint(1, 4))}
-    for key, tag in tags.items():
-        submit_surely(schedule, key, tag)
+    schedule.jobs = tags
+    schedule.submit_all()
 
     def truly(record: Record) -> bool:
         """Say whether the record's phase is what Iron's own books say now."""

@@ -1,0 +1,77 @@
+"""Plays many schedules of the fault simulator on all cores and prints what came of them.
+
+    python -m tests.chaos.run [first:last]
+
+A seed that fails is named, and playing it alone fails the same way. Exit status 1 when any did.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from ops.embedded import EmbeddedRedis
+from tests.chaos.simulator import play
+from workers.ledger import connect
+from workers.logs import configure_logs
+
+#: Seeds that one process plays in a row on one Redis.
+CHUNK = 50
+#: Schedules of a full run. Source: design section 9.
+FULL = (0, 10_000)
+
+
+def play_some(seeds: range) -> tuple[Counter[str], list[str]]:
+    """Play these seeds on a Redis of their own; answers the counts and what failed."""
+    configure_logs("json", logging.CRITICAL)
+    counts: Counter[str] = Counter()
+    failures = []
+    with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server:
+        client = connect(server.url_for(0))
+        for seed in seeds:
+            client.flushdb()
+            counts["schedules"] += 1
+            try:
+                schedule = play(client, seed)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the seed is what matters
+                failures.append(f"seed {seed}: {type(error).__name__} {str(error)[:400]}")
+                continue
+            counts["customers"] += len(schedule.jobs)
+            counts["faults"] += schedule.faults
+            counts["roll-backs of the ledger"] += schedule.rollbacks
+            counts["stale commits, all refused"] += schedule.refused
+    return counts, failures
+
+
+def main(first: int, last: int) -> int:
+    """Play, print, and say with the exit status whether all went well."""
+    started = time.monotonic()
+    chunks = [range(begin, min(begin + CHUNK, last)) for begin in range(first, last, CHUNK)]
+    totals: Counter[str] = Counter()
+    failures: list[str] = []
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for counts, failed in pool.imap_unordered(play_some, chunks):
+            totals += counts
+            failures += failed
+            print(f"\r{totals['schedules']:,} of {last - first:,}, {len(failures)} failed", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    totals["duplicate effects, lost or stuck onboardings"] = len(failures)
+    totals["seconds"] = round(time.monotonic() - started)
+    for name, count in totals.items():
+        print(f"{name:<48}{count:>12,}")
+    for failure in failures:
+        print(
+            f"{failure}\n    again: python -m tests.chaos.run {failure.split()[1][:-1]}:{int(failure.split()[1][:-1]) + 1}"
+        )
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    begin, _, end = (sys.argv[1] if len(sys.argv) > 1 else ":".join(map(str, FULL))).partition(":")
+    sys.exit(main(int(begin), int(end)))
