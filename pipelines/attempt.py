@@ -63,7 +63,7 @@ class Attempt:
             if forgotten:
                 if effect.generation and effect.last_ms is not None and not settled:
                     raise SettlingError
-                effect = Effect(effect.step, effect.subject)
+                effect = self._begun_again(effect, now_ms)
             elif settled and self._may_renew(effect):
                 self.effect = effect.renewed(1)
                 raise RenewedError
@@ -80,6 +80,17 @@ class Attempt:
         if effect is None or effect.step != step or effect.subject not in (subject, ANY_SUBJECT):
             return Effect(step, subject)
         return replace(effect, subject=subject)
+
+    def _begun_again(self, effect: Effect, now_ms: int) -> Effect:
+        """Begin at generation 0. While Iron may still remember it, its clock runs on and no generation may follow.
+
+        A generation above 0 that was used after generation 0 is forgotten could be followed by generation 0 itself,
+        when the ledger is lost just then. Source: the model's finding 7.
+        """
+        if effect.first_ms is None or now_ms - effect.first_ms >= self.policy.retention_s * 1000:
+            return Effect(effect.step, effect.subject)
+        spent = self.policy.max_generations
+        return Effect(effect.step, effect.subject, first_ms=effect.first_ms, last_ms=effect.last_ms, renewals=spent)
 
     def _may_renew(self, effect: Effect) -> bool:
         return effect.confirmed and not effect.abandoned and effect.renewals < self.policy.max_generations

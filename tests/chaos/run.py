@@ -66,9 +66,8 @@ def main(first: int, last: int) -> int:
     for name, count in totals.items():
         print(f"{name:<48}{count:>12,}")
     for failure in failures:
-        print(
-            f"{failure}\n    again: python -m tests.chaos.run {failure.split()[1][:-1]}:{int(failure.split()[1][:-1]) + 1}"
-        )
+        seed = int(failure.split()[1].rstrip(":"))
+        print(f"{failure}\n    again: python -m tests.chaos.run {seed}:{seed + 1}")
     return 1 if failures else 0
 
 

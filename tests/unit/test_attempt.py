@@ -28,6 +28,7 @@ from pipelines.model import Effect, Policy, Record
 POLICY = Policy(settle_s=120, retention_s=86_400, retention_used=0.8, max_generations=1)
 #: Beyond this many seconds after its first call a key is not relied on.
 FORGOTTEN_S = 69_120
+RETENTION_S = 86_400
 SUBJECT = ("crm-1",)
 RECORD = Record("k-1", external_id="crm-1", step="create_customer")
 
@@ -188,12 +189,14 @@ def test_after_most_of_the_retention_the_look_comes_first(found: str | None, the
 
 
 def test_the_retention_counts_from_the_first_call() -> None:
-    """Repetitions do not make Iron remember for longer; after a new beginning the count is new."""
+    """Repetitions do not make Iron remember for longer; the count is new when all of the retention is over."""
     story = Story()
     story.attempt(AnswerLostError())
     for _ in range(4):
         assert story.later(17_000, AnswerLostError())[0] == "call 0"
     assert story.later(FORGOTTEN_S - 68_000, AnswerLostError()) == ["look", "call 0", "AnswerLostError"]
+    assert story.effect.first_ms == 1_000_000
+    assert story.later(RETENTION_S - FORGOTTEN_S, AnswerLostError()) == ["look", "call 0", "AnswerLostError"]
     assert story.effect.first_ms == story.effect.last_ms == int(story.now_s * 1000)
     assert story.later(FORGOTTEN_S - 1) == ["call 0", "made"]
 

@@ -1105,11 +1105,13 @@ def test_the_signature_in_doubt_comes_first(stage: Stage) -> None:
 
 
 def test_a_signature_that_the_list_shows_as_made_is_noted(stage: Stage) -> None:
-    """The answer was lost and Iron requires the document no longer: it was signed, and is not sent again."""
+    """The answer was lost and Iron requires the document no longer: it was signed, and the next one is sent."""
     stage.to_sign()
     stage.consent()
     stage.sandbox.faults.add(Fault(operation="create_signing", when="after", lost="reset", times=1))
     assert isinstance(stage.step(), IronError)
+    stage.steps("submit_signings")
+    assert [signing.signed_ms for signing in stage.record.signings].count(None) == 1
     stage.steps("submit_signings")
     assert [signing.signed_ms for signing in stage.record.signings].count(None) == 0
     assert stage.effects["signings"] == 2

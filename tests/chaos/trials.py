@@ -1,0 +1,314 @@
+"""Trials with real processes: each kills, stops or robs something while onboardings run, by a seed.
+
+`make test` runs each of them once, small. `python -m tests.chaos.trials [name] [count]` runs one of them many times, or
+all as often as their targets ask, and prints what they took: seconds, duplicate effects, unfinished onboardings.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from tests.chaos.fleet import Fleet, Service, until
+from workers.ledger import LEASE_MS
+
+#: Seconds that Iron takes for an answer where many onboardings are to be in hand at once.
+SLOW_S = 2.0
+#: A port where nothing listens, so that a server that is told to follow it keeps its data: the discard service's.
+NOWHERE = "9"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one trial showed."""
+
+    #: Seconds until everything moved again, or was finished.
+    seconds: float
+    #: Customers with other effects on Iron's books than each once.
+    wrong: int
+    #: Onboardings in hand, or otherwise concerned.
+    concerned: int
+    #: Commits of workers that had lost their lease, each refused.
+    refused: int = 0
+
+
+def keys_of(fleet: Fleet, seed: int, count: int) -> list[str]:
+    """Give keys that no other trial of this fleet uses."""
+    return [f"t{len(fleet.jobs)}-{seed}-{number}" for number in range(count)]
+
+
+def ended(fleet: Fleet, keys: list[str], seconds: float, concerned: int, refused: int = 0) -> Result:
+    """Bring all to their end, and count what is wrong on Iron's books."""
+    fleet.finish(keys)
+    return Result(seconds, len(fleet.wrong_effects(keys)), concerned, refused)
+
+
+def kill_9(fleet: Fleet, seed: int, victim: str, count: int = 100) -> Result:
+    """Kill the only worker process, or its manager, with everything in its hands."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    service = fleet.services[0]
+    with fleet.slow_iron(SLOW_S):
+        fleet.submit(keys)
+        step = draw.choice(["create_customer", "create_identification"])
+        fleet.until(lambda: fleet.in_hand(keys, step) == count, what=f"{step} in hand")
+        _pass(draw.uniform(0, SLOW_S * 0.6))
+        before = fleet.marks(keys)
+        workers = service.workers()
+        os.kill(service.manager if victim == "manager" else workers[0], signal.SIGKILL)
+        if victim == "manager":  # its process is an orphan now, which has to notice that by itself
+            fleet.until(lambda: not any(map(alive, workers)), 30, "the orphan does not end")
+        seconds = fleet.all_move(before)
+    return ended(fleet, keys, seconds, count)
+
+
+def kill_child(fleet: Fleet, seed: int) -> Result:
+    """Kill -9 a worker process with 100 onboardings in hand."""
+    return kill_9(fleet, seed, "child")
+
+
+def kill_manager(fleet: Fleet, seed: int) -> Result:
+    """Kill -9 Dramatiq's manager; the orphaned process ends, and what it had in hand goes on elsewhere."""
+    return kill_9(fleet, seed, "manager")
+
+
+def stop_and_continue(fleet: Fleet, seed: int, count: int = 40) -> Result:
+    """SIGSTOP one of two workers for longer than the lease; when it wakes, its commits are refused."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    refused = fleet.logged("StaleClaimError")
+    with fleet.slow_iron(1.0):
+        fleet.submit(keys)
+        fleet.until(lambda: fleet.in_hand(keys, "create_customer") == count, what="in hand")
+        _pass(draw.uniform(0, 0.6))
+        sleeper = draw.choice(fleet.services).workers()[0]
+        before = fleet.marks(keys)
+        os.kill(sleeper, signal.SIGSTOP)
+        try:
+            seconds = fleet.all_move(before)
+            _pass(draw.uniform(0.5, 2.0))  # some of its claims are being worked on elsewhere, some are committed
+        finally:
+            os.kill(sleeper, signal.SIGCONT)
+    result = ended(fleet, keys, seconds, count)
+    return Result(result.seconds, result.wrong, count, fleet.logged("StaleClaimError") - refused)
+
+
+def kill_redis(fleet: Fleet, seed: int, count: int = 60) -> Result:
+    """Kill -9 Redis under load and start it again on its append-only file."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    fleet.submit(keys)
+    _pass(draw.uniform(0, 1.5))
+    before = fleet.marks(keys)
+    fleet.redis.end(signal.SIGKILL)
+    fleet.redis.start_again()
+    seconds = fleet.until(lambda: not unmoved_or_ended(fleet, before), what="records that do not move")
+    return ended(fleet, keys, seconds, count)
+
+
+def redis_away(fleet: Fleet, seed: int, away_s: float = 60.0, count: int = 60) -> Result:
+    """Take Redis away for a minute under load: no attempt is burnt, and no process has to be started again."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    workers = [service.workers() for service in fleet.services]
+    with fleet.slow_iron(0.3):
+        fleet.submit(keys)
+        _pass(draw.uniform(0, 1.0))
+        before = fleet.marks(keys)
+        fleet.redis.end(signal.SIGTERM)
+        _pass(away_s)
+        fleet.redis.start_again()
+        seconds = fleet.until(lambda: not unmoved_or_ended(fleet, before), what="records that do not move")
+    result = ended(fleet, keys, seconds, count)
+    burnt = [key for key, read in fleet.read(keys).items() if read.record.attempts or read.record.problem]
+    noted = [key for key in keys if any(entry.get("note") in FAILURES for entry in fleet.ledger.history(key))]
+    assert not burnt, burnt
+    assert not noted, noted
+    assert [service.workers() for service in fleet.services] == workers, "a worker was started again"
+    return result
+
+
+#: Notes in the history of attempts that failed.
+FAILURES = ("unexpected", "poisonous", "unreachable", "answer_lost", "server_fault")
+
+
+def read_only(fleet: Fleet, seed: int, count: int = 40, seconds: float = 4.0) -> Result:
+    """Demote Redis to a replica under load, so that it answers READONLY to every write, and promote it again."""
+    return _writes_refused(
+        fleet,
+        seed,
+        count,
+        seconds,
+        refuse=lambda client: client.execute_command("REPLICAOF", "127.0.0.1", NOWHERE),
+        allow=lambda client: client.execute_command("REPLICAOF", "NO", "ONE"),
+        error=redis.ReadOnlyError,
+    )
+
+
+def memory_full(fleet: Fleet, seed: int, count: int = 40, seconds: float = 4.0) -> Result:
+    """Let Redis reach its memory limit under load: it refuses what needs memory, and goes on when there is room."""
+    return _writes_refused(
+        fleet,
+        seed,
+        count,
+        seconds,
+        refuse=lambda client: client.config_set("maxmemory", "1mb"),
+        allow=lambda client: client.config_set("maxmemory", "0"),
+        error=redis.exceptions.OutOfMemoryError,
+    )
+
+
+def disk_full(fleet: Fleet, seed: int, count: int = 40, seconds: float = 4.0) -> Result:
+    """Let Redis fail to write to its disk under load: it refuses writes (MISCONF), and goes on when it can again."""
+    obstacle = fleet.redis.folder / "dump.rdb"
+
+    def refuse(client: redis.Redis) -> None:
+        obstacle.mkdir()  # where the snapshot's file would have to go
+        client.config_set("save", "3600 1000000")
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 10, "the snapshot does not fail")
+
+    def allow(client: redis.Redis) -> None:
+        obstacle.rmdir()
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok", 10, "the snapshot fails")
+        client.config_set("save", "")
+        obstacle.unlink()
+
+    return _writes_refused(
+        fleet, seed, count, seconds, refuse=refuse, allow=allow, error=redis.ResponseError
+    )
+
+
+def _writes_refused(
+    fleet: Fleet,
+    seed: int,
+    count: int,
+    seconds: float,
+    *,
+    refuse: Callable[[redis.Redis], object],
+    allow: Callable[[redis.Redis], object],
+    error: type[redis.RedisError],
+) -> Result:
+    """Let Redis refuse writes for a while under load: nothing is lost, no attempt burnt, no process ends."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    workers = [service.workers() for service in fleet.services]
+    with fleet.slow_iron(0.3):
+        fleet.submit(keys)
+        _pass(draw.uniform(0, 1.0))
+        before = fleet.marks(keys)
+        refuse(fleet.client)
+        try:
+            _must_refuse(fleet.client, error)
+            _pass(seconds)
+        finally:
+            allow(fleet.client)
+        moved = fleet.until(lambda: not unmoved_or_ended(fleet, before), what="records that do not move")
+    result = ended(fleet, keys, moved, count)
+    assert [service.workers() for service in fleet.services] == workers, "a worker was started again"
+    burnt = [key for key in keys if any(entry.get("note") in FAILURES for entry in fleet.ledger.history(key))]
+    assert not burnt, burnt
+    return result
+
+
+def _must_refuse(client: redis.Redis, error: type[redis.RedisError]) -> None:
+    with suppress(error):
+        client.set("trial", "x" * 1000)
+        raise AssertionError("Redis takes writes all the same")
+
+
+def wipe_broker(fleet: Fleet, seed: int, count: int = 40) -> Result:
+    """Flush the broker's database under load, one to three times."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    started = time.monotonic()
+    fleet.submit(keys)
+    for _ in range(draw.randint(1, 3)):
+        with suppress(AssertionError):
+            fleet.finish(keys, seconds=draw.uniform(0.05, 1.2))
+        fleet.wipe_broker()
+    fleet.finish(keys)
+    return ended(fleet, keys, time.monotonic() - started, count)
+
+
+def roll_back(fleet: Fleet, seed: int, count: int = 30) -> Result:
+    """Put the ledger back by 1, 2 or 5 seconds while jobs come in; upstream then sends all its jobs again."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    lost_s = (1.0, 2.0, 5.0)[seed % 3]
+    before = draw.randint(0, count - 1)
+    if before:
+        fleet.submit(keys[:before])
+    with suppress(AssertionError):
+        fleet.finish(keys[: before or 1], seconds=draw.uniform(0, 2.0))
+    copy = fleet.copy_of_the_ledger()
+    ends = time.monotonic() + lost_s
+    fleet.submit(keys[before:])
+    with suppress(AssertionError):
+        fleet.finish(keys, seconds=max(0.0, ends - time.monotonic()))
+    _pass(max(0.0, ends - time.monotonic()))
+    fleet.roll_back(copy)
+    started = time.monotonic()
+    fleet.submit(list(fleet.jobs)[-count:])
+    return ended(fleet, keys, time.monotonic() - started, count)
+
+
+def unmoved_or_ended(fleet: Fleet, before: dict[str, str]) -> list[str]:
+    """Name the records that neither moved since their mark nor wait for somebody else."""
+    now, found = fleet.marks(list(before)), fleet.read(list(before))
+    fleet.consent()
+    return [
+        key
+        for key, mark in before.items()
+        if key not in found or (now[key] == mark and (found[key].due_ms or 0) <= found[key].now_ms)
+    ]
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; a zombie does not."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def _pass(seconds: float) -> None:
+    """Let time pass."""
+    ends = time.monotonic() + seconds
+    until(lambda: time.monotonic() >= ends, seconds + 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial, how often it is run, and on what fleet."""
+
+    run: Callable[[Fleet, int], Result]
+    count: int
+    services: int = 2
+    threads: int = 16
+
+
+TRIALS = {
+    "kill_child": Trial(kill_child, 50, services=1, threads=128),
+    "kill_manager": Trial(kill_manager, 50, services=1, threads=128),
+    "stop_and_continue": Trial(stop_and_continue, 20, threads=40),
+    "kill_redis": Trial(kill_redis, 20),
+    "redis_away": Trial(redis_away, 5),
+    "read_only": Trial(read_only, 10),
+    "memory_full": Trial(memory_full, 10),
+    "disk_full": Trial(disk_full, 10),
+    "wipe_broker": Trial(wipe_broker, 100),
+    "roll_back": Trial(roll_back, 100),
+}
