@@ -71,12 +71,17 @@ def run_demo(customers: int | None, folder: Path | None) -> int:
         status = Status.TERMINATED
         output.say("Told to end; everything that was started is stopped.")
     finally:
-        if folder or status in (Status.FAILED, Status.PARTLY):
-            output.say(f"The data is in {place}, the logs are in {place / 'logs'}.")
-        else:
-            shutil.rmtree(place, ignore_errors=True)
-            output.say("The data and the logs are removed; with --keep they stay.")
+        _leave(place, folder is not None or status in (Status.FAILED, Status.PARTLY))
     return status
+
+
+def _leave(place: Path, keep: bool) -> None:
+    """Say where the data is, or remove it."""
+    if keep and (place / "logs").is_dir():
+        output.say(f"The data is in {place}, the logs are in {place / 'logs'}.")
+    elif not keep:
+        shutil.rmtree(place, ignore_errors=True)
+        output.say("The data and the logs of this run are removed; with --keep they stay.")
 
 
 def _must_be_whole(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -113,7 +114,7 @@ def gateway(
     except SettingsError as error:
         raise usage(*error.problems) from None
     except OSError as error:
-        raise CommandError(f"{error.strerror or error} Name another one with --host and --port.") from None
+        raise _cannot_listen("gateway", host, port, error) from None
     return Status.DONE
 
 
@@ -132,8 +133,6 @@ def sandbox(
 
     Example: onboarding sandbox --speed 5
     """
-    import errno
-
     from ops.sandbox.server import serve
     from ops.sandbox.state import StateError
 
@@ -142,9 +141,18 @@ def sandbox(
     except StateError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        remedy = "stop what listens there, or name" if error.errno == errno.EADDRINUSE else "name"
-        raise CommandError(f"The sandbox {error.strerror}: {remedy} another one with --host and --port.") from None
+        raise _cannot_listen("sandbox", host, port, error) from None
     return Status.DONE
+
+
+def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandError:
+    """Say why an address cannot be had, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        why = f"port {port} on {host} is in use: stop what listens there, or name another with --port"
+    else:
+        reason = (error.strerror or str(error)).rpartition(": ")[2]
+        why = f"{host}:{port} cannot be had ({reason}): name another with --host and --port"
+    return CommandError(f"The {part} did not start, because {why}.")
 
 
 def _check(ledger_url: str, broker_url: str) -> None:

@@ -159,15 +159,15 @@ def test_a_wait_that_is_interrupted_ends_with_130(
     assert not lines(log, "Traceback")
 
 
-@pytest.mark.parametrize("words", [["sandbox", "--port"], ["dev", "--folder", "data", "--port"]])
-def test_a_port_in_use_is_one_sentence(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["sandbox", "--port"], ["gateway", "--port"], ["dev", "--folder", "data", "--port"]])
+def test_a_port_in_use_is_one_sentence(words: list[str], tmp_path: Path, settings: dict[str, str]) -> None:
     """Status 1, and nothing is left running; `dev` names the port that the sandbox would take."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        wanted = port if words[0] == "sandbox" else port - 1
-        with started([*words, str(wanted)], tmp_path, {}) as (process, log):
+        wanted = port - 1 if words[0] == "dev" else port
+        with started([*words, str(wanted)], tmp_path, settings) as (process, log):
             assert process.wait(PATIENCE_S) == 1
         [line] = log.read_text(encoding="utf-8").splitlines()
     assert str(port) in line
