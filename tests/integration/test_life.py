@@ -10,6 +10,7 @@ import redis
 from ops.sandbox import Fault
 from pipelines.view import read_view
 from tests.support import World
+from workers.ledger import POISON_CRASHES, Claim
 
 
 def test_approved(world: World) -> None:
@@ -267,4 +268,30 @@ def test_corrections_do_not_count(world: World) -> None:
     world.sandbox.faults.add(Fault(operation="create_customer", status=500, stored="injected", times=1))
     world.correct({"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "k+manual@example.com"}})
     world.run_until("k-1", "identification_pending", seconds=3 * 3600)
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 0}}
+
+
+def test_poisonous(world: World) -> None:
+    """A record that kills its worker each time is left to an operator after a few, and tried again slowly."""
+    world.submit(tag="manual")
+    deaths = 0
+
+    def die_on_it(step: str, key: str, version: int) -> None:
+        nonlocal deaths
+        claim = world.ledger.claim(key, version, step, {}, part="customer")
+        if not isinstance(claim, Claim):
+            return
+        following = world.runner._attempt(claim)
+        if following.note == "poisonous":
+            world.ledger.commit(claim, following)
+        else:
+            deaths += 1
+
+    world.run_step = die_on_it
+    world.run(until=lambda: world.record().problem is not None, seconds=600)
+    assert deaths == POISON_CRASHES
+    assert (view(world)["waiting_on"], view(world)["problem"]["code"]) == ("operator", "poisonous")
+    assert 2000 < (world.next_due_s() or 0) <= 3600
+    world.run_step = world.runner.run
+    world.run_until("k-1", "identification_pending", seconds=2 * 3600)
     assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 0}}

@@ -1,0 +1,185 @@
+"""Are the guards needed? Takes each guard of the protocol out of a copy of the code and sees whether a test fails.
+
+    python -m tests.chaos.mutants [part of a name]
+
+Prints a table; exit status 1 when a guard can be taken out and nothing fails. A guard is a place in the text of a file
+and what stands there without it; a place that is no longer there is an error, so that the list stays true.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Tests that look after the protocol, the quickest first.
+TESTS = (
+    *("unit/test_keys.py", "unit/test_attempt.py", "unit/test_acts.py", "unit/test_steps.py", "unit/test_advance.py"),
+    *("integration/test_ledger.py", "integration/test_findings.py", "integration/test_life.py"),
+    *("integration/test_sweep.py", "integration/test_broker.py", "integration/test_resume.py"),
+    "chaos/test_chaos.py",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A guard: what it is for, where it stands, and what is there without it."""
+
+    name: str
+    purpose: str
+    file: str
+    there: str
+    without: str
+
+
+SAFETY, SPEED = "never twice, never stranded", "speed or load"
+
+GUARDS = (
+    Guard(
+        "the random part of the fence", SAFETY, "workers/ledger.py",
+        '"claim", key, version, step, secrets.token_urlsafe(12)', '"claim", key, version, step, "fence"',
+    ),
+    Guard("the fence check", SAFETY, "workers/ledger.lua", "or claim.fence ~= fence then", "then"),
+    Guard(
+        "a new fence for each claim, also one that applies an act", SAFETY, "workers/ledger.lua",
+        "fence = fence, ends = now_ms + lease_ms", "fence = claim and claim.fence or fence, ends = now_ms + lease_ms",
+    ),
+    Guard(
+        "the lease's end in the due set", SAFETY, "workers/ledger.lua",
+        "redis.call('ZADD', due_of(claim.lane), int(claim.ends), key)", "redis.call('ZREM', due_of(claim.lane), key)",
+    ),
+    Guard(
+        "acts wait until a call in doubt is certain", SAFETY, "pipelines/acts.py",
+        "(doubtful and name in WAIT_FOR_CERTAINTY)", "False",
+    ),
+    Guard(
+        "derived keys", SAFETY, "pipelines/keys.py",
+        "hashlib.sha256(material).digest()[:16]", "__import__('os').urandom(16)",
+    ),
+    Guard(
+        "the subject in the key, not the input", SAFETY, "pipelines/onboarding.py",
+        "(record.external_id,),", "(record.external_id, str(record.revision)),",
+    ),
+    Guard(
+        "the document in a signature's key", SAFETY, "pipelines/onboarding.py",
+        "(customer_id, due.id, str(due.occasion)),", '(customer_id, "", str(due.occasion)),',
+    ),
+    Guard(
+        "the occasion in a signature's key", SAFETY, "pipelines/onboarding.py",
+        "(customer_id, due.id, str(due.occasion)),", '(customer_id, due.id, ""),',
+    ),
+    Guard(
+        "the look before the first call of a key", SAFETY, "pipelines/attempt.py",
+        "first = effect.last_ms is None and not (none_yet and untouched)", "first = False",
+    ),
+    Guard(
+        "the look after most of the retention", SAFETY, "pipelines/attempt.py",
+        "forgotten = effect.forgotten(now_ms, self.policy)", "forgotten = False",
+    ),
+    Guard(
+        "the in-flight check", SAFETY, "pipelines/onboarding.py",
+        "(newest.id != follows or newest.status not in OVER)", "newest.id != follows",
+    ),
+    Guard(
+        "the settle time", SAFETY, "pipelines/model.py",
+        "now_ms - self.last_ms >= policy.settle_s * 1000", "True",
+    ),
+    Guard(
+        "a new generation only for a fault that was repeated", SAFETY, "pipelines/attempt.py",
+        "return effect.confirmed and not effect.abandoned", "return not effect.abandoned",
+    ),
+    Guard(
+        "no new generation while a worker may sleep", SAFETY, "pipelines/attempt.py",
+        "return effect.confirmed and not effect.abandoned", "return effect.confirmed",
+    ),
+    Guard(
+        "a new generation is committed before it is used", SAFETY, "pipelines/attempt.py",
+        "                raise RenewedError\n", "                effect = self.effect\n",
+    ),
+    Guard(
+        "generations end with the retention", SAFETY, "pipelines/attempt.py",
+        "effect = self._begun_again(effect, now_ms)", "pass",
+    ),
+    Guard(
+        "patience on a 409 that shows nothing", SAFETY, "pipelines/model.py",
+        "if isinstance(error, ServerFaultError) else None",
+        "if isinstance(error, ServerFaultError | ConflictError) else None",
+    ),
+    Guard(
+        "the sweep", SAFETY, "workers/sweep.py",
+        "if customer.status != record.customer_status:\n        return True", "if True:\n        return False",
+    ),
+    Guard(
+        "a list that is behind does not count", SAFETY, "pipelines/onboarding.py",
+        "    return []\n", "    return identifications\n",
+    ),
+    Guard(
+        "the version in nudges", SPEED, "workers/ledger.lua",
+        "if record.version ~= tonumber(version) or record.step ~= step then", "if record.step ~= step then",
+    ),
+    Guard(
+        "the nudge after the commit", SPEED, "workers/runner.py",
+        "        if nudge:\n            self.send(nudge)\n", "",
+    ),
+    Guard(
+        "the wake counter", SPEED, "workers/ledger.lua",
+        "local nudge = delay_ms == '0' or woken", "local nudge = delay_ms == '0'",
+    ),
+    Guard(
+        "the lease check before a call", SPEED, "workers/ledger.py",
+        "if time.monotonic() > self.holds_until - LEASE_MARGIN_S:", "if False:",
+    ),
+    Guard("byte-stable bodies", SPEED, "pipelines/keys.py", "sort_keys=True, ", ""),
+    Guard("the poison count", SPEED, "workers/ledger.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
+    Guard("the bound of the queues", SPEED, "workers/pulse.py", "QUEUE_DEPTH - depths[lane]", "10_000"),
+    Guard("the bell", SPEED, "workers/broker.py", "self.bell(nudge.lane).set()", "pass"),
+    Guard("the closed tap", SPEED, "workers/ledger.lua", "if closed > now then return -1, closed - now end", ""),
+)  # fmt: skip
+
+
+def caught_by(guard: Guard) -> str | None:
+    """Take a guard out of a copy and run the tests; answers the first that fails, or None."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        file = copy / guard.file
+        text = file.read_text(encoding="utf-8")
+        if guard.there not in text:
+            message = f"{guard.name}: {guard.file} has no {guard.there!r} any more; mend the list"
+            raise SystemExit(message)
+        file.write_text(text.replace(guard.there, guard.without, 1), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        for test in TESTS:
+            run = subprocess.run(
+                [*command, f"tests/{test}"], cwd=copy, env=environment, capture_output=True, text=True, check=False,
+                timeout=900,
+            )  # fmt: skip
+            if run.returncode:
+                failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+                return failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else f"tests/{test} (did not start)"
+    return None
+
+
+def main(part: str = "") -> int:
+    """Try every guard whose name has this part, and print the table."""
+    guards = [guard for guard in GUARDS if part in guard.name]
+    survivors = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for guard, test in zip(guards, pool.map(caught_by, guards), strict=True):
+            survivors += test is None
+            print(f"{guard.name:<58}{guard.purpose:<30}{test or 'NOTHING FAILED'}", flush=True)
+    print(f"{len(guards)} guards taken out, {len(guards) - survivors} caught")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
