@@ -64,7 +64,7 @@ _HOW_TO_GET_ONE = (
 )
 
 #: Runs in the child before it becomes the server. Arguments: the parent's process id, then the server's command.
-_END_WITH_PARENT = (
+END_WITH_PARENT = (
     "import ctypes, os, sys\n"
     "ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)\n"
     "if os.getppid() != int(sys.argv[1]): sys.exit(1)\n"
@@ -329,7 +329,7 @@ def _free_port() -> int:
 def _spawn(command: list[str], folder: Path, lock: int | None) -> subprocess.Popen[bytes]:
     """Start the server in a session of its own (Ctrl-C does not reach it), from a thread that lives as long as it."""
     if sys.platform == "linux":
-        command = [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *command]
+        command = [sys.executable, "-I", "-S", "-c", END_WITH_PARENT, str(os.getpid()), *command]
     outcome: list[subprocess.Popen[bytes] | OSError] = []
     started = threading.Event()
 

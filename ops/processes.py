@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 import ops
-from ops.embedded import _END_WITH_PARENT
+from ops.embedded import END_WITH_PARENT
 
 #: Seconds from SIGTERM to SIGKILL: a worker finishes the step in hand, whose calls take up to 10 s each.
 STOP_GRACE_S = 20.0
@@ -115,7 +115,7 @@ class Processes:
         root = str(Path(ops.__file__).parents[1])
         command = [sys.executable, "-P", "-m", "ops.cli", *arguments]
         if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *command]
+            command = [sys.executable, "-I", "-S", "-c", END_WITH_PARENT, str(os.getpid()), *command]
         inherited = {key: value for key, value in os.environ.items() if not is_setting(key)}
         paths = os.pathsep.join(path for path in (root, inherited.get("PYTHONPATH", "")) if path)
         with log.open("wb") as output:

@@ -300,14 +300,25 @@ class Ledger:
     def in_phase(self, phase: Phase, *, until_ms: int | None = None, batch: int = 500) -> Iterable[Read]:
         """Read the records of a phase, those longest in it first; `until_ms`: only those in it since before then."""
         upto: Any = "+inf" if until_ms is None else until_ms
-        start = 0
-        while keys := self.client.zrangebyscore(f"{PREFIX}phase:{phase.value}", "-inf", upto, start, batch):
-            yield from self.read_many([key.decode() for key in keys])
-            start += batch
+        index = f"{PREFIX}phase:{phase.value}"
+        since: Any = "-inf"
+        passed = (
+            0  # of those in the phase since that very millisecond: records come and go meanwhile, so no plain offset
+        )
+        while page := self.client.zrangebyscore(index, since, upto, passed, batch, withscores=True):
+            yield from self.read_many([key.decode() for key, _ in page])
+            last = page[-1][1]
+            passed = sum(score == last for _, score in page) + (passed if last == since else 0)
+            since = last
 
     def keys_of_customers(self, customer_ids: Sequence[str]) -> list[str | None]:
         """Find the idempotency keys of customers of Iron, in their order."""
         found = self.client.hmget(f"{PREFIX}customer", list(customer_ids)) if customer_ids else []
+        return [key.decode() if key else None for key in found]
+
+    def holders(self, external_ids: Sequence[str]) -> list[str | None]:
+        """Find the idempotency keys that have these external ids, in their order."""
+        found = self.client.hmget(f"{PREFIX}external", list(external_ids)) if external_ids else []
         return [key.decode() if key else None for key in found]
 
     def sub_partners(self) -> list[str]:

@@ -7,6 +7,7 @@ is reduced to places in the code, because the values in it may be personal.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -39,7 +40,8 @@ def configure_logs(form: Literal["console", "json"] | None, level: int = logging
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _places,
     ]
-    renderer = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    renderer = structlog.dev.ConsoleRenderer(colors=colors) if pretty else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, _allowed, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -73,6 +73,8 @@ class FrontDoor:
 
     def _join(self, wanted: Record, job: dict[str, Any], answer: Created) -> Submitted | None:
         """Take over the record that was adopted from Iron for this external id, if that is what is in the way."""
+        if answer.record is not None and not answer.record.adopted:
+            return None
         holder = answer.holder if answer.status == "external_id_taken" else wanted.key
         while answer.status != "created" and holder is not None:
             read = self._ledger.read(holder)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal
 from ops.cli.exits import usage
 from pipelines.advance import begin
 from pipelines.intake import IntakeError, ReportWriter, Row, RowProblem, read
-from workers.ledger import PREFIX
 from workers.submit import SENTENCES, Submitted
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def comparing(ledger: Ledger) -> Decide:
 
     def decide(jobs: Sequence[Job]) -> list[Submitted]:
         wanted = [begin(job.canonical()) for job in jobs]
-        holders = _holders(ledger, wanted)
+        holders = ledger.holders([record.external_id for record in wanted])
         keys = dict.fromkeys([record.key for record in wanted] + [key for key in holders if key is not None])
         known = {found.record.key: found.record for found in ledger.read_many(list(keys))}
         return [answer(record, known, holder) for record, holder in zip(wanted, holders, strict=True)]
@@ -124,17 +123,6 @@ def comparing(ledger: Ledger) -> Decide:
         return Submitted("unchanged" if same else "idempotency_key_reused", existing)
 
     return decide
-
-
-def _holders(ledger: Ledger, records: Sequence[Record]) -> list[str | None]:
-    """Give for each record the key that has its external id now; the layout is told in ledger.lua."""
-    found = ledger.client.hmget(f"{PREFIX}external", [record.external_id for record in records])
-    return [None if raw is None else _text(raw) for raw in found]
-
-
-def _text(raw: bytes | str) -> str:
-    """Read what a client answers, whichever of the two it is set to."""
-    return raw if isinstance(raw, str) else raw.decode()
 
 
 def _report(path: Path, report: Path | None) -> ReportWriter | nullcontext[None]:
