@@ -46,7 +46,7 @@ SHAPES = {
     "IRON_BASE_URL": "an address such as https://api.sandbox.iron.xyz/api",
     "IRON_API_KEY": "the API key from Iron's dashboard",
     "IRON_API_VERSION": "a date such as 2026-07-01",
-    "IRON_WEBHOOK_SECRET": "the secret that Iron's dashboard shows once for the webhook",
+    "IRON_WEBHOOK_SECRET": "the secret that Iron's dashboard shows once for the webhook, or several with commas",
     "IRON_WEBHOOK_TOLERANCE_S": "seconds, from 1 to 86400",
     "IRON_RATE_PER_SECOND": "a number above 0",
     "IRON_IDENTIFICATIONS_PER_MINUTE": "a number above 0",
