@@ -142,6 +142,7 @@ async def _run(sandbox: Sandbox, listener: socket.socket) -> None:
     """Serve and deliver webhooks until told to stop."""
     config = uvicorn.Config(
         SandboxApp(sandbox),
+        http="h11",  # what a lost answer does to the connection is h11's way
         access_log=False,
         log_config=None,
         lifespan="off",

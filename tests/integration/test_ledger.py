@@ -285,12 +285,13 @@ def test_newer_release(ledger: Ledger, client: redis.Redis, clock: Clock) -> Non
 def test_budget(client: redis.Redis, clock: Clock) -> None:
     """Claims wait for their slot, and those too far ahead are sent away until it comes."""
     ledger = Ledger(client, Budget(rate_per_second=2, identifications_per_minute=60), clock)
-    waits = []
+    waits: list[Any] = []
     for number in range(4):
         create(ledger, a_record(f"k-{number}"))
         claim = ledger.claim(f"k-{number}", 1, "create_customer", {"call": 1})
-        waits.append(round(claim.wait_s, 1) if isinstance(claim, Claim) else claim.reason)
-    assert waits == [0.0, 0.5, 1.0, "paced"]
+        waits.append(claim.wait_s if isinstance(claim, Claim) else claim.reason)
+    assert (waits[0], waits[3]) == (0.0, "paced")
+    assert 0.1 < waits[1] <= 0.5 < waits[2] <= 1.0
     clock.ms += 1000
     assert isinstance(ledger.claim("k-3", 1, "create_customer", {"call": 1}), Claim)
 
@@ -301,9 +302,9 @@ def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
     ledger.close_tap(5)
     ledger.close_tap(1)
     assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("paced")
-    clock.ms += 4_900
+    clock.ms += 4_000
     assert ledger.take({"interactive": 1}) == []
-    clock.ms += 200
+    clock.ms += 1_001
     assert len(ledger.take({"interactive": 1})) == 1
     claimed(ledger)
 

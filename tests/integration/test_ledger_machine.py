@@ -25,6 +25,8 @@ from workers.ledger import LEASE_MS, Claim, Ledger, NotClaimed
 
 KEYS = ("k-0", "k-1", "k-2")
 NUDGE_MS = 5000
+#: What may pass between the model's look at the clock and the script's, on a machine that is busy.
+SLACK_MS = 900
 
 
 @dataclass
@@ -131,7 +133,7 @@ class LedgerMachine(RuleBasedStateMachine):
         now = self.now_ms()
         taken = {nudge.key for nudge in self.ledger.take({"interactive": 10})}
         for key, model in self.models.items():
-            if model.due_ms is not None and abs(model.due_ms - now) > 50:
+            if model.due_ms is not None and abs(model.due_ms - now) > SLACK_MS:
                 assert (key in taken) == (model.due_ms < now), key
             if key in taken:
                 model.due_ms = now + NUDGE_MS
@@ -148,7 +150,7 @@ class LedgerMachine(RuleBasedStateMachine):
             )
             assert (read.due_ms is None) == (model.due_ms is None)
             if read.due_ms is not None and model.due_ms is not None:
-                assert abs(read.due_ms - model.due_ms) < 500
+                assert abs(read.due_ms - model.due_ms) < SLACK_MS
             assert len(self.ledger.history(key)) == model.entries
         phases = [model.phase for model in self.models.values()]
         assert {phase: count for phase, (count, _) in self.ledger.phases().items()} == {
