@@ -22,11 +22,13 @@ import redis
 
 from ops.embedded import EmbeddedRedis, _spawn, find_server
 from ops.processes import Child, Processes
+from pipelines.errors import OnboardingError
 from pipelines.job import parse_job
 from pipelines.lifecycle import Phase
 from tests.support import API_KEY, a_job
 from workers.broker import NudgeBroker
-from workers.ledger import PREFIX, Ledger, Read, connect
+from workers.ledger import LANES, PREFIX, Ledger, Read, connect
+from workers.runner import UnexpectedError
 from workers.submit import FrontDoor
 from workers.vault import Vault, new_key
 
@@ -46,6 +48,14 @@ SETTINGS = {
     "ONBOARDING_SWEEP_INTERVAL_S": "60",
     "ONBOARDING_LOG": "json",
 }
+
+
+def _codes(error: type[OnboardingError]) -> set[str]:
+    return {error.code}.union(*map(_codes, error.__subclasses__()))
+
+
+#: What a history notes of an attempt that failed.
+FAILURES = _codes(OnboardingError) | {"poisonous", UnexpectedError.code}
 
 
 def until(condition: Callable[[], bool], seconds: float = PATIENCE_S, what: str = "") -> float:
@@ -236,6 +246,20 @@ class Fleet:
         fences = {key: claims.get(key.encode(), b"").split(b" ")[0].decode() for key in keys}
         return {key: f"{found[key].record.version} {fences[key]}" for key in keys if key in found}
 
+    def due(self, keys: Sequence[str]) -> dict[str, str]:
+        """Give the marks of the records that should move: due, or left in hand by somebody."""
+        claims = {key.decode() for key in self.client.hkeys(f"{PREFIX}claims")}  # type: ignore[union-attr]
+        found = self.read(keys).values()
+        moving = [
+            one.record.key for one in found if one.record.key in claims or (one.due_ms or one.now_ms + 1) <= one.now_ms
+        ]
+        return self.marks(moving)
+
+    def burnt(self) -> set[str]:
+        """Give the codes of all attempts that failed, from all histories."""
+        entries = (entry for key in self.jobs for entry in self.ledger.history(key))
+        return {entry["note"] for entry in entries if entry.get("note") in FAILURES}
+
     def in_hand(self, keys: Sequence[str], step: str) -> int:
         """Count the records that are claimed for a step now."""
         return sum(found.claimed and found.record.step == step for found in self.read(keys).values())
@@ -283,8 +307,8 @@ class Fleet:
         shutil.copy(copy, self.redis.file)
         self.redis.start_again()
 
-    def wipe_broker(self) -> None:
-        """Throw away everything in the broker's database."""
+    def wipe_broker(self) -> int:
+        """Throw away everything in the broker's database; answers how many messages nobody had acknowledged yet."""
+        messages = sum(self.broker.client.hlen(f"{self.broker.namespace}:{lane}.msgs") for lane in LANES)
         self.broker.client.flushdb()
-
-
+        return messages

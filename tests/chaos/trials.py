@@ -6,6 +6,8 @@ all as often as their targets ask, and prints what they took: seconds, duplicate
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import random
 import shutil
@@ -14,18 +16,20 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
-from tests.chaos.fleet import Fleet, Service, until
-from workers.ledger import LEASE_MS
+from ops.processes import terminable
+from tests.chaos.fleet import Fleet, until
 
 #: Seconds that Iron takes for an answer where many onboardings are to be in hand at once.
 SLOW_S = 2.0
+#: Trials on one fleet: its start costs a second or two, and its books grow with each.
+FLEET_LASTS = 20
 #: A port where nothing listens, so that a server that is told to follow it keeps its data: the discard service's.
 NOWHERE = "9"
 
@@ -38,7 +42,7 @@ class Result:
     seconds: float
     #: Customers with other effects on Iron's books than each once.
     wrong: int
-    #: Onboardings in hand, or otherwise concerned.
+    #: Onboardings in hand, messages thrown away, or commits forgotten.
     concerned: int
     #: Commits of workers that had lost their lease, each refused.
     refused: int = 0
@@ -85,20 +89,27 @@ def kill_manager(fleet: Fleet, seed: int) -> Result:
 
 
 def stop_and_continue(fleet: Fleet, seed: int, count: int = 40) -> Result:
-    """SIGSTOP one of two workers for longer than the lease; when it wakes, its commits are refused."""
+    """SIGSTOP the worker that has everything in hand for longer than the lease; when it wakes, its commits are refused.
+
+    The other worker sleeps until then, and takes over.
+    """
     draw = random.Random(seed)
     keys = keys_of(fleet, seed, count)
     refused = fleet.logged("StaleClaimError")
+    (other,), (sleeper,) = (service.workers() for service in draw.sample(fleet.services, 2))
     with fleet.slow_iron(1.0):
-        fleet.submit(keys)
-        fleet.until(lambda: fleet.in_hand(keys, "create_customer") == count, what="in hand")
-        _pass(draw.uniform(0, 0.6))
-        sleeper = draw.choice(fleet.services).workers()[0]
-        before = fleet.marks(keys)
-        os.kill(sleeper, signal.SIGSTOP)
+        os.kill(other, signal.SIGSTOP)
+        try:
+            fleet.submit(keys)
+            fleet.until(lambda: fleet.in_hand(keys, "create_customer") == count, what="in hand")
+            _pass(draw.uniform(0, 0.6))
+            before = fleet.marks(keys)
+            os.kill(sleeper, signal.SIGSTOP)
+        finally:
+            os.kill(other, signal.SIGCONT)
         try:
             seconds = fleet.all_move(before)
-            _pass(draw.uniform(0.5, 2.0))  # some of its claims are being worked on elsewhere, some are committed
+            _pass(draw.uniform(0, 1.5))  # some of its claims are being worked on elsewhere, some are committed
         finally:
             os.kill(sleeper, signal.SIGCONT)
     result = ended(fleet, keys, seconds, count)
@@ -111,11 +122,10 @@ def kill_redis(fleet: Fleet, seed: int, count: int = 60) -> Result:
     keys = keys_of(fleet, seed, count)
     fleet.submit(keys)
     _pass(draw.uniform(0, 1.5))
-    before = fleet.marks(keys)
     fleet.redis.end(signal.SIGKILL)
     fleet.redis.start_again()
-    seconds = fleet.until(lambda: not unmoved_or_ended(fleet, before), what="records that do not move")
-    return ended(fleet, keys, seconds, count)
+    due = fleet.due(keys)
+    return ended(fleet, keys, fleet.all_move(due), len(due))
 
 
 def redis_away(fleet: Fleet, seed: int, away_s: float = 60.0, count: int = 60) -> Result:
@@ -126,22 +136,19 @@ def redis_away(fleet: Fleet, seed: int, away_s: float = 60.0, count: int = 60) -
     with fleet.slow_iron(0.3):
         fleet.submit(keys)
         _pass(draw.uniform(0, 1.0))
-        before = fleet.marks(keys)
         fleet.redis.end(signal.SIGTERM)
         _pass(away_s)
         fleet.redis.start_again()
-        seconds = fleet.until(lambda: not unmoved_or_ended(fleet, before), what="records that do not move")
-    result = ended(fleet, keys, seconds, count)
-    burnt = [key for key, read in fleet.read(keys).items() if read.record.attempts or read.record.problem]
-    noted = [key for key in keys if any(entry.get("note") in FAILURES for entry in fleet.ledger.history(key))]
-    assert not burnt, burnt
-    assert not noted, noted
+        due = fleet.due(keys)
+        seconds = fleet.all_move(due)
+    return _unharmed(fleet, workers, ended(fleet, keys, seconds, len(due)))
+
+
+def _unharmed(fleet: Fleet, workers: list[list[int]], result: Result) -> Result:
+    """Check that no attempt was burnt, and that the same processes are at work as before."""
+    assert not (burnt := fleet.burnt()), burnt
     assert [service.workers() for service in fleet.services] == workers, "a worker was started again"
     return result
-
-
-#: Notes in the history of attempts that failed.
-FAILURES = ("unexpected", "poisonous", "unreachable", "answer_lost", "server_fault")
 
 
 def read_only(fleet: Fleet, seed: int, count: int = 40, seconds: float = 4.0) -> Result:
@@ -187,9 +194,7 @@ def disk_full(fleet: Fleet, seed: int, count: int = 40, seconds: float = 4.0) ->
         client.config_set("save", "")
         obstacle.unlink()
 
-    return _writes_refused(
-        fleet, seed, count, seconds, refuse=refuse, allow=allow, error=redis.ResponseError
-    )
+    return _writes_refused(fleet, seed, count, seconds, refuse=refuse, allow=allow, error=redis.ResponseError)
 
 
 def _writes_refused(
@@ -209,19 +214,15 @@ def _writes_refused(
     with fleet.slow_iron(0.3):
         fleet.submit(keys)
         _pass(draw.uniform(0, 1.0))
-        before = fleet.marks(keys)
         refuse(fleet.client)
         try:
             _must_refuse(fleet.client, error)
             _pass(seconds)
         finally:
             allow(fleet.client)
-        moved = fleet.until(lambda: not unmoved_or_ended(fleet, before), what="records that do not move")
-    result = ended(fleet, keys, moved, count)
-    assert [service.workers() for service in fleet.services] == workers, "a worker was started again"
-    burnt = [key for key in keys if any(entry.get("note") in FAILURES for entry in fleet.ledger.history(key))]
-    assert not burnt, burnt
-    return result
+        due = fleet.due(keys)
+        moved = fleet.all_move(due)
+    return _unharmed(fleet, workers, ended(fleet, keys, moved, len(due)))
 
 
 def _must_refuse(client: redis.Redis, error: type[redis.RedisError]) -> None:
@@ -230,18 +231,19 @@ def _must_refuse(client: redis.Redis, error: type[redis.RedisError]) -> None:
         raise AssertionError("Redis takes writes all the same")
 
 
-def wipe_broker(fleet: Fleet, seed: int, count: int = 40) -> Result:
-    """Flush the broker's database under load, one to three times."""
+def wipe_broker(fleet: Fleet, seed: int, count: int = 60) -> Result:
+    """Flush the broker's database under load, up to three times, each time with messages in it."""
     draw = random.Random(seed)
     keys = keys_of(fleet, seed, count)
-    started = time.monotonic()
-    fleet.submit(keys)
-    for _ in range(draw.randint(1, 3)):
-        with suppress(AssertionError):
-            fleet.finish(keys, seconds=draw.uniform(0.05, 1.2))
-        fleet.wipe_broker()
-    fleet.finish(keys)
-    return ended(fleet, keys, time.monotonic() - started, count)
+    started, wiped = time.monotonic(), 0
+    with fleet.slow_iron(0.05):
+        fleet.submit(keys)
+        for _ in range(draw.randint(1, 3)):
+            with suppress(AssertionError):
+                fleet.finish(keys, seconds=draw.uniform(0, 0.6))
+            wiped += fleet.wipe_broker()
+        fleet.finish(keys)
+    return ended(fleet, keys, time.monotonic() - started, wiped)
 
 
 def roll_back(fleet: Fleet, seed: int, count: int = 30) -> Result:
@@ -260,21 +262,13 @@ def roll_back(fleet: Fleet, seed: int, count: int = 30) -> Result:
     with suppress(AssertionError):
         fleet.finish(keys, seconds=max(0.0, ends - time.monotonic()))
     _pass(max(0.0, ends - time.monotonic()))
+    versions = sum(found.record.version for found in fleet.read(keys).values())
     fleet.roll_back(copy)
     started = time.monotonic()
-    fleet.submit(list(fleet.jobs)[-count:])
-    return ended(fleet, keys, time.monotonic() - started, count)
-
-
-def unmoved_or_ended(fleet: Fleet, before: dict[str, str]) -> list[str]:
-    """Name the records that neither moved since their mark nor wait for somebody else."""
-    now, found = fleet.marks(list(before)), fleet.read(list(before))
-    fleet.consent()
-    return [
-        key
-        for key, mark in before.items()
-        if key not in found or (now[key] == mark and (found[key].due_ms or 0) <= found[key].now_ms)
-    ]
+    forgotten = versions - sum(found.record.version for found in fleet.read(keys).values())
+    fleet.submit(keys)
+    fleet.finish(keys)
+    return ended(fleet, keys, time.monotonic() - started, forgotten)
 
 
 def alive(pid: int) -> bool:
@@ -309,6 +303,54 @@ TRIALS = {
     "read_only": Trial(read_only, 10),
     "memory_full": Trial(memory_full, 10),
     "disk_full": Trial(disk_full, 10),
-    "wipe_broker": Trial(wipe_broker, 100),
+    "wipe_broker": Trial(wipe_broker, 100, threads=4),
     "roll_back": Trial(roll_back, 100),
 }
+
+
+#: Columns of the table after the name and the number of runs.
+COLUMNS = ("p50 s", "p99 s", "max s", "concerned", "refused", "wrong", "unfinished")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one trial, or all, and print what they showed; 1 if anything was doubled or left."""
+    names = [name for name in arguments[:1] if name != "all"] or list(TRIALS)
+    print(f"{'trial':<18}{'runs':>5}{''.join(f'{name:>11}' for name in COLUMNS)}", flush=True)
+    bad = 0
+    for name in names:
+        trial = TRIALS[name]
+        results, failures = repeat(trial, int(arguments[1]) if len(arguments) > 1 else trial.count)
+        bad += len(failures) + sum(result.wrong for result in results)
+        took = sorted(result.seconds for result in results) or [math.nan]
+        rank = math.ceil(0.99 * len(took)) - 1
+        times = "".join(f"{seconds:>11.2f}" for seconds in (statistics.median(took), took[rank], took[-1]))
+        counts = [sum(getattr(result, column) for result in results) for column in ("concerned", "refused", "wrong")]
+        print(f"{name:<18}{len(results):>5}{times}{''.join(f'{n:>11}' for n in (*counts, len(failures)))}", flush=True)
+        for failure in failures:
+            print(f"  {failure}", flush=True)
+    return 1 if bad else 0
+
+
+def repeat(trial: Trial, count: int) -> tuple[list[Result], list[str]]:
+    """Run a trial with the seeds from 0; after one that fails, and now and then, on a new fleet."""
+    results: list[Result] = []
+    failures: list[str] = []
+    seeds = iter(range(count))
+    left = count
+    while left:
+        folder = Path(tempfile.mkdtemp(prefix="onboarding-trial-"))
+        try:
+            with Fleet(folder, services=trial.services, threads=trial.threads) as fleet:
+                for seed in itertools.islice(seeds, FLEET_LASTS):
+                    left -= 1
+                    results.append(trial.run(fleet, seed))
+        except AssertionError as failure:
+            failures.append(f"seed {seed}, logs in {folder}: {failure}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return results, failures
+
+
+if __name__ == "__main__":
+    with terminable():
+        sys.exit(main(sys.argv[1:]))
