@@ -192,18 +192,7 @@ def test_the_compose_files_worker_runs_outside_a_container(tmp_path: Path, redis
     (tmp_path / "workers").mkdir()
     (tmp_path / "workers" / "__init__.py").write_text("raise SystemExit('the wrong one')\n", encoding="utf-8")
     service = SERVICES["worker"]
-    secrets = {"encryption_keys": new_key(), "iron_api_key": "sandbox-key"}
-    for name in service["secrets"]:
-        (tmp_path / name).write_text(secrets[name] + "\n", encoding="utf-8")
-    settings = {
-        name: re.sub(r"\$\{\w+:-(\w*)\}", r"\1", value).replace("/run/secrets", str(tmp_path))
-        for name, value in service["environment"].items()
-    }
-    settings |= {
-        "ONBOARDING_REDIS_URL": redis_server.url_for(1022),
-        "ONBOARDING_BROKER_URL": redis_server.url_for(1023),
-        "IRON_BASE_URL": "http://127.0.0.1:1/api",
-    }
+    settings = environment_of(service, tmp_path, redis_server) | {"IRON_BASE_URL": "http://127.0.0.1:1/api"}
     program, *words = service["command"]
     assert program == "onboarding"
     with started(words, tmp_path, settings) as (worker, log):
@@ -211,6 +200,40 @@ def test_the_compose_files_worker_runs_outside_a_container(tmp_path: Path, redis
         healthy(service, settings)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE_S) == 0
+
+
+def environment_of(service: dict[str, Any], folder: Path, redis_server: EmbeddedRedis) -> dict[str, str]:
+    """The environment and secret files of a service as written, with this machine's places."""
+    secrets = {
+        "encryption_keys": new_key(),
+        "iron_api_key": "sandbox-key",
+        "iron_webhook_secret": "whsec_test",
+        "api_tokens": f"ops:operator:{'0' * 64}",
+    }
+    for name in service["secrets"]:
+        (folder / name).write_text(secrets[name] + "\n", encoding="utf-8")
+    written = {
+        name: re.sub(r"\$\{\w+:-(\w*)\}", r"\1", value).replace("/run/secrets", str(folder))
+        for name, value in service["environment"].items()
+    }
+    urls = {"ONBOARDING_REDIS_URL": redis_server.url_for(1022), "ONBOARDING_BROKER_URL": redis_server.url_for(1023)}
+    return written | urls
+
+
+def test_the_compose_files_gateway_runs_outside_a_container(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
+    """The service's command, environment, secret files and health check as written, but on loopback and a free port."""
+    service = SERVICES["gateway"]
+    settings = environment_of(service, tmp_path, redis_server)
+    port = str(free_port())
+    program, *words = [word.replace("0.0.0.0", "127.0.0.1") for word in service["command"]]
+    assert program == "onboarding"
+    with started([*words, "--port", port], tmp_path, settings) as (gateway, log):
+        until(lambda: lines(log, "gateway.started"), "the gateway")
+        healthy(service, {}, port)
+        refused = httpx.post(f"http://127.0.0.1:{port}/webhooks/iron", content=b"{}", trust_env=False)
+        assert refused.status_code == 401
+        gateway.send_signal(signal.SIGTERM)
+        assert gateway.wait(PATIENCE_S) == 0
 
 
 def test_the_compose_files_sandbox_runs_outside_a_container(tmp_path: Path) -> None:
@@ -223,12 +246,12 @@ def test_the_compose_files_sandbox_runs_outside_a_container(tmp_path: Path) -> N
         healthy(service, {}, port)
 
 
-def healthy(service: dict[str, Any], settings: Mapping[str, str], port: str = "8701") -> None:
+def healthy(service: dict[str, Any], settings: Mapping[str, str], port: str = "") -> None:
     """Run a service's health check; our program and Python stand for those of the image."""
     kind, program, *words = service["healthcheck"]["test"]
     assert kind == "CMD"
     command = {"onboarding": [sys.executable, "-m", "ops.cli"], "python": [sys.executable]}[program]
-    words = [word.replace("8701", port) for word in words]
+    words = [word.replace("8701", port).replace("8700", port) for word in words]
     subprocess.run(
         [*command, *words],
         env={**os.environ, **settings},
