@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = (
     *("unit/test_keys.py", "unit/test_attempt.py", "unit/test_acts.py", "unit/test_steps.py", "unit/test_advance.py"),
     *("integration/test_ledger.py", "integration/test_findings.py", "integration/test_life.py"),
-    *("integration/test_sweep.py", "integration/test_broker.py", "integration/test_resume.py"),
+    *("integration/test_sweep.py", "integration/test_broker.py", "integration/test_pulse.py"),
+    "integration/test_resume.py",
     "chaos/test_chaos.py",
 )
 
