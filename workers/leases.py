@@ -6,7 +6,6 @@ claim ends with the step's own limit: a step that hangs loses its record like on
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,30 +13,20 @@ from contextlib import contextmanager
 import redis
 import structlog
 
+from workers.background import Background
 from workers.ledger import RENEW_EVERY_S, STEP_LIMIT_S, Claim, Ledger
 
 log = structlog.get_logger()
 
 
-class Leases:
+class Leases(Background):
     """Keeps claims alive while their steps run."""
 
     def __init__(self, ledger: Ledger) -> None:
         """Begin with no claim in hand; the thread starts with `start`."""
+        super().__init__("leases")
         self._ledger = ledger
         self._claims: dict[str, Claim] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
-
-    def start(self) -> None:
-        """Start renewing."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop renewing; what is still in hand ends with its lease."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Claim]:
@@ -55,9 +44,10 @@ class Leases:
         self._ledger.renew(claims)
         return len(claims)
 
-    def _run(self) -> None:
-        while not self._stopped.wait(RENEW_EVERY_S):
-            try:
-                self.run_once()
-            except redis.RedisError as error:
-                log.warning("leases.interrupted", error=type(error).__name__)
+    def turn(self) -> float:
+        """Renew; while Redis is away the leases go on for as long as they last."""
+        try:
+            self.run_once()
+        except redis.RedisError as error:
+            log.warning("leases.interrupted", error=type(error).__name__)
+        return RENEW_EVERY_S

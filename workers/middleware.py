@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import dramatiq
 import httpx
 import structlog
 
+from workers.background import Background
+
 log = structlog.get_logger()
-
-
-class Background(Protocol):
-    """A thread of the process: renewal of leases, pulse, sweep."""
-
-    def start(self) -> None:
-        """Start the thread."""
-
-    def stop(self) -> None:
-        """Stop it and wait until it has ended."""
 
 
 class ProcessLife(dramatiq.Middleware):

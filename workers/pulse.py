@@ -7,13 +7,13 @@ lost everything is filled again. The queues stay short, so that bulk work waits 
 from __future__ import annotations
 
 import random
-import threading
 from dataclasses import dataclass
 from typing import Protocol
 
 import redis
 import structlog
 
+from workers.background import Background
 from workers.ledger import LANES, Ledger, Nudge
 
 log = structlog.get_logger()
@@ -45,25 +45,14 @@ class Queues(Protocol):
         """Count for each lane the nudges that nobody has fetched yet."""
 
 
-class Pulse:
+class Pulse(Background):
     """Sends nudges for what is due."""
 
     def __init__(self, ledger: Ledger, broker: Queues) -> None:
         """Take the ledger and the queues; the thread starts with `start`."""
+        super().__init__("pulse")
         self._ledger = ledger
         self._broker = broker
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
-
-    def start(self) -> None:
-        """Start beating."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop; other processes go on, and what is due stays due."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def run_once(self) -> Beat:
         """Move what is due, as far as there is room in each lane's queue."""
@@ -74,11 +63,11 @@ class Pulse:
             self._broker.send(nudge)
         return Beat(len(nudges))
 
-    def _run(self) -> None:
-        pause_s = 0.0
-        while not self._stopped.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311 -- spreads load
-            try:
-                pause_s = BUSY_S if self.run_once().nudges else IDLE_S
-            except redis.RedisError as error:
-                log.warning("pulse.interrupted", error=type(error).__name__)
-                pause_s = AWAY_S
+    def turn(self) -> float:
+        """Move what is due; soon again while there is something, later while Redis is away."""
+        try:
+            pause_s = BUSY_S if self.run_once().nudges else IDLE_S
+        except redis.RedisError as error:
+            log.warning("pulse.interrupted", error=type(error).__name__)
+            pause_s = AWAY_S
+        return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 -- spreads load

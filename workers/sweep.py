@@ -13,7 +13,6 @@ filtered list, and a missing customer cannot be told from one whose status is th
 from __future__ import annotations
 
 import secrets
-import threading
 from dataclasses import dataclass
 
 import redis
@@ -23,6 +22,7 @@ from pipelines.errors import IronError
 from pipelines.iron import Customer, Iron
 from pipelines.lifecycle import CustomerStatus
 from pipelines.model import Record
+from workers.background import Background
 from workers.ledger import Ledger
 
 log = structlog.get_logger()
@@ -45,28 +45,21 @@ class Page:
     last: bool
 
 
-class Sweep:
+class Sweep(Background):
     """Reads Iron's list and wakes what differs."""
 
     def __init__(self, ledger: Ledger, iron: Iron, interval_s: float) -> None:
         """Take the pause from one sweep to the next, in seconds; 0 switches it off. The thread starts with `start`."""
+        super().__init__("sweep")
         self._ledger = ledger
         self._iron = iron
         self._interval_s = interval_s
         self._token = secrets.token_urlsafe(9)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
     def start(self) -> None:
         """Start sweeping, unless it is switched off."""
         if self._interval_s > 0:
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Stop; another process goes on where this one ended."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+            super().start()
 
     def run_once(self) -> Page | float:
         """Read one page if it is time and this process's turn; else answer the seconds until it may be."""
@@ -94,21 +87,19 @@ class Sweep:
         later = [name for name in self._ledger.sub_partners() if name > sub_partner]
         return f"{later[0]} " if later else None
 
-    def _run(self) -> None:
-        pause_s = 0.0
-        while not self._stopped.wait(min(pause_s, LONGEST_PAUSE_S)):
-            try:
-                page = self.run_once()
-            except (IronError, redis.RedisError) as error:
-                log.warning("sweep.interrupted", error=type(error).__name__)
-                pause_s = AWAY_S
-                continue
-            pause_s = page if isinstance(page, float) else 0.0
-            if isinstance(page, Page) and page.last:
-                state = self._ledger.sweep_state()
-                log.info(
-                    "sweep.finished", **{name: state.get(f"last_{name}") for name in ("read", "differ", "unknown")}
-                )
+    def turn(self) -> float:
+        """Read a page if it is time; the next one follows as soon as the budget allows."""
+        try:
+            page = self.run_once()
+        except (IronError, redis.RedisError) as error:
+            log.warning("sweep.interrupted", error=type(error).__name__)
+            return AWAY_S
+        if isinstance(page, float):
+            return min(page, LONGEST_PAUSE_S)
+        if page.last:
+            state = self._ledger.sweep_state()
+            log.info("sweep.finished", **{name: state.get(f"last_{name}") for name in ("read", "differ", "unknown")})
+        return 0.0
 
 
 def differs(record: Record, customer: Customer) -> bool:
