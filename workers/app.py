@@ -18,6 +18,7 @@ from workers.runner import Runner
 from workers.settings import Settings
 from workers.sweep import Sweep
 from workers.vault import Vault
+from workers.watchdog import Watchdog
 
 settings = Settings.load("worker")
 configure_logs(settings.ONBOARDING_LOG)
@@ -32,8 +33,10 @@ iron = settings.iron(transport)
 runner = Runner(
     ledger, leases, broker.send, iron, Vault(settings.key_ring), settings.policy, settings.ONBOARDING_INSTALLATION
 )
-# The whole middleware: what lives with the process. Retries, time limits, age limits, pipelines and callbacks are not
-# here because the ledger's due times, leases and steps do their work (ops/decisions/0001).
+# The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
+# age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
+# (ops/decisions/0001).
+broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], transport))
 broker.add_middleware(
     ProcessLife([leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)], transport)
 )
