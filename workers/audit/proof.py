@@ -1,0 +1,105 @@
+"""The chain of digests in a history: checked here, and explained so that anybody can check it with SHA-256 alone.
+
+Each entry's digest covers the entry and the digest before it. The record holds the newest one, so that an entry can
+neither be changed nor taken away unseen. Source: pipelines.keys.chained, design section 7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.keys import chained
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a history says once its digests are checked.
+
+    `intact`: for each entry, whether its digest is the one that follows from it and the entry before. `head` and
+    `phase` are the newest entry's.
+    """
+
+    entries: tuple[dict[str, Any], ...]
+    intact: tuple[bool, ...]
+    head: str
+    phase: str
+
+    @property
+    def broken_at(self) -> int | None:
+        """The first entry, counted from 1, whose digest is wrong; None: there is none."""
+        return next((number for number, good in enumerate(self.intact, start=1) if not good), None)
+
+
+def chain(stored: Sequence[str]) -> Chain:
+    """Check a history as it is stored, oldest entry first."""
+    entries, intact, head = [], [], ""
+    for line in stored:
+        entry = _entry(line)
+        digest = entry.get("digest")
+        intact.append(isinstance(digest, str) and digest == _digest(head, entry))
+        head = digest if isinstance(digest, str) else ""
+        entries.append(entry)
+    return Chain(tuple(entries), tuple(intact), head, str(entries[-1].get("phase", "")) if entries else "")
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """Read an entry; what is none has no digest, and so breaks the chain."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _digest(head: str, entry: dict[str, Any]) -> str | None:
+    try:
+        return chained(head, {name: value for name, value in entry.items() if name != "digest"})
+    except ValueError:  # NaN, or text that is no UTF-8: the ledger writes neither
+        return None
+
+
+#: What goes beside an exported history. The commands in it are run by a test.
+PROOF = """\
+How to check this history
+=========================
+
+history.jsonl holds one JSON object a line, oldest first, exactly as the ledger stores it. The member "digest" of each
+chains it to the line before:
+
+1. Take the line without its member "digest".
+2. Write the JSON array [previous, line]: previous is the digest of the line before, "" for the first line. Member names
+   are sorted by code point, no space stands between tokens, the text is UTF-8, and of the characters beyond ASCII none
+   is escaped. The lines are written like this already.
+3. Take SHA-256 of these bytes, of that the first 16 bytes, and write them as base64url without padding: 22 characters.
+
+They must be the line's "digest". The last digest is the one that the record itself keeps, "head" below; so no line was
+changed, put in or taken away since it was written, unless whoever did it wrote all later lines and the record anew. To
+rule that out, keep the head of today somewhere else.
+
+With a shell, SHA-256 and base64 (prints nothing when all is well):
+
+    previous=
+    while IFS= read -r line; do
+      digest=$(printf '%s' "$line" | sed 's/.*"digest":"\\([^"]*\\)".*/\\1/')
+      bare=$(printf '%s' "$line" | sed 's/"digest":"[^"]*",\\{0,1\\}//')
+      found=$(printf '["%s",%s]' "$previous" "$bare" | sha256sum | cut -c 1-32)
+      stated=$(printf '%s==' "$digest" | tr '_-' '/+' | base64 -d | od -An -v -tx1 | tr -d ' \\n')
+      [ "$found" = "$stated" ] || echo "broken: $line"
+      previous=$digest
+    done < history.jsonl
+    [ "$previous" = "@head@" ] || echo "the last digest is not the head"
+
+key      @key@
+version  @version@
+entries  @entries@
+head     @head@
+"""
+
+
+def explained(key: str, version: int, head: str, entries: int) -> str:
+    """Write what goes beside an exported history: how its digests are computed, and what they must come to."""
+    text = PROOF.replace("@head@", head).replace("@entries@", str(entries)).replace("@version@", str(version))
+    return text.replace("@key@", key)
