@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from ops.cli import acts, jobs, keys, look, run
+from ops.cli import acts, audit, jobs, keys, look, run
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, jobs, acts, look):
+for group in (run, jobs, acts, look, audit):
     group.register(app)
 app.add_typer(keys.app, name="keys")
 
