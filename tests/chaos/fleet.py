@@ -255,9 +255,9 @@ class Fleet:
         ]
         return self.marks(moving)
 
-    def burnt(self) -> set[str]:
-        """Give the codes of all attempts that failed, from all histories."""
-        entries = (entry for key in self.jobs for entry in self.ledger.history(key))
+    def burnt(self, keys: Sequence[str]) -> set[str]:
+        """Give the codes of all attempts that failed, from the histories."""
+        entries = (entry for key in keys for entry in self.ledger.history(key))
         return {entry["note"] for entry in entries if entry.get("note") in FAILURES}
 
     def in_hand(self, keys: Sequence[str], step: str) -> int:

@@ -59,33 +59,33 @@ def ended(fleet: Fleet, keys: list[str], seconds: float, concerned: int, refused
     return Result(seconds, len(fleet.wrong_effects(keys)), concerned, refused)
 
 
-def kill_9(fleet: Fleet, seed: int, victim: str, count: int = 100) -> Result:
+def kill_9(fleet: Fleet, seed: int, victim: str, count: int, slow_s: float = SLOW_S) -> Result:
     """Kill the only worker process, or its manager, with everything in its hands."""
     draw = random.Random(seed)
     keys = keys_of(fleet, seed, count)
     service = fleet.services[0]
-    with fleet.slow_iron(SLOW_S):
+    with fleet.slow_iron(slow_s):
         fleet.submit(keys)
         step = draw.choice(["create_customer", "create_identification"])
         fleet.until(lambda: fleet.in_hand(keys, step) == count, what=f"{step} in hand")
-        _pass(draw.uniform(0, SLOW_S * 0.6))
+        _pass(draw.uniform(0, slow_s * 0.6))
         before = fleet.marks(keys)
         workers = service.workers()
         os.kill(service.manager if victim == "manager" else workers[0], signal.SIGKILL)
-        if victim == "manager":  # its process is an orphan now, which has to notice that by itself
-            fleet.until(lambda: not any(map(alive, workers)), 30, "the orphan does not end")
         seconds = fleet.all_move(before)
+        # Where the manager was killed, its process is an orphan, and has to notice that by itself.
+        fleet.until(lambda: not any(map(alive, workers)), 15, "the orphan does not end")
     return ended(fleet, keys, seconds, count)
 
 
-def kill_child(fleet: Fleet, seed: int) -> Result:
+def kill_child(fleet: Fleet, seed: int, count: int = 100) -> Result:
     """Kill -9 a worker process with 100 onboardings in hand."""
-    return kill_9(fleet, seed, "child")
+    return kill_9(fleet, seed, "child", count)
 
 
-def kill_manager(fleet: Fleet, seed: int) -> Result:
+def kill_manager(fleet: Fleet, seed: int, count: int = 100) -> Result:
     """Kill -9 Dramatiq's manager; the orphaned process ends, and what it had in hand goes on elsewhere."""
-    return kill_9(fleet, seed, "manager")
+    return kill_9(fleet, seed, "manager", count)
 
 
 def stop_and_continue(fleet: Fleet, seed: int, count: int = 40) -> Result:
@@ -141,12 +141,12 @@ def redis_away(fleet: Fleet, seed: int, away_s: float = 60.0, count: int = 60) -
         fleet.redis.start_again()
         due = fleet.due(keys)
         seconds = fleet.all_move(due)
-    return _unharmed(fleet, workers, ended(fleet, keys, seconds, len(due)))
+    return _unharmed(fleet, keys, workers, ended(fleet, keys, seconds, len(due)))
 
 
-def _unharmed(fleet: Fleet, workers: list[list[int]], result: Result) -> Result:
+def _unharmed(fleet: Fleet, keys: list[str], workers: list[list[int]], result: Result) -> Result:
     """Check that no attempt was burnt, and that the same processes are at work as before."""
-    assert not (burnt := fleet.burnt()), burnt
+    assert not (burnt := fleet.burnt(keys)), burnt
     assert [service.workers() for service in fleet.services] == workers, "a worker was started again"
     return result
 
@@ -222,7 +222,7 @@ def _writes_refused(
             allow(fleet.client)
         due = fleet.due(keys)
         moved = fleet.all_move(due)
-    return _unharmed(fleet, workers, ended(fleet, keys, moved, len(due)))
+    return _unharmed(fleet, keys, workers, ended(fleet, keys, moved, len(due)))
 
 
 def _must_refuse(client: redis.Redis, error: type[redis.RedisError]) -> None:
