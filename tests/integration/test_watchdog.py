@@ -17,7 +17,6 @@ import dramatiq
 import httpx
 import pytest
 import redis
-import structlog
 
 import ops
 from tests.chaos.fleet import Server, until
@@ -80,13 +79,15 @@ def process(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 def why(process: Process, after: Callable[[], object]) -> tuple[str, str | None]:
     """Start the worker, do something to it, and wait for its end; answers the reason and the thread."""
-    with structlog.testing.capture_logs() as lines:
-        process.worker.start()
-        after()
-        until(lambda: bool(process.ended), PATIENCE_S, "the watchdog does not end the process")
+    findings = []
+    end = process.dog._end
+    process.dog._end = lambda finding: (findings.append(finding), end(finding))  # type: ignore[method-assign,assignment,func-returns-value]
+    process.worker.start()
+    after()
+    until(lambda: bool(process.ended), PATIENCE_S, "the watchdog does not end the process")
     assert process.ended == [EXIT_STATUS]
-    (line,) = (line for line in lines if line["event"] == "watchdog.ending")
-    return line["reason"], line["name"]
+    (finding,) = findings
+    return finding.reason, finding.name
 
 
 def die(*_: Any, **__: Any) -> Any:

@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 import redis
-import structlog
 
 from workers import watchdog as module
 from workers.ledger import LEASE_MS, REDIS_TIMEOUT_S, STEP_LIMIT_S
+from workers.logs import ALLOWED
 from workers.watchdog import EXIT_STATUS, HUNG_GRACE_LOOKS, HUNG_LOOKS, LOOK_EVERY_S, STUCK_LOOKS, Watchdog
 
 PATIENCE_S = 10.0
@@ -206,16 +206,20 @@ def in_hand(pack: Pack, *, key: str = "k-1") -> threading.Event:
     return go_on
 
 
-def test_step_hangs(pack: Pack) -> None:
+def test_step_hangs(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step beyond its limit is logged with its place, and costs the process when it does not end soon after."""
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        module, "log", SimpleNamespace(warning=lambda event, **line: lines.append(line | {"is": event}))
+    )
     in_hand(pack)
-    with structlog.testing.capture_logs() as lines:
-        assert pack.look(HUNG_LOOKS - 1) is None
-        assert lines == []
-        assert pack.look(HUNG_GRACE_LOOKS) is None
-        assert [(line["event"], line["key"], line["step"]) for line in lines] == [("step.hangs", "k-1", "refresh")]
-        assert "test_watchdog.py:" in lines[0]["where"]
-        found = pack.look()
+    assert pack.look(HUNG_LOOKS - 1) is None
+    assert lines == []
+    assert pack.look(HUNG_GRACE_LOOKS) is None
+    assert [(line["is"], line["key"], line["step"]) for line in lines] == [("step.hangs", "k-1", "refresh")]
+    assert "test_watchdog.py:" in lines[0]["where"]
+    assert set(lines[0]) - {"is"} <= ALLOWED
+    found = pack.look()
     assert (found.reason, found.key, found.step) == ("a step hangs", "k-1", "refresh")
 
 
@@ -319,6 +323,18 @@ def test_end_does_not_wait_for_what_hangs(pack: Pack, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "END_GRACE_S", 0.3)
     pack.dog._end(module.Finding("a step hangs"))
     assert pack.ended == [EXIT_STATUS, EXIT_STATUS]
+
+
+def test_last_line(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last line of a process says why, in fields that pass the filter of the logs."""
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        module, "log", SimpleNamespace(critical=lambda event, **line: lines.append(line | {"event": event}))
+    )
+    pack.dog._end(module.Finding("a thread hangs", "pulse", "pulse.py:80"))
+    (line,) = lines
+    assert (line["event"], line["reason"]) == ("watchdog.ending", "a thread hangs")
+    assert set(line) <= ALLOWED
 
 
 def test_end_without_a_pipe_for_the_log(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
