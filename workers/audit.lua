@@ -4,7 +4,8 @@
 --   ARGV[1]  operation: traffic, seen, orphans, pointers; due, undue, lanes, phases, unmember, unpoint, point, unclaim,
 --            input, drop_input, sub_partner
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
---   ARGV[3+] arguments of the operation, see there
+--   ARGV[3]  newest format of a record that the caller can judge
+--   ARGV[4+] arguments of the operation, see there
 --
 -- The keys, their types and the form of a record and a claim are told at the head of ledger.lua. The first four
 -- operations write nothing. A mend answers nothing: whoever asked for it looks again. It never writes a record, a history,
@@ -39,20 +40,24 @@ local function exists(key)
 end
 
 -- The header of a record, or nil where there is none that the ledger could read.
-local function header_of(key)
-  local raw = ask('GET', prefix .. 'record:' .. key)
+local function header_in(raw)
   if not raw then return nil end
-  local version, lane, phase, since =
-    string.match(raw, '^%d+ (%d+) %S+ (%S+) (%S+) %S+ %d+ (%d+) %d+\n')
-  return version and {version = version, lane = lane, phase = phase, since = since}
+  local format, version, lane, phase, since, body =
+    string.match(raw, '^(%d+) (%d+) %S+ (%S+) (%S+) %S+ %d+ (%d+) %d+\n(.*)$')
+  return format and {
+    format = tonumber(format), version = version, lane = lane, phase = phase, since = since, body = body,
+  }
 end
 
--- What steps decided, or nil where it cannot be read.
+local function header_of(key)
+  return header_in(ask('GET', prefix .. 'record:' .. key))
+end
+
+-- What steps decided, or nil where it cannot be read or judged.
 local function body_of(raw)
-  if not raw then return nil end
-  local start = string.find(raw, '\n', 1, true)
-  if not start then return nil end
-  local read, body = pcall(cjson.decode, string.sub(raw, start + 1))
+  local header = header_in(raw)
+  if not header or header.format > tonumber(ARGV[3]) then return nil end
+  local read, body = pcall(cjson.decode, header.body)
   return read and type(body) == 'table' and body or nil
 end
 
@@ -148,7 +153,7 @@ function operations.orphans(place, ...)
 end
 
 -- Say what is wrong with an entry of an index: nowhere, stray, or nothing.
--- A corrected record may be found under external ids that it had before.
+-- A corrected record may be found under external ids that it had before. What cannot be read is not judged.
 local function verdict(index, id, key)
   if ask('HGET', prefix .. index, id) ~= key then return nil end
   if not exists(key) then return 'nowhere' end
@@ -268,4 +273,4 @@ function operations.sub_partner(key)
   end
 end
 
-return operations[ARGV[1]](unpack(ARGV, 3))
+return operations[ARGV[1]](unpack(ARGV, 4))

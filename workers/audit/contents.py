@@ -59,7 +59,7 @@ def history_head(seen: Seen, _: Circumstances) -> str | None:
 @rule("Compare the record with Iron: its phase was not written by a worker.")
 def history_phase(seen: Seen, _: Circumstances) -> str | None:
     """The history does not lead to the record's phase."""
-    header = seen.header if _whole(seen) and _written(seen) else None
+    header = seen.header if _whole(seen) and _written(seen) and in_known_phase(seen) else None
     return f"{seen.chain.phase} instead of {header.phase}" if header and seen.chain.phase != header.phase else None
 
 

@@ -11,12 +11,8 @@ from workers.settings import FAR_WITH_SWEEP_S, LONGEST_S
 #: A lane in which nothing moves and a lease that is over are worth a word after so many ms: a fleet that was restarted
 #: or pushed back by Iron's budget has long taken them up by then.
 LONG_MS = 300_000
-#: A due time no farther than this is soon enough, in ms: the pulse, a newer release and the budget put records off by
-#: less.
-SOON_MS = 60_000
-#: A finished record that a webhook or a person woke is looked at once more within this time, in ms: a nudge's wait and
-#: as much again.
-WOKEN_MS = 10_000
+#: A due time no farther than this may be a nudge under way, in ms: the wait for a nudge, and as much again.
+SOON_MS = 10_000
 #: A due time may be as far away as the longest pause that settings allow, and this much more, in ms.
 FAR_MS = int(max(FAR_WITH_SWEEP_S, LONGEST_S) * 1000) + 86_400_000
 
@@ -33,7 +29,7 @@ def due_finished(seen: Seen, at: Circumstances) -> str | None:
     if not finished(seen) or seen.due_ms is None or seen.acts or seen.claim or at.traffic.tap_closed:
         return None
     tried = seen.record is None or seen.record.attempts > 0
-    return None if tried or seen.due_ms <= seen.now_ms + at.put_off_ms("call", WOKEN_MS) else ""
+    return None if tried or seen.due_ms <= seen.now_ms + at.put_off_ms("call", SOON_MS) else ""
 
 
 @rule("Mending puts it into its own lane.", "lanes")
@@ -60,7 +56,7 @@ def due_far(seen: Seen, _: Circumstances) -> str | None:
 @rule("See that workers run, that they serve this lane, and that the pulse beats.")
 def overdue(seen: Seen, at: Circumstances) -> str | None:
     """The record is long due and nothing moves in its lane, though Iron may be called."""
-    claimed = seen.held and seen.held.ends_ms <= seen.now_ms  # then lease_over says it better
+    claimed = seen.held and seen.now_ms - seen.held.ends_ms > LONG_MS  # then lease_over says it better
     return str(seen.header and seen.header.lane) if _overdue(seen, at) and not claimed else None
 
 
@@ -68,7 +64,7 @@ def overdue(seen: Seen, at: Circumstances) -> str | None:
 def lease_over(seen: Seen, at: Circumstances) -> str | None:
     """A claim ended without a commit long ago and nobody claimed the record again."""
     held, header = seen.held, seen.header
-    if not held or not header or held.version != str(header.version) or seen.due_ms is None:
+    if not held or not header or (held.version, held.lane) != (str(header.version), header.lane):
         return None
     return "" if seen.now_ms - held.ends_ms > LONG_MS and _left_alone(seen, at) else None
 
@@ -104,8 +100,10 @@ def _overdue(seen: Seen, at: Circumstances) -> bool:
 
 def _left_alone(seen: Seen, at: Circumstances) -> bool:
     """Say whether a record that should be claimed again is not going to be soon."""
+    if seen.due_ms is None:
+        return finished(seen)  # an unfinished one without a due time is due_missing
     soon = at.put_off_ms("identification", SOON_MS)
-    far = seen.due_ms is not None and seen.due_ms > seen.now_ms + soon and not at.traffic.tap_closed
+    far = seen.due_ms > seen.now_ms + soon and not at.traffic.tap_closed
     return far or _overdue(seen, at)
 
 

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from pipelines.lifecycle import Phase
-from pipelines.model import Policy
+from pipelines.model import FORMAT, Policy
 from workers.audit.kinds import KINDS, Circumstances, Kind
 from workers.audit.proof import chain
 from workers.audit.rules import CHAIN, judged
@@ -301,7 +301,7 @@ class Auditor:
         return True
 
     def _call(self, operation: str, *arguments: Any) -> Any:
-        return self._script(keys=[PREFIX], args=[operation, self.shift_ms(), *arguments])
+        return self._script(keys=[PREFIX], args=[operation, self.shift_ms(), FORMAT, *arguments])
 
 
 def _pages(subjects: Iterable[Subject], size: int) -> Iterator[tuple[Subject, ...]]:
