@@ -61,6 +61,12 @@ def test_redis_away(fleet: Fleet) -> None:
     nothing_doubled(trials.redis_away(fleet, 0, away_s=10.0, count=FEW), AFTER_REDIS_S)
 
 
+@pytest.mark.long
+def test_redis_frozen(fleet: Fleet) -> None:
+    """What Redis runs late, and more than once, because nobody had heard its answer, does what it does once."""
+    nothing_doubled(trials.redis_frozen(fleet, 0, FEW), AFTER_REDIS_S)
+
+
 def test_redis_demoted(fleet: Fleet) -> None:
     """A server that answers READONLY for a while costs no attempt and no process."""
     nothing_doubled(trials.read_only(fleet, 0, FEW, seconds=1.0), AFTER_REDIS_S)

@@ -25,6 +25,7 @@ import redis
 
 from ops.processes import terminable
 from tests.chaos.fleet import Fleet, until
+from workers.ledger import REDIS_TIMEOUT_S
 
 #: Seconds that Iron takes for an answer where many onboardings are to be in hand at once.
 SLOW_S = 2.0
@@ -139,6 +140,24 @@ def redis_away(fleet: Fleet, seed: int, away_s: float = 60.0, count: int = 60) -
         fleet.redis.end(signal.SIGTERM)
         _pass(away_s)
         fleet.redis.start_again()
+        due = fleet.due(keys)
+        seconds = fleet.all_move(due)
+    return _unharmed(fleet, keys, workers, ended(fleet, keys, seconds, len(due)))
+
+
+def redis_frozen(fleet: Fleet, seed: int, count: int = 60) -> Result:
+    """SIGSTOP Redis under load for longer than its clients wait; then it runs all they sent, and sent again, late."""
+    draw = random.Random(seed)
+    keys = keys_of(fleet, seed, count)
+    workers = [service.workers() for service in fleet.services]
+    with fleet.slow_iron(0.3):
+        fleet.submit(keys)
+        _pass(draw.uniform(0, 1.0))
+        os.kill(fleet.redis.pid, signal.SIGSTOP)
+        try:
+            _pass(draw.uniform(REDIS_TIMEOUT_S + 1, 4 * REDIS_TIMEOUT_S + 4))
+        finally:
+            os.kill(fleet.redis.pid, signal.SIGCONT)
         due = fleet.due(keys)
         seconds = fleet.all_move(due)
     return _unharmed(fleet, keys, workers, ended(fleet, keys, seconds, len(due)))
@@ -300,6 +319,7 @@ TRIALS = {
     "stop_and_continue": Trial(stop_and_continue, 20, threads=40),
     "kill_redis": Trial(kill_redis, 20),
     "redis_away": Trial(redis_away, 5),
+    "redis_frozen": Trial(redis_frozen, 10),
     "read_only": Trial(read_only, 10),
     "memory_full": Trial(memory_full, 10),
     "disk_full": Trial(disk_full, 10),
