@@ -296,9 +296,14 @@ def test_mended(staged: World, plant: Plant) -> None:
 def test_left_alone(staged: World, plant: Plant) -> None:
     """What cannot be mended safely is left as it is."""
     plant.break_(staged)
-    before = {name: staged.client.dump(name) for name in staged.client.scan_iter()}
+    before = dumped(staged)
     assert [finding.mended for finding in audited(staged, mend=True)] == [None]
-    assert {name: staged.client.dump(name) for name in staged.client.scan_iter()} == before
+    assert dumped(staged) == before
+
+
+def dumped(world: World) -> dict[bytes, bytes | None]:
+    """Everything but the paces, which pass away by themselves."""
+    return {name: world.client.dump(name) for name in world.client.scan_iter() if b":pace:" not in name}
 
 
 def untouchable(world: World) -> list[bytes]:
