@@ -136,10 +136,10 @@ function operations.create(key, token, external_id, customer_id, sub_partner, la
   return {'created', 1, now_ms}
 end
 
--- join old_key version token key lane step format json history external_id customer_id (part sealed)*
+-- join old_key version token key lane step format json history external_id customer_id ttl_ms (part sealed)*
 -- A job takes over the record that was found on Iron without one, under the job's key; due at once, for a refresh.
 -- -> joined version | again: the record is in hand or has changed since it was read
-function operations.join(old_key, version, token, key, lane, step, format, json, history, external_id, customer_id, ...)
+function operations.join(old_key, version, token, key, lane, step, format, json, history, external_id, customer_id, ttl_ms, ...)
   local done = load(key)
   if done and done.token == token then return {'joined', done.version, now_ms} end
   local record, claim = load(old_key), claim_of(old_key)
@@ -149,7 +149,8 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
   redis.call('HDEL', prefix .. 'claims', old_key)
   redis.call('ZREM', due_of(record.lane), old_key)
   if key ~= old_key then
-    for _, kind in ipairs({'input:', 'history:', 'acts:', 'evidence:'}) do
+    redis.call('DEL', prefix .. 'input:' .. old_key)  -- sealed for the old key; the job brings its own
+    for _, kind in ipairs({'history:', 'acts:', 'evidence:'}) do
       if redis.call('EXISTS', prefix .. kind .. old_key) == 1 then
         redis.call('RENAME', prefix .. kind .. old_key, prefix .. kind .. key)
       end
@@ -160,6 +161,7 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
   end
   save(key, format, record.version + 1, token, lane, record.phase, step, record.created, record.since, json)
   keep_parts(key, {...})
+  if ttl_ms ~= '' then redis.call('PEXPIRE', prefix .. 'input:' .. key, ttl_ms) end
   redis.call('HSET', prefix .. 'external', external_id, key)
   redis.call('HSET', prefix .. 'customer', customer_id, key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
@@ -245,7 +247,7 @@ function operations.commit(key, fence, lane, step, phase, format, json, history,
   if customer_id ~= '' and redis.call('HSET', prefix .. 'customer', customer_id, key) == 1 then
     woken = redis.call('DEL', prefix .. 'unclaimed:' .. customer_id) == 1 or woken
   end
-  if external_id ~= '' then redis.call('HSET', prefix .. 'external', external_id, key) end
+  if external_id ~= '' then redis.call('HSETNX', prefix .. 'external', external_id, key) end
   keep_parts(key, {...})
   if ttl_ms ~= '' then
     if tonumber(ttl_ms) > 0 then

@@ -186,7 +186,8 @@ class Ledger:
         joined = replace(record, head=head)
         answer = self._call(
             "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step,
-            FORMAT, canonical_json(joined.stored()), entry, record.external_id, record.customer_id or "", *_flat(parts),
+            FORMAT, canonical_json(joined.stored()), entry, record.external_id, record.customer_id or "",
+            INPUT_KEPT_MS if record.phase in INPUT_DONE else "", *_flat(parts),
         )  # fmt: skip
         return replace(joined, version=answer[1]) if answer[0] == b"joined" else None
 
@@ -243,7 +244,7 @@ class Ledger:
             "commit", record.key, claim.fence, record.lane, record.step, record.phase.value, FORMAT,
             canonical_json(replace(record, head=head).stored()), entry,
             "" if following.delay_s is None else int(following.delay_s * 1000), _packed(following.applied),
-            learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase), *_flat(parts or {}),
+            learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase, parts), *_flat(parts or {}),
         )  # fmt: skip
         if answer[0] == b"stale":
             raise StaleClaimError
@@ -402,9 +403,12 @@ def _packed(acts: Sequence[bytes]) -> str:
     return json.dumps([act.decode() for act in acts])
 
 
-def _input_ttl_ms(before: Phase, phase: Phase) -> int | str:
-    """Say what becomes of the input's expiry: it starts when the onboarding ends well, and stops when it goes on."""
-    if (before in INPUT_DONE) == (phase in INPUT_DONE):
+def _input_ttl_ms(before: Phase, phase: Phase, parts: Mapping[str, bytes] | None) -> int | str:
+    """Say what becomes of the input's expiry: it starts when the onboarding ends well, and stops when it goes on.
+
+    What is stored after that, by a correction, expires as well.
+    """
+    if (before in INPUT_DONE) == (phase in INPUT_DONE) and not (parts and phase in INPUT_DONE):
         return ""
     return INPUT_KEPT_MS if phase in INPUT_DONE else 0
 

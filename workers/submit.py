@@ -31,6 +31,15 @@ SENTENCES: dict[Status, str] = {
 }
 
 
+class ExternalIdTakenError(Exception):
+    """Another onboarding has this external id; `holder` is its key."""
+
+    def __init__(self, holder: str) -> None:
+        """Keep the key that has it."""
+        super().__init__(f"{SENTENCES['external_id_taken']} It belongs to the key {holder}.")
+        self.holder = holder
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """What became of a job. `record` is there unless another key holds the external id; then that is `holder`."""
@@ -89,10 +98,14 @@ class FrontDoor:
     def correct(self, job: Job | dict[str, Any], *, by: str, reason: str = "") -> Nudge | None:
         """Store a correction: the whole job, as it should have been. Applied by the next claim; answers its nudge.
 
-        Raises JobInvalidError when it is not a job, and KeyError when nothing has its idempotency key.
+        Raises JobInvalidError when it is not a job, KeyError when nothing has its idempotency key, and
+        ExternalIdTakenError when another onboarding has its external id; then nothing is stored.
         """
         canonical = (job if isinstance(job, Job) else parse_job(job)).canonical()
         wanted = begin(canonical)
+        [holder] = self._ledger.holders([wanted.external_id])
+        if holder not in (None, wanted.key):
+            raise ExternalIdTakenError(str(holder))
         fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")
         parts = {name: part.decode() for name, part in self.sealed(wanted.key, canonical).items()}
         act = {"act": "correct", "by": by, "reason": reason, "parts": parts}

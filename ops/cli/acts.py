@@ -93,6 +93,7 @@ def correct(
     from ops.cli.inputs import phase, read_json
     from ops.cli.session import opened
     from pipelines.job import JobInvalidError, parse_job
+    from workers.submit import ExternalIdTakenError
 
     wanted = phase(wait) if wait else None
     try:
@@ -103,7 +104,10 @@ def correct(
         raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
     with opened("input", check=True) as session:
         _refuse_useless(session, key, "correct")
-        nudge = session.door.correct(job, by=_who(by), reason=reason)
+        try:
+            nudge = session.door.correct(job, by=_who(by), reason=reason)
+        except ExternalIdTakenError as error:
+            raise CommandError(str(error)) from None
         if nudge:
             session.send(nudge)
         return _show(session, key, "The correction is stored; a worker applies it.", wanted, timeout, as_json=json)

@@ -7,6 +7,7 @@ from collections import Counter
 from pipelines.iron import Iron
 from tests.support import API_KEY, BASE_URL, World
 from workers.adopt import adopt
+from workers.ledger import INPUT_KEPT_MS, PREFIX
 
 
 def iron(world: World) -> Iron:
@@ -82,3 +83,26 @@ def test_known_ones_stay(world: World) -> None:
     before = world.record()
     assert [one.result for one in adopt(world.ledger, iron(world))] == ["known"]
     assert world.record() == before
+
+
+def test_input_of_a_joined_customer_expires(world: World) -> None:
+    """What a job brings to a customer who is active already is dropped after a week, like that of any other."""
+    world.onboard("k-1", external_id="e-1")
+    world.client.flushdb()
+    world.queue.nudges.clear()
+    list(adopt(world.ledger, iron(world)))
+    world.submit("k-1", external_id="e-1")
+    world.drain()
+    assert 0 < world.client.pttl(f"{PREFIX}input:k-1") <= INPUT_KEPT_MS
+
+
+def test_personal_data_after_a_join(world: World) -> None:
+    """What was sealed for the adopted record is gone with its key; what the job brought can be read."""
+    world.submit("x", "decline", external_id="e-1")
+    world.run_until("x", "identification_pending")
+    world.client.flushdb()
+    world.queue.nudges.clear()
+    list(adopt(world.ledger, iron(world)))
+    world.run_until("e-1", "declined", 90_000)
+    world.submit("k-1", "decline", external_id="e-1")
+    assert set(world.door.personal("k-1", by="a test")) == {"customer"}

@@ -9,9 +9,10 @@ import pytest
 import redis
 
 from tests.bodies import BUSINESS, PERSON, TOKEN
-from tests.support import World
+from tests.support import World, a_job
 from workers.broker import NudgeBroker
 from workers.ledger import PREFIX
+from workers.submit import ExternalIdTakenError
 
 #: Values that a reader of the ledger, the queue or the logs must not find. The e-mail's tag keeps the case open.
 MARKS = (
@@ -143,3 +144,25 @@ def test_personal_data_read(world: World) -> None:
     assert details["customer"]["name"] == "Ada Example"
     world.drain()
     assert "read by ops@example" in [entry.get("note") for entry in world.ledger.history("k-1")]
+
+
+def test_corrected_after_the_end(world: World) -> None:
+    """Input that a correction brings after the first one expired expires too."""
+    world.onboard()
+    world.client.delete(f"{PREFIX}input:k-1")
+    world.correct({**a_job(), "risk_tier": "high"})
+    world.run(until=lambda: not world.read().acts_waiting)
+    assert world.client.pttl(f"{PREFIX}input:k-1") > 0
+
+
+def test_a_correction_takes_nobodys_external_id(world: World) -> None:
+    """An external id that another onboarding has is refused, also when it is taken between the check and the commit."""
+    for key in ("k-1", "k-2"):
+        world.submit(key, "manual")
+        world.run_until(key, "identification_pending")
+    with pytest.raises(ExternalIdTakenError, match="k-1"):
+        world.correct({**a_job("k-2", "manual"), "external_id": "k-1"})
+    world.correct({**a_job("k-2", "manual"), "external_id": "e-3"})
+    world.submit("k-3", "manual", external_id="e-3")
+    world.drain()
+    assert world.ledger.holders(["k-1", "k-2", "e-3"]) == ["k-1", "k-2", "k-3"]
