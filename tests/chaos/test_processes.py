@@ -72,6 +72,7 @@ def test_redis_demoted(fleet: Fleet) -> None:
     nothing_doubled(trials.read_only(fleet, 0, FEW, seconds=1.0), AFTER_REDIS_S)
 
 
+@pytest.mark.long
 def test_redis_out_of_memory(fleet: Fleet) -> None:
     """A server without room refuses writes, and nothing is lost."""
     nothing_doubled(trials.memory_full(fleet, 0, FEW, seconds=1.0), AFTER_REDIS_S)
