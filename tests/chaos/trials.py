@@ -158,9 +158,8 @@ def redis_frozen(fleet: Fleet, seed: int, count: int = 60) -> Result:
             _pass(draw.uniform(REDIS_TIMEOUT_S + 1, 4 * REDIS_TIMEOUT_S + 4))
         finally:
             os.kill(fleet.redis.pid, signal.SIGCONT)
-        due = fleet.due(keys)
-        seconds = fleet.all_move(due)
-    return _unharmed(fleet, keys, workers, ended(fleet, keys, seconds, len(due)))
+        seconds = fleet.all_move(fleet.due(keys))  # perhaps none: what was sent in vain has moved them
+    return _unharmed(fleet, keys, workers, ended(fleet, keys, seconds, count))
 
 
 def _unharmed(fleet: Fleet, keys: list[str], workers: list[list[int]], result: Result) -> Result:
