@@ -121,12 +121,15 @@ def kill_redis(fleet: Fleet, seed: int, count: int = 60) -> Result:
     """Kill -9 Redis under load and start it again on its append-only file."""
     draw = random.Random(seed)
     keys = keys_of(fleet, seed, count)
-    fleet.submit(keys)
-    _pass(draw.uniform(0, 1.5))
-    fleet.redis.end(signal.SIGKILL)
-    fleet.redis.start_again()
-    due = fleet.due(keys)
-    return ended(fleet, keys, fleet.all_move(due), len(due))
+    with fleet.slow_iron(0.5):
+        fleet.submit(keys)
+        fleet.until(lambda: fleet.in_hand(keys, "create_customer") > 0, what="in hand")
+        _pass(draw.uniform(0, 0.4))
+        fleet.redis.end(signal.SIGKILL)
+        fleet.redis.start_again()
+        due = fleet.due(keys)
+        seconds = fleet.all_move(due)
+    return ended(fleet, keys, seconds, len(due))
 
 
 def redis_away(fleet: Fleet, seed: int, away_s: float = 60.0, count: int = 60) -> Result:
@@ -136,7 +139,8 @@ def redis_away(fleet: Fleet, seed: int, away_s: float = 60.0, count: int = 60) -
     workers = [service.workers() for service in fleet.services]
     with fleet.slow_iron(0.3):
         fleet.submit(keys)
-        _pass(draw.uniform(0, 1.0))
+        fleet.until(lambda: fleet.in_hand(keys, "create_customer") > 0, what="in hand")
+        _pass(draw.uniform(0, 0.25))
         fleet.redis.end(signal.SIGTERM)
         _pass(away_s)
         fleet.redis.start_again()
@@ -231,7 +235,8 @@ def _writes_refused(
     workers = [service.workers() for service in fleet.services]
     with fleet.slow_iron(0.3):
         fleet.submit(keys)
-        _pass(draw.uniform(0, 1.0))
+        fleet.until(lambda: fleet.in_hand(keys, "create_customer") > 0, what="in hand")
+        _pass(draw.uniform(0, 0.25))
         refuse(fleet.client)
         try:
             _must_refuse(fleet.client, error)
