@@ -347,10 +347,19 @@ def _list(value: Any) -> list[Any]:
 
 def _text(value: Mapping[str, Any], name: str) -> str:
     text = value.get(name)
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or not text or not _is_text(text):
         message = f"Iron's answer has no {name}."
         raise AnswerUnreadableError(message)
     return text
+
+
+def _is_text(text: str) -> bool:
+    """Say whether a string can be written as UTF-8: JSON can name halves of characters, which nothing can store."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _instant(value: object) -> datetime:

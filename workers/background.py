@@ -5,6 +5,13 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 
+import structlog
+
+log = structlog.get_logger()
+
+#: Pause after a turn that ended in something unforeseen, in seconds: the thread goes on, and the log is not flooded.
+FAILED_PAUSE_S = 5.0
+
 
 class Background(ABC):
     """Goes round and round in a thread of its own. One turn is the testable part."""
@@ -16,7 +23,7 @@ class Background(ABC):
 
     @abstractmethod
     def turn(self) -> float:
-        """Do what is to be done now, whatever goes wrong; answers the pause before the next turn, in seconds."""
+        """Do what is to be done now; answers the pause before the next turn, in seconds."""
 
     def start(self) -> None:
         """Start going round."""
@@ -31,4 +38,8 @@ class Background(ABC):
     def _run(self) -> None:
         pause_s = 0.0
         while not self._stopped.wait(pause_s):
-            pause_s = self.turn()
+            try:
+                pause_s = self.turn()
+            except Exception:
+                log.exception("background.failed", name=self._thread.name)
+                pause_s = FAILED_PAUSE_S

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 import redis
 
+from pipelines.errors import AnswerUnreadableError
 from pipelines.iron import Iron
 from tests.support import API_KEY, BASE_URL, World
 from workers.sweep import Page, Sweep
@@ -117,3 +119,16 @@ def test_calls_while_waiting(client: redis.Redis) -> None:
     per_day = calls_while_waiting(world, customers=100, days=30)
     assert max(per_day[1:]) <= 0.05
     assert {record.phase for record in world.records()} == {"identification_pending"}
+
+
+def test_rubbish_in_the_list(deaf: World) -> None:
+    """A list with something that nothing can store is an answer that makes no sense, and no more than that."""
+
+    class Rubbish(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, content=b'{"items": [{"id": "\\ud800", "status": "Active"}]}')
+
+    sweep = Sweep(deaf.ledger, Iron(Rubbish(), BASE_URL, API_KEY), 21_600)
+    with pytest.raises(AnswerUnreadableError):
+        sweep.run_once()
+    assert sweep.turn() > 0
