@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from ops.gateway.app import Options, Peers, create_app
 from ops.gateway.signature import split_secrets
+from ops.listening import listen
 from workers.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
@@ -56,20 +57,6 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             broker.close()
             broker.client.close()
             ledger.client.close()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket. Raises OSError naming the address if it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Naming the protocol lets asyncio switch Nagle's algorithm off; otherwise an answer may cost 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return listener
 
 
 def _options(settings: Settings) -> Options:

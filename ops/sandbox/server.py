@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from ops.listening import listen
 from ops.sandbox.answers import Answer
 from ops.sandbox.clock import SystemClock
 from ops.sandbox.core import Sandbox
@@ -102,20 +103,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         host, port = (sockets or [])[0].getsockname()[:2]
         print(f"Iron sandbox ready on http://{host}:{port}/api (control: /_sandbox/)", file=sys.stderr, flush=True)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket. Raises OSError naming the address if it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Naming the protocol lets asyncio switch Nagle's algorithm off; otherwise each answer costs 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return listener
 
 
 def serve(

@@ -158,31 +158,38 @@ def test_6_a_fault_after_the_effect(lagging: World) -> None:
 
 def test_7_generations_end_with_the_retention(lagging: World) -> None:
     """Generation 1 answered nothing either; a day later everything is looked up and begun at generation 0."""
-    keys: list[str] = []
-    watch_keys(lagging, keys)
+    requests = watched(lagging)
     lagging.sandbox.faults.add(Fault(name="broken", operation="create_customer", status=500, stored="injected"))
     lagging.submit(tag="manual")
-    lagging.run(until=lambda: len(set(keys)) == 2, seconds=3600)
+    lagging.run(until=lambda: len(set(keys_of_creations(requests))) == 2, seconds=3600)
     lagging.sandbox.faults.clear("broken")
     lagging.run_until("k-1", "identification_pending", seconds=2 * RETENTION_S)
     assert lagging.shift_ms > RETENTION_S * 1000
     one_of_each(lagging)
+    keys = keys_of_creations(requests)
     assert len(set(keys)) == 2
     assert keys[0] == keys[-1]
 
 
-def watch_keys(world: World, keys: list[str]) -> None:
-    """Note the key of each request that creates a customer."""
+def watched(world: World) -> list[httpx.Request]:
+    """Note each request that leaves for Iron from now on."""
+    requests: list[httpx.Request] = []
     inner = world.transport
 
     class Watching(httpx.BaseTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
-            if request.method == "POST" and request.url.path.endswith("/customers"):
-                keys.append(request.headers["IDEMPOTENCY-KEY"])
+            requests.append(request)
             return inner.handle_request(request)
 
     world.transport = Watching()
     world.run_step = world.worker().run
+    return requests
+
+
+def keys_of_creations(requests: list[httpx.Request]) -> list[str]:
+    """Give the key of each request that creates a customer."""
+    creations = (one for one in requests if one.method == "POST" and one.url.path.endswith("/customers"))
+    return [one.headers["IDEMPOTENCY-KEY"] for one in creations]
 
 
 def test_8_an_act_is_not_overwritten(lagging: World) -> None:
@@ -263,14 +270,13 @@ def test_13_consent_does_not_wait_for_another_documents_doubt(lagging: World) ->
 
 def test_a_409_that_shows_nothing(lagging: World) -> None:
     """409 and nothing to be found: the same key again and again, an operator is told, and in the end it goes on."""
-    keys: list[str] = []
-    watch_keys(lagging, keys)
+    requests = watched(lagging)
     lagging.sandbox.faults.add(Fault(name="conflict", operation="create_customer", status=409, stored="nothing"))
     lagging.submit(tag="manual")
     lagging.run(until=lambda: lagging.shift_ms > 3600_000, seconds=2 * 3600)
     record = lagging.record()
     assert (record.phase, record.problem and record.problem.operator) == ("received", True)
-    assert len(set(keys)) == 1
+    assert len(set(keys_of_creations(requests))) == 1
     lagging.sandbox.faults.clear("conflict")
     lagging.run_until("k-1", "identification_pending", seconds=3600)
     one_of_each(lagging)
@@ -286,18 +292,10 @@ def test_looked_up_around_the_retention(lagging: World, part: float, executed: b
     lagging.drain()
     lagging.queue.nudges.clear()
     lagging.advance(part * RETENTION_S)
-    paths: list[str] = []
-    inner = lagging.transport
-
-    class Watching(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            paths.append(f"{request.method} {request.url.path}")
-            return inner.handle_request(request)
-
-    lagging.transport = Watching()
-    lagging.run_step = lagging.worker().run
+    requests = watched(lagging)
     lagging.run_until("k-1", "identification_pending", seconds=3600)
     one_of_each(lagging)
+    paths = [f"{request.method} {request.url.path}" for request in requests]
     looked, created = "GET /api/customers/k-1/external", "POST /api/customers"
     assert (looked in paths) == (part >= 0.8)
     if created in paths and looked in paths:
@@ -306,17 +304,9 @@ def test_looked_up_around_the_retention(lagging: World, part: float, executed: b
 
 def test_no_first_call_without_a_look(lagging: World) -> None:
     """The first call of every key looks first, also for a record that seems new."""
-    paths: list[str] = []
-    inner = lagging.transport
-
-    class Watching(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            paths.append(f"{request.method} {request.url.path.rpartition('/')[2]}")
-            return inner.handle_request(request)
-
-    lagging.transport = Watching()
-    lagging.run_step = lagging.worker().run
+    requests = watched(lagging)
     lagging.onboard()
+    paths = [f"{request.method} {request.url.path.rpartition('/')[2]}" for request in requests]
     assert paths[:2] == ["GET external", "POST customers"]
     assert [path for path in paths if "sign" in path] == [
         *("GET required-signings", "GET required-signings", "POST signings"),
