@@ -1,4 +1,4 @@
-"""The ledger: the record of each onboarding in Redis, changed only by the calls of ledger.lua.
+"""The ledger: the record of each onboarding in Redis, changed only by the calls of the scripts in workers/lua.
 
 Each method is one round trip and safe to repeat: redis-py sends a command again when its answer was lost, and the
 script then recognises the token of the call. Times are the Redis server's. Source: design sections 2, 4 and 7.
@@ -160,7 +160,7 @@ class Ledger:
         """Take a client of the ledger's database. `shift_ms` turns the clock in tests."""
         self.client: Any = client  # redis-py's answers are typed for every mode at once
         self.budget = budget or Budget()
-        self._script = client.register_script((files("workers") / "ledger.lua").read_bytes())
+        self._script = client.register_script(_script())
         self._shift_ms = shift_ms
         self._offset: float | None = None
 
@@ -391,7 +391,15 @@ def decode(key: str, raw: bytes) -> Record:
     )
 
 
+#: The parts of the script, in the order in which they are joined; each adds its operations.
+SCRIPT_PARTS = ("base", "pace", "records", "sweep")
+
 _PHASES = frozenset(Phase)
+
+
+def _script() -> bytes:
+    parts = [(files("workers") / "lua" / f"{name}.lua").read_bytes() for name in SCRIPT_PARTS]
+    return b"\n".join([*parts, b"return operations[operation](unpack(ARGV, 3))"])
 
 
 def _flat(pairs: Mapping[str, Any]) -> list[Any]:

@@ -47,13 +47,13 @@ GUARDS = (
         "the random part of the fence", SAFETY, "workers/ledger.py",
         '"claim", key, version, step, secrets.token_urlsafe(12)', '"claim", key, version, step, "fence"',
     ),
-    Guard("the fence check", SAFETY, "workers/ledger.lua", "or claim.fence ~= fence then", "then"),
+    Guard("the fence check", SAFETY, "workers/lua/records.lua", "or claim.fence ~= fence then", "then"),
     Guard(
-        "a new fence for each claim, also one that applies an act", SAFETY, "workers/ledger.lua",
+        "a new fence for each claim, also one that applies an act", SAFETY, "workers/lua/records.lua",
         "fence = fence, ends = now_ms + lease_ms", "fence = claim and claim.fence or fence, ends = now_ms + lease_ms",
     ),
     Guard(
-        "the lease's end in the due set", SAFETY, "workers/ledger.lua",
+        "the lease's end in the due set", SAFETY, "workers/lua/base.lua",
         "redis.call('ZADD', due_of(claim.lane), int(claim.ends), key)", "redis.call('ZREM', due_of(claim.lane), key)",
     ),
     Guard(
@@ -122,7 +122,7 @@ GUARDS = (
         "    return []\n", "    return identifications\n",
     ),
     Guard(
-        "the version in nudges", SPEED, "workers/ledger.lua",
+        "the version in nudges", SPEED, "workers/lua/records.lua",
         "if record.version ~= tonumber(version) or record.step ~= step then", "if record.step ~= step then",
     ),
     Guard(
@@ -130,7 +130,7 @@ GUARDS = (
         "        if nudge:\n            self.send(nudge)\n", "",
     ),
     Guard(
-        "the wake counter", SPEED, "workers/ledger.lua",
+        "the wake counter", SPEED, "workers/lua/records.lua",
         "local nudge = delay_ms == '0' or woken", "local nudge = delay_ms == '0'",
     ),
     Guard(
@@ -141,7 +141,7 @@ GUARDS = (
     Guard("the poison count", SPEED, "workers/ledger.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
     Guard("the bound of the queues", SPEED, "workers/pulse.py", "QUEUE_DEPTH - depths[lane]", "10_000"),
     Guard("the bell", SPEED, "workers/broker.py", "self.bell(nudge.lane).set()", "pass"),
-    Guard("the closed tap", SPEED, "workers/ledger.lua", "if closed > now then return -1, closed - now end", ""),
+    Guard("the closed tap", SPEED, "workers/lua/pace.lua", "if closed > now then return -1, closed - now end", ""),
 )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ class Auditor:
 
     def __post_init__(self) -> None:
         """Register the script."""
-        self._script = self.ledger.client.register_script((files("workers") / "audit.lua").read_bytes())
+        self._script = self.ledger.client.register_script((files("workers") / "lua" / "audit.lua").read_bytes())
 
     def run(self) -> Iterator[Finding]:
         """Walk through everything and give each finding once."""

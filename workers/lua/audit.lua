@@ -7,7 +7,7 @@
 --   ARGV[3]  newest format of a record that the caller can judge
 --   ARGV[4+] arguments of the operation, see there
 --
--- The keys, their types and the form of a record and a claim are told at the head of ledger.lua. The first four
+-- The keys, their types and the form of a record and a claim are told at the head of base.lua. The first four
 -- operations write nothing. A mend answers nothing: whoever asked for it looks again. It never writes a record, a history,
 -- an act or evidence, and it writes only where what it was asked to mend is still so; sent twice it does no more than once.
 

@@ -1,0 +1,90 @@
+-- The ledger: every change of an onboarding's record is one call of one script. Its parts are joined in this order:
+--   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  records.lua (the life of a record)
+--   sweep.lua (the sweep's place)
+--
+--   KEYS[1]  prefix of all keys, "onboarding:"
+--   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, take, read, close, sweep, swept
+--   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
+--   ARGV[3+] arguments of the operation, see there
+--
+-- Keys (all without expiry unless said), with <key> an idempotency key:
+--   record:<key>    string  "<format> <version> <token> <lane> <phase> <step> <created> <since> <updated>\n<json>";
+--                           times in ms; the JSON is written by workers and opaque here
+--   input:<key>     hash    part -> ciphertext of what was submitted; expires some time after it is no longer needed
+--   history:<key>   list    one JSON object for each commit, oldest first, chained by digest
+--   acts:<key>      list    what people did and no commit has applied yet, oldest first
+--   evidence:<key>  list    encrypted records of consent
+--   due:<lane>      zset    key -> ms when it is looked at next; the one truth about due times
+--   claims          hash    key -> "<fence> <until> <since> <crashes> <woken> <lane>": the claim in hand, or one that ended without
+--                           a commit (until is over): then its calls are in doubt since <since>
+--   phase:<phase>   zset    key -> ms since when it is in this phase; its size is the phase's counter
+--   external        hash    external id -> key
+--   customer        hash    Iron's customer id -> key
+--   unclaimed:<id>  string  a wake for a customer id that no record knows yet; expires
+--   sub_partners    set     sub-partners that any record has
+--   sweep           hash    the sweep under way and the last one: token, until, started, place, and counts
+--   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
+--   pace:closed     string  ms until which Iron wants no call at all (429); expires
+--
+-- Idempotent under replay: redis-py repeats a call whose answer was lost. Each writing operation carries a token (its
+-- fence, or one drawn for the call) and gives the same answer when it finds its own token already there.
+-- The keys share no hash slot, so this is not for Redis Cluster; one server with replicas is.
+
+local prefix = KEYS[1]
+local operation = ARGV[1]
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000 + ARGV[2]
+local now_ms = math.floor(now)
+
+-- A nudge that nobody claimed within this many ms is sent again by the pulse.
+local NUDGE_MS = 5000
+-- A record of a newer release is left alone for this many ms.
+local NEWER_MS = 30000
+-- How long a wake for an unknown customer is kept, in ms: longer than any commit of ours takes.
+local UNCLAIMED_MS = 600000
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function due_of(lane)
+  return prefix .. 'due:' .. lane
+end
+
+local function load(key)
+  local raw = redis.call('GET', prefix .. 'record:' .. key)
+  if not raw then return nil end
+  local format, version, token, lane, phase, step, created, since, updated =
+    string.match(raw, '^(%d+) (%d+) (%S+) (%S+) (%S+) (%S+) (%d+) (%d+) (%d+)\n')
+  return {
+    raw = raw, format = tonumber(format), version = tonumber(version), token = token, lane = lane, phase = phase,
+    step = step, created = created, since = since, updated = updated,
+  }
+end
+
+local function save(key, format, version, token, lane, phase, step, created, since, json)
+  local header = table.concat({format, version, token, lane, phase, step, created, since, int(now_ms)}, ' ')
+  redis.call('SET', prefix .. 'record:' .. key, header .. '\n' .. json)
+end
+
+local function claim_of(key)
+  local raw = redis.call('HGET', prefix .. 'claims', key)
+  if not raw then return nil end
+  local fence, ends, since, crashes, woken, lane = string.match(raw, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
+  return {
+    fence = fence, ends = tonumber(ends), since = since, crashes = tonumber(crashes), woken = woken, lane = lane,
+  }
+end
+
+local function put_claim(key, claim)
+  local raw = table.concat({claim.fence, int(claim.ends), claim.since, claim.crashes, claim.woken, claim.lane}, ' ')
+  redis.call('HSET', prefix .. 'claims', key, raw)
+  redis.call('ZADD', due_of(claim.lane), int(claim.ends), key)
+end
+
+local function set_due(record, key, at)
+  redis.call('ZADD', due_of(record.lane), int(at), key)
+end
+
+local operations = {}
