@@ -17,6 +17,11 @@ local function pace(classes, horizon_ms)
   return math.ceil(wait)
 end
 
+-- How many records of a lane may be taken now, at most n.
+local function room(_, n)
+  return n
+end
+
 -- close ms -> 1. No call to Iron for so long, for the whole fleet.
 function operations.close(pause_ms)
   local ends = now_ms + pause_ms

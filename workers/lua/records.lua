@@ -199,21 +199,27 @@ function operations.act(key, act, evidence)
   return wake(key, record)
 end
 
+-- WHICH keys of a lane are next: those that are due, at most n, the longest due first.
+local function pick(lane, n)
+  return redis.call('ZRANGEBYSCORE', due_of(lane), '-inf', now_ms, 'LIMIT', 0, n)
+end
+
 -- take (lane limit)* -> (lane key step version)* of what is due, each now due again after NUDGE_MS
+-- HOW MANY are taken from a lane is the budget's affair (`room` in pace.lua).
 function operations.take(...)
   local given, taken = {...}, {}
   for i = 1, #given, 2 do
-    local due = due_of(given[i])
-    for _, key in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_ms, 'LIMIT', 0, given[i + 1])) do
+    local lane = given[i]
+    for _, key in ipairs(pick(lane, room(lane, tonumber(given[i + 1])))) do
       local record = load(key)
-      if record and record.lane == given[i] then
-        redis.call('ZADD', due, int(now_ms + NUDGE_MS), key)
-        taken[#taken + 1] = record.lane
+      if record and record.lane == lane then
+        redis.call('ZADD', due_of(lane), int(now_ms + NUDGE_MS), key)
+        taken[#taken + 1] = lane
         taken[#taken + 1] = key
         taken[#taken + 1] = record.step
         taken[#taken + 1] = record.version
       else
-        redis.call('ZREM', due, key)
+        redis.call('ZREM', due_of(lane), key)
       end
     end
   end
