@@ -46,6 +46,8 @@ class SandboxApp:
         if scope["type"] != "http":
             return
         body = await _body(receive)
+        if body is None:
+            return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["raw_path"].decode("latin-1")
         answer = self.sandbox.handle(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
@@ -59,17 +61,14 @@ class SandboxApp:
         await send({"type": "http.response.body", "body": answer.body})
 
 
-async def _body(receive: Receive) -> bytes:
-    """Read the whole body."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    parts = [body]
-    while message.get("more_body"):
-        message = await receive()
+async def _body(receive: Receive) -> bytes | None:
+    """Read the whole body; None when the caller is gone before its end: then there is no request to answer."""
+    parts = []
+    while (message := await receive())["type"] != "http.disconnect":
         parts.append(message.get("body", b""))
-    return b"".join(parts)
+        if not message.get("more_body"):
+            return b"".join(parts)
+    return None
 
 
 async def _lose(answer: Answer, receive: Receive, send: Send) -> None:

@@ -68,6 +68,22 @@ def create(client: httpx.Client, key: str = "key", **options: float) -> httpx.Re
     return client.post("/api/customers", json=ADA, headers={"IDEMPOTENCY-KEY": key}, timeout=options.get("timeout", 5))
 
 
+def test_half_a_request_is_none(server: Server, client: httpx.Client) -> None:
+    """A caller that dies before the end of its body leaves nothing behind under its key."""
+    body = json.dumps(ADA).encode()
+    head = (
+        "POST /api/customers HTTP/1.1\r\nHost: sandbox\r\nX-API-Key: sandbox-key\r\nIDEMPOTENCY-KEY: key\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    for sent in (b"", body[:10]):
+        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port or 0), timeout=5) as caller:
+            caller.sendall(head.encode() + sent)
+            caller.shutdown(socket.SHUT_WR)
+            while caller.recv(1024):
+                pass
+    assert create(client).status_code == 201
+
+
 def test_a_customer_goes_all_the_way(client: httpx.Client) -> None:
     """Over real connections, by the machine's clock, a customer is identified, signs and is Active."""
     path = f"/api/customers/{create(client).json()['id']}"
