@@ -91,9 +91,9 @@ def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
 def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
     """Say what is next after a step that returned."""
     match outcome:
-        case Done(changes, note, keep):
+        case Done(changes, note, keep, event):
             now_true = replace(record, **changes, effect=_still_in_doubt(record, attempt), problem=None, attempts=0)
-            return replace(_onward(record, now_true, attempt, note), keep=keep)
+            return replace(_onward(record, now_true, attempt, note), keep=keep, event=event)
         case Wait(because, then):
             waiting = replace(record, effect=attempt.effect, problem=None, attempts=0, step=then)
             waiting = replace(waiting, reads=record.reads + 1)

@@ -269,12 +269,14 @@ _NAMES = frozenset(name for name, _ in _DEFAULTS)
 class Done:
     """The step is through: these fields of the record are now true. `note` is told in the history.
 
-    `keep`: parts of the encrypted input to store from now on, or to drop where None.
+    `keep`: parts of the encrypted input to store from now on, or to drop where None. `event`: upstream is told this,
+    a name of pipelines.events.EMITTED_BY_STEPS, beside what the phase says.
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     keep: dict[str, Any] = field(default_factory=dict)
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,3 +314,5 @@ class Next:
     sealed: dict[str, str] = field(default_factory=dict)
     #: The acts that are taken into account, as they were stored.
     applied: tuple[bytes, ...] = ()
+    #: What upstream is told beside the phase, by name; "" for nothing.
+    event: str = ""

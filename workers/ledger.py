@@ -18,6 +18,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from pipelines import events
 from pipelines.errors import StaleClaimError
 from pipelines.keys import canonical_json, chained
 from pipelines.lifecycle import Phase
@@ -175,7 +176,8 @@ class Ledger:
                 self._call(
                     "create", record.key, secrets.token_urlsafe(12), record.external_id, record.customer_id or "",
                     record.sub_partner_id or "", record.lane, record.step, record.phase.value, FORMAT,
-                    canonical_json(replace(record, head=head).stored()), entry, *_flat(parts), client=pipeline,
+                    canonical_json(replace(record, head=head).stored()), entry, events.beginning(record),
+                    *_flat(parts), client=pipeline,
                 )  # fmt: skip
             answers = pipeline.execute()
         return [_created(record, answer) for (record, _), answer in zip(records, answers, strict=True)]
@@ -186,8 +188,8 @@ class Ledger:
         joined = replace(record, head=head)
         answer = self._call(
             "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step,
-            FORMAT, canonical_json(joined.stored()), entry, record.external_id, record.customer_id or "",
-            INPUT_KEPT_MS if record.phase in INPUT_DONE else "", *_flat(parts),
+            FORMAT, canonical_json(joined.stored()), entry, events.beginning(joined), record.external_id,
+            record.customer_id or "", INPUT_KEPT_MS if record.phase in INPUT_DONE else "", *_flat(parts),
         )  # fmt: skip
         return replace(joined, version=answer[1]) if answer[0] == b"joined" else None
 
@@ -242,7 +244,7 @@ class Ledger:
         known_as = record.external_id if record.external_id != before.external_id else None
         answer = self._call(
             "commit", record.key, claim.fence, record.lane, record.step, record.phase.value, FORMAT,
-            canonical_json(replace(record, head=head).stored()), entry,
+            canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
             "" if following.delay_s is None else int(following.delay_s * 1000), _packed(following.applied),
             learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase, parts), *_flat(parts or {}),
         )  # fmt: skip
@@ -367,6 +369,10 @@ class Ledger:
             self._offset = seconds * 1000 + micros / 1000 - time.monotonic() * 1000
         return int(time.monotonic() * 1000 + self._offset) + self._shift_ms()
 
+    def call(self, operation: str, *arguments: Any) -> Any:
+        """Call an operation of the script for which another module has the method."""
+        return self._call(operation, *arguments)
+
     def _classes(self, calls: Mapping[str, int]) -> list[Any]:
         return [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]
 
@@ -392,7 +398,7 @@ def decode(key: str, raw: bytes) -> Record:
 
 
 #: The parts of the script, in the order in which they are joined; each adds its operations.
-SCRIPT_PARTS = ("base", "pace", "records", "sweep")
+SCRIPT_PARTS = ("base", "pace", "events", "records", "sweep")
 
 _PHASES = frozenset(Phase)
 

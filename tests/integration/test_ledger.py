@@ -73,6 +73,7 @@ def dump(client: redis.Redis) -> dict[bytes, Any]:
     """Everything the ledger holds, to compare."""
     readers = {b"string": client.get, b"hash": client.hgetall, b"list": lambda k: client.lrange(k, 0, -1)}
     readers[b"zset"] = lambda k: client.zrange(k, 0, -1, withscores=True)
+    readers[b"stream"] = client.xrange
     return {key: readers[client.type(key)](key) for key in sorted(client.scan_iter(PREFIX + "*"))}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import hypothesis.strategies as st
 import pytest
@@ -21,6 +21,7 @@ from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY
+from workers.events import EventStream
 from workers.ledger import LEASE_MS, Claim, Ledger, NotClaimed
 
 KEYS = ("k-0", "k-1", "k-2")
@@ -42,6 +43,7 @@ class Model:
     crashes: int = 0
     woken: bool = False
     entries: int = 1
+    told: list[str] = field(default_factory=lambda: ["received"])
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -105,6 +107,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert (nudge is not None) == at_once
         wait_ms = NUDGE_MS if at_once else int((delay_s or 0) * 1000)
         model.due_ms = None if delay_s is None and not at_once else now + wait_ms
+        model.told += [phase.value] if phase is not model.phase else []
         model.version, model.phase, model.step = model.version + 1, phase, record.step
         model.fence, model.woken, model.crashes = "", False, 0
         model.entries += 1
@@ -152,6 +155,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if read.due_ms is not None and model.due_ms is not None:
                 assert abs(read.due_ms - model.due_ms) < SLACK_MS
             assert len(self.ledger.history(key)) == model.entries
+        told = EventStream(self.ledger).after()
+        for key, model in self.models.items():
+            assert [event.name for event in told if event.key == key] == model.told
         phases = [model.phase for model in self.models.values()]
         assert {phase: count for phase, (count, _) in self.ledger.phases().items()} == {
             phase: phases.count(phase) for phase in set(phases)

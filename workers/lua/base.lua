@@ -1,5 +1,6 @@
 -- The ledger: every change of an onboarding's record is one call of one script. Its parts are joined in this order:
---   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  records.lua (the life of a record)
+--   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  events.lua (what upstream is told)
+--   records.lua (the life of a record)
 --   sweep.lua (the sweep's place)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
@@ -23,6 +24,8 @@
 --   unclaimed:<id>  string  a wake for a customer id that no record knows yet; expires
 --   sub_partners    set     sub-partners that any record has
 --   sweep           hash    the sweep under way and the last one: token, until, started, place, and counts
+--   events          stream  what upstream is told, oldest first: key, and what "<name> <phase> <waiting on> <version>"
+--   events_gone     string  id of the newest event that was dropped because of its age
 --   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
 --   pace:closed     string  ms until which Iron wants no call at all (429); expires
 --

@@ -10,9 +10,10 @@ local function keep_parts(key, parts)
   end
 end
 
--- create key token external_id customer_id sub_partner_id lane step phase format json history (part sealed)*
+-- create key token external_id customer_id sub_partner_id lane step phase format json history told (part sealed)*
+-- told: what upstream is told, see tell in events.lua
 -- -> created version | exists raw due | external_id_taken other_key
-function operations.create(key, token, external_id, customer_id, sub_partner, lane, step, phase, format, json, history, ...)
+function operations.create(key, token, external_id, customer_id, sub_partner, lane, step, phase, format, json, history, told, ...)
   local record = load(key)
   if record then
     if record.token == token then return {'created', record.version, now_ms} end
@@ -27,15 +28,16 @@ function operations.create(key, token, external_id, customer_id, sub_partner, la
   if sub_partner ~= '' then redis.call('SADD', prefix .. 'sub_partners', sub_partner) end
   redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
+  tell(key, phase, 1, told)
   -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
   redis.call('ZADD', due_of(lane), int(lane == 'interactive' and now_ms + NUDGE_MS or now_ms), key)
   return {'created', 1, now_ms}
 end
 
--- join old_key version token key lane step format json history external_id customer_id ttl_ms (part sealed)*
+-- join old_key version token key lane step format json history told external_id customer_id ttl_ms (part sealed)*
 -- A job takes over the record that was found on Iron without one, under the job's key; due at once, for a refresh.
 -- -> joined version | again: the record is in hand or has changed since it was read
-function operations.join(old_key, version, token, key, lane, step, format, json, history, external_id, customer_id, ttl_ms, ...)
+function operations.join(old_key, version, token, key, lane, step, format, json, history, told, external_id, customer_id, ttl_ms, ...)
   local done = load(key)
   if done and done.token == token then return {'joined', done.version, now_ms} end
   local record, claim = load(old_key), claim_of(old_key)
@@ -61,6 +63,7 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
   redis.call('HSET', prefix .. 'external', external_id, key)
   redis.call('HSET', prefix .. 'customer', customer_id, key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
+  tell(key, record.phase, record.version + 1, told)
   redis.call('ZADD', due_of(lane), int(now_ms), key)
   return {'joined', record.version + 1, now_ms}
 end
@@ -117,10 +120,10 @@ function operations.renew(lease_ms, ...)
   return held
 end
 
--- commit key fence lane step phase format json history delay_ms applied customer_id external_id input_ttl_ms (part sealed)*
+-- commit key fence lane step phase format json history told delay_ms applied customer_id external_id input_ttl_ms (part sealed)*
 -- applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the next nudge now. sealed "": the part is dropped
 -- -> committed version due nudge now | stale
-function operations.commit(key, fence, lane, step, phase, format, json, history, delay_ms, applied, customer_id, external_id, ttl_ms, ...)
+function operations.commit(key, fence, lane, step, phase, format, json, history, told, delay_ms, applied, customer_id, external_id, ttl_ms, ...)
   local record = load(key)
   if record and record.token == fence then
     local due = redis.call('ZSCORE', due_of(record.lane), key)
@@ -134,6 +137,7 @@ function operations.commit(key, fence, lane, step, phase, format, json, history,
   save(key, format, version, fence, lane, phase, step, record.created, since, json)
   redis.call('HDEL', prefix .. 'claims', key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
+  tell(key, phase, version, told)
   if phase ~= record.phase then
     redis.call('ZREM', prefix .. 'phase:' .. record.phase, key)
     redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
