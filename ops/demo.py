@@ -102,7 +102,9 @@ def _onboard(system: System, customers: int | None) -> Status:
     before = system.ask("effects?group=external_id")
     story = Story.kept(system.folder / "story.json")
     file = more_of_the_sample(customers, system.folder / "customers.csv") if customers else SAMPLE
-    output.say(f"Redis, the sandbox ({system.sandbox}), workers and gateway are running. Importing {file.name}.")
+    output.say(f"Redis, the sandbox ({system.sandbox}), workers and the gateway ({system.gateway}) are running.")
+    output.say(f"The gateway's API token, while this runs: {system.token}")
+    output.say(f"Importing {file.name}.")
     with opened("worker", check=True) as session:
         report = system.folder / "report.csv"
         show_import(import_file(file, session.door.submit_many, report=report, each=story.note), report=report)

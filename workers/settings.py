@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipelines.iron import Iron
 from pipelines.model import Policy
 from workers.ledger import STEP_LIMIT_S, Budget
+from workers.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
 FAR_WITHOUT_SWEEP_S = 86_400.0
@@ -34,6 +35,7 @@ SHORTEST_SWEEP_S = 60.0
 #: What each part of the program cannot do without.
 NEEDS = {
     "ledger": ("ONBOARDING_REDIS_URL",),
+    "gateway": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
     "input": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
     "worker": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "IRON_BASE_URL", "IRON_API_KEY"),
 }
@@ -52,7 +54,7 @@ SHAPES = {
     "IRON_IDENTIFICATIONS_PER_MINUTE": "a number above 0",
     "IRON_TIMEOUT_S": f"seconds, above 0 and below {STEP_LIMIT_S / 3:.0f}, so that a step's calls fit into its limit",
     "ONBOARDING_ENCRYPTION_KEYS": "keys separated by commas, each as `onboarding keys new` prints it",
-    "ONBOARDING_API_TOKENS": "name:role:sha256-of-token, separated by commas",
+    "ONBOARDING_API_TOKENS": "entries separated by commas, each as `onboarding tokens new` prints it, none twice",
     "ONBOARDING_WORKER_PROCESSES": "a whole number from 1 to 64",
     "ONBOARDING_WORKER_THREADS": "a whole number from 1 to 256",
     "ONBOARDING_POLL_MIN_S": "seconds, from 0.1 to a year",
@@ -106,6 +108,11 @@ def _key_ring(value: list[SecretStr]) -> list[SecretStr]:
     return value
 
 
+def _tokens(value: list[SecretStr]) -> list[SecretStr]:
+    parse_all(entry.get_secret_value() for entry in value)
+    return value
+
+
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
     _ = parts.port  # raises ValueError when it is none
@@ -117,6 +124,7 @@ def _web_address(value: str) -> str:
 RedisAddress = Annotated[SecretStr, AfterValidator(_redis_address)]
 Listed = Annotated[list[SecretStr], NoDecode, BeforeValidator(_listed)]
 KeyRing = Annotated[Listed, AfterValidator(_key_ring)]
+Tokens = Annotated[Listed, AfterValidator(_tokens)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
@@ -148,7 +156,7 @@ class Settings(BaseSettings):
     IRON_IDENTIFICATIONS_PER_MINUTE: Annotated[float, Field(gt=0, le=6_000_000)] = 60
     IRON_TIMEOUT_S: Annotated[float, Field(gt=0, lt=STEP_LIMIT_S / 3)] = 10
     ONBOARDING_ENCRYPTION_KEYS: KeyRing = []
-    ONBOARDING_API_TOKENS: Listed = []
+    ONBOARDING_API_TOKENS: Tokens = []
     ONBOARDING_WORKER_PROCESSES: Annotated[int, Field(ge=1, le=64)] = 2
     ONBOARDING_WORKER_THREADS: Annotated[int, Field(ge=1, le=256)] = 16
     ONBOARDING_POLL_MIN_S: Annotated[float, Field(ge=0.1, le=LONGEST_S)] = 5
@@ -208,6 +216,11 @@ class Settings(BaseSettings):
         """Make the client of Iron's API on this transport."""
         key = self.IRON_API_KEY.get_secret_value() if self.IRON_API_KEY else ""
         return Iron(transport, str(self.IRON_BASE_URL), key, self.IRON_API_VERSION, self.IRON_TIMEOUT_S)
+
+    @property
+    def api_tokens(self) -> tuple[ApiToken, ...]:
+        """The tokens that the gateway accepts."""
+        return parse_all(entry.get_secret_value() for entry in self.ONBOARDING_API_TOKENS)
 
     @property
     def key_ring(self) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from ops.cli import acts, audit, jobs, keys, look, run
+from ops.cli import acts, audit, jobs, keys, look, run, tokens
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
@@ -38,6 +38,7 @@ app = typer.Typer(
 for group in (run, jobs, acts, look, audit):
     group.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(tokens.app, name="tokens")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

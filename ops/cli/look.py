@@ -148,40 +148,14 @@ def summarised(session: Session) -> dict[str, Any]:
     """Give the counts as the contract has them."""
     import redis
 
-    from pipelines.view import timestamp
+    from workers.preflight import unanswered
+    from workers.summary import summarised as of_ledger
 
-    phases = session.ledger.phases()
-    lanes = session.ledger.lanes()
     try:
-        queued: Mapping[str, int | None] = session.broker.depths()
+        queued = session.broker.depths()
     except redis.RedisError as error:
-        from workers.preflight import unanswered
-
         raise CommandError(unanswered(session.broker.client, error, "ONBOARDING_BROKER_URL")) from None
-    budget = session.settings.budget
-    return {
-        "total": sum(count for count, _ in phases.values()),
-        "phases": {
-            phase.value: {"count": count, "oldest_since": timestamp(oldest)}
-            for phase, (count, oldest) in phases.items()
-        },
-        "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in lanes.items()},
-        "budget": {
-            "rate_per_second": budget.rate_per_second,
-            "identifications_per_minute": budget.identifications_per_minute,
-        },
-        "sweep": _sweep(session.ledger),
-    }
-
-
-def _sweep(ledger: Ledger) -> dict[str, Any]:
-    """Tell of the last sweep, and whether one is under way."""
-    from pipelines.view import timestamp
-
-    state = ledger.sweep_state()
-    finished = state.get("finished")
-    counts = {name: int(state[f"last_{name}"]) for name in ("read", "differ", "unknown")} if finished else {}
-    return {"running": "place" in state, "finished_at": timestamp(int(finished)) if finished else None, **counts}
+    return of_ledger(session.ledger, queued)
 
 
 def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None) -> None:

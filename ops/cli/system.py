@@ -8,7 +8,7 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,11 @@ from ops.cli import output
 from ops.cli.exits import CommandError, Status
 from ops.embedded import EmbeddedRedis, EmbeddedRedisError
 from ops.processes import ChildError, Processes, TerminatedError, terminable
+from workers.tokens import Role, new_token, setting_of
 from workers.vault import new_key
 
+#: Who stands in histories for whoever uses the API token of a demo.
+TOKEN_NAME = "demo"  # noqa: S105 -- a name
 #: The sandbox takes any key of at least 8 characters, and remembers idempotency keys by it: the same in every run.
 API_KEY = "sandbox-demo-key"
 #: What the sandbox signs its webhooks with; both ends are ours and on this machine.
@@ -37,13 +40,14 @@ LOOK_EVERY_S = 0.2
 
 @dataclass(slots=True)
 class System:
-    """The parts, running. `settings` is what a worker's environment holds; it is secret."""
+    """The parts, running. `settings` is what a part's environment holds, `token` an API token; both are secret."""
 
     folder: Path
     processes: Processes
     sandbox: str
     gateway: str
     settings: dict[str, str]
+    token: str
 
     def ask(self, path: str, tell: Mapping[str, Any] | None = None) -> Any:
         """Ask the sandbox's control interface, or tell it something.
@@ -81,6 +85,7 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
             Processes(folder, {"redis": redis.pid}) as processes,
         ):
             state = str(folder / "sandbox.state")
+            token = _token(folder)
             sandbox = processes.start(
                 "sandbox", ["sandbox", "--port", str(sandbox_port), "--speed", str(speed), "--state", state], {}
             )
@@ -92,13 +97,14 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
                 "IRON_BASE_URL": f"{address}/api",
                 "IRON_API_KEY": API_KEY,
                 "IRON_WEBHOOK_SECRET": WEBHOOK_SECRET,
+                "ONBOARDING_API_TOKENS": setting_of(TOKEN_NAME, Role.ADMIN, token),
                 **settings,
             }
             logged = environment | {"ONBOARDING_LOG": "json"}
             processes.start("worker", ["worker", "--grace", GRACE_S], logged)
             gateway = processes.start("gateway", ["gateway", "--port", str(port)], logged)
             taken = json.loads(processes.wait_for(gateway, r'\{.*"gateway\.started".*\}')[0])["port"]
-            system = System(folder, processes, address, f"http://127.0.0.1:{taken}", environment)
+            system = System(folder, processes, address, f"http://127.0.0.1:{taken}", environment, token)
             system.ask("webhooks", {"url": f"{system.gateway}/webhooks/iron", "secret": WEBHOOK_SECRET})
             yield system
     except (ChildError, EmbeddedRedisError) as error:
@@ -146,9 +152,18 @@ def _must_be_free(port: int, part: str) -> None:
 
 def _keys(folder: Path) -> str:
     """Give the encryption keys of this folder, made when it is used first."""
-    path = folder / "encryption_keys"
+    return _kept(folder / "encryption_keys", new_key)
+
+
+def _token(folder: Path) -> str:
+    """Give the API token of this folder, made when it is used first."""
+    return _kept(folder / "api_token", new_token)
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """Read a secret, made when it is asked for first."""
     if not path.exists():
-        _write_private(path, new_key() + "\n")
+        _write_private(path, make() + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -159,10 +174,12 @@ def _write_private(path: Path, text: str) -> None:
 
 def _banner(system: System) -> None:
     """Say where everything is, and how to use it from another shell."""
-    exports = (f"export {name}={shlex.quote(value)}\n" for name, value in system.settings.items())
+    shown = {**system.settings, "GATEWAY": system.gateway, "TOKEN": system.token}
+    exports = (f"export {name}={shlex.quote(value)}\n" for name, value in shown.items())
     _write_private(system.folder / "env", "".join(exports))
     rows = [
         ("gateway", system.gateway),
+        ("its API token", f"{system.token} (role {Role.ADMIN})"),
         ("Iron's webhooks", f"{system.gateway}/webhooks/iron"),
         ("Iron sandbox", f"{system.sandbox}/api"),
         ("its control", f"{system.sandbox}/_sandbox/"),
@@ -174,4 +191,5 @@ def _banner(system: System) -> None:
     output.say("In another shell:")
     output.say(f"  . {shlex.quote(str(system.folder / 'env'))}")
     output.say("  onboarding submit --key k-1 --email ada+approve@example.com --wait signings_required")
+    output.say('  curl -H "Authorization: Bearer $TOKEN" $GATEWAY/v1/onboardings/k-1')
     output.say("Ctrl-C stops everything; the data stays.")

@@ -1,6 +1,16 @@
 """The gateway's application, made from what it needs: no globals, and nothing happens on import.
 
-Here stands which routes there are and what each may use. A new module of routes is one line in `create_app`.
+Here stands which routes there are and what each may use. To add some:
+
+1. Write a module with `routes(...) -> APIRouter` that takes just what it needs. Its decorators hold the whole path
+   (`/v1/...`), `responses=refusals(...)` with the codes that it may refuse with (`documented(...)` outside /v1), and
+   models for what it answers. A refusal is `raise ProblemError(code, sentence)`, its code a line in problems.py.
+2. An endpoint that asks Redis is a plain `def`: FastAPI runs it in a thread, and a RedisError becomes 503 by itself.
+   `key: Key` reads an idempotency key from the path, `caller: Who` says who is calling, `Limit` and `Cursor` page
+   (paging.py), `Annotated[Any, Depends(json_body())]` is a strict JSON body. Addresses hold no personal data.
+3. Below /v1/ every route is guarded: add a line to the table ACCESS in access.py. A page for people stands outside
+   /v1/; `identified` in access.py tells whose token it was given.
+4. Add a line to `create_app`.
 """
 
 from __future__ import annotations
@@ -10,13 +20,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from ops.gateway import probes, problems, webhooks
+from ops.gateway import onboardings, openapi, overview, probes, problems, webhooks
+from ops.gateway.access import guard
 from ops.gateway.bodies import BODY_WITHIN_S
+from ops.gateway.keys import Segments
 from ops.gateway.lines import RequestLines
 from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
-from workers.ledger import Ledger, Nudge
+from workers.broker import NudgeBroker
+from workers.ledger import Ledger
+from workers.submit import FrontDoor
+from workers.tokens import ApiToken
+from workers.vault import Vault
 
 #: A delivery may have been signed so many seconds before or after now. Source: iron-api 6.3, Iron's own demonstration.
 WEBHOOK_TOLERANCE_S = 300.0
@@ -24,19 +40,24 @@ WEBHOOK_TOLERANCE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """Whom the gateway talks to. Everything here is called in threads."""
+    """Whom the gateway talks to. All of it blocks, so it is called in threads."""
 
     ledger: Ledger
-    #: Puts a nudge on the queue of its lane.
-    send: Callable[[Nudge], None]
-    #: Raises redis.RedisError when the broker is away.
-    ask_broker: Callable[[], object]
+    broker: NudgeBroker
+    vault: Vault
+
+    @property
+    def door(self) -> FrontDoor:
+        """Where jobs are handed in."""
+        return FrontDoor(self.ledger, self.vault, self.broker.send)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What can be set."""
 
+    #: Whoever has one of these may use what its role may; none: every route below /v1/ answers 503 and says so.
+    tokens: Sequence[ApiToken] = ()
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.
     webhook_secrets: Sequence[str] = ()
     webhook_tolerance_s: float = WEBHOOK_TOLERANCE_S
@@ -48,7 +69,7 @@ class Options:
 
 def create_app(peers: Peers, options: Options) -> FastAPI:
     """Make the application. Its lifespan's end stops its threads; the peers stay open."""
-    wakeups = WakeUps(peers.ledger, peers.send, options.wake_within_s)
+    wakeups = WakeUps(peers.ledger, peers.broker.send, options.wake_within_s)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -62,9 +83,14 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         redirect_slashes=False,  # an address is right or wrong
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
+        dependencies=[Depends(guard(options.tokens))],
     )
     problems.install(app)
+    openapi.install(app)
+    app.add_middleware(Segments)
     app.add_middleware(RequestLines)
+    app.include_router(onboardings.routes(peers.ledger))
+    app.include_router(overview.routes(peers.ledger, peers.broker))
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))
     app.include_router(webhooks.routes(_verification(options), wakeups))
     return app
@@ -73,7 +99,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
 def _parts(peers: Peers) -> tuple[probes.Part, ...]:
     return (
         probes.Part("ledger", peers.ledger.client.ping, "Start its Redis, or correct ONBOARDING_REDIS_URL."),
-        probes.Part("broker", peers.ask_broker, "Start its Redis, or correct ONBOARDING_BROKER_URL."),
+        probes.Part("broker", peers.broker.client.ping, "Start its Redis, or correct ONBOARDING_BROKER_URL."),
     )
 
 

@@ -10,26 +10,47 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import redis
+import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
+log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
 #: code -> status and title. The status is the code's: the same code never comes with another one.
 PROBLEMS: Mapping[str, tuple[int, str]] = {
     "bad_request": (400, "The request cannot be read."),
+    "cursor_malformed": (400, "The cursor is none of ours, or belongs to other filters."),
+    "idempotency_key_malformed": (400, "The header Idempotency-Key cannot be read."),
+    "idempotency_key_mismatch": (400, "The header and the job name different idempotency keys."),
+    "idempotency_key_missing": (400, "The job has no idempotency key."),
     "not_json": (400, "The body is not JSON."),
     "signature_missing": (401, "The delivery is not signed."),
     "signature_wrong": (401, "The signature does not belong to this body."),
     "timestamp_malformed": (401, "The timestamp is not a number of seconds."),
     "timestamp_stale": (401, "The delivery was signed too long ago."),
     "timestamp_future": (401, "The delivery was signed in the future."),
+    "token_missing": (401, "The request has no API token."),
+    "token_unknown": (401, "The API token is not known."),
+    "role_insufficient": (403, "The role of this API token does not allow it."),
     "not_found": (404, "There is nothing at this address."),
+    "onboarding_unknown": (404, "There is no onboarding with this key."),
     "method_not_allowed": (405, "This address does not take this method."),
     "body_too_slow": (408, "The body did not arrive in time."),
+    "act_refused": (409, "This cannot be done to the onboarding now."),
+    "external_id_taken": (409, "Another onboarding has this external id."),
+    "input_lost": (409, "What was stored of the customer cannot be read any more."),
     "body_too_large": (413, "The body is too large."),
+    "media_type_unsupported": (415, "The body is of a type that is not taken here."),
+    "idempotency_key_reused": (422, "This idempotency key was used for another job."),
+    "invalid_job": (422, "The job has mistakes."),
+    "invalid_request": (422, "The request has mistakes."),
     "unexpected": (500, "The program met something that it does not foresee."),
+    "api_tokens_missing": (503, "Nobody can be let in."),
     "ledger_away": (503, "The ledger cannot be reached."),
     "not_ready": (503, "The gateway is not ready."),
     "webhook_secret_missing": (503, "Webhooks cannot be verified."),
@@ -70,8 +91,12 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
     return JSONResponse(body, status, problem.headers, MEDIA_TYPE)
 
 
+#: How long to wait before the ledger is asked again, in seconds: it is away for a restart, or for long.
+_RETRY_AFTER_S = 5
+
+
 def install(app: FastAPI) -> None:
-    """Make every refusal a problem, the framework's own included."""
+    """Make every refusal a problem: ours, the framework's, and what Redis raises below a route."""
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         return answer(request, error if isinstance(error, ProblemError) else ProblemError("unexpected"))
@@ -81,8 +106,28 @@ def install(app: FastAPI) -> None:
         headers = error.headers if isinstance(error, HTTPException) else None
         return answer(request, ProblemError(_OF_STATUS.get(status, "bad_request"), headers=headers))
 
+    async def refused_parameters(request: Request, error: Exception) -> JSONResponse:
+        found = error.errors() if isinstance(error, RequestValidationError) else []
+        return answer(request, ProblemError("invalid_request", errors=[_parameter(one) for one in found]))
+
+    async def ledger_away(request: Request, error: Exception) -> JSONResponse:
+        log.warning("ledger.away", error=type(error).__name__)
+        headers = {"Retry-After": str(_RETRY_AFTER_S)}
+        return answer(request, ProblemError("ledger_away", "Ask again in some seconds.", headers=headers))
+
     app.add_exception_handler(ProblemError, refused)
+    app.add_exception_handler(RequestValidationError, refused_parameters)
+    app.add_exception_handler(redis.RedisError, ledger_away)
     app.add_exception_handler(HTTPException, refused_by_framework)
+
+
+def _parameter(found: Mapping[str, Any]) -> dict[str, str]:
+    """Say what is wrong with a parameter, without what was sent."""
+    place, *path = (str(step) for step in found["loc"])
+    pointer = "".join(f"/{step}" for step in (place, *path))
+    if found["type"] == "missing":
+        return {"pointer": pointer, "code": "missing", "text": "It is required."}
+    return {"pointer": pointer, "code": "invalid", "text": f"{found['msg'].rstrip('.')}."}
 
 
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -125,5 +170,18 @@ SCHEMA: Mapping[str, Any] = {
         "code": {"type": "string"},
         "detail": {"type": "string"},
         "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "description": "Everything that is wrong, not the first alone.",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "code", "text"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into what was sent."},
+                    "code": {"type": "string"},
+                    "text": {"type": "string"},
+                },
+            },
+        },
     },
 }

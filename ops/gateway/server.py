@@ -23,6 +23,7 @@ from workers.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
 from workers.settings import Settings
+from workers.vault import Vault
 
 log = structlog.get_logger()
 
@@ -43,13 +44,13 @@ def serve(host: str = HOST, port: int = PORT) -> None:
 
     Raises SettingsError, and OSError naming the address when it cannot be had.
     """
-    settings = Settings.load("ledger")
+    settings = Settings.load("gateway")
     configure_logs(settings.ONBOARDING_LOG)
     with listen(host, port) as listener:
-        ledger = Ledger(connect(settings.ledger_url))
+        ledger = Ledger(connect(settings.ledger_url), settings.budget)
         broker = NudgeBroker(settings.broker_url)
         try:
-            app = create_app(Peers(ledger, broker.send, broker.client.ping), _options(settings))
+            app = create_app(Peers(ledger, broker, Vault(settings.key_ring)), _options(settings))
             gc.collect()
             gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
             asyncio.run(_Server(_config(app)).serve(sockets=[listener]))
@@ -62,6 +63,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
 def _options(settings: Settings) -> Options:
     secret = settings.IRON_WEBHOOK_SECRET
     return Options(
+        tokens=settings.api_tokens,
         webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
     )

@@ -30,9 +30,11 @@ from workers.ledger import Ledger, connect
 from workers.logs import ALLOWED
 from workers.runner import Runner
 from workers.submit import FrontDoor
+from workers.tokens import Role, setting_of
 from workers.vault import Vault, new_key
 
 SECRET = "whsec_c2FuZGJveC1rZXktZm9yLXRlc3Rz"
+TOKEN = "onb_token-of-the-crm"
 DEADLINE_S = 20.0
 
 
@@ -104,6 +106,8 @@ def gateway(start: Callable[..., Program], ledger_url: str, broker_url: str) -> 
         "ops.gateway",
         ONBOARDING_REDIS_URL=ledger_url,
         ONBOARDING_BROKER_URL=broker_url,
+        ONBOARDING_ENCRYPTION_KEYS=new_key(),
+        ONBOARDING_API_TOKENS=setting_of("crm", Role.SUBMITTER, TOKEN),
         IRON_WEBHOOK_SECRET=f"older, {SECRET}",
     )
     port = program.line(r'"port": (\d+).*"gateway\.started"')[1]
@@ -200,9 +204,11 @@ def test_it_ends_and_tells_nothing(gateway: tuple[Program, str]) -> None:
         assert client.get("/secret-in-an-address").status_code == 404
         assert client.get("/webhooks/iron").status_code == 405
         assert client.get("/readyz").status_code == 200
+        assert client.get("/v1/summary", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     assert program.stop() == 0
     written = "".join(program.lines)
     assert not [word for word in ("0b8f3a52", headers["webhook-signature"][3:], SECRET, "secret-in") if word in written]
+    assert "onb_" not in written
     lines = [json.loads(line) for line in program.lines]
     assert set().union(*lines) <= ALLOWED
     answered = [line for line in lines if line["event"] == "request.answered"]
@@ -211,7 +217,9 @@ def test_it_ends_and_tells_nothing(gateway: tuple[Program, str]) -> None:
         ("/webhooks/iron", 401, "signature_missing"),
         (None, 404, "not_found"),
         ("/webhooks/iron", 405, "method_not_allowed"),
+        ("/v1/summary", 200, None),
     ]
+    assert (answered[-1]["name"], answered[-1]["role"]) == ("crm", "submitter")
     assert (answered[0]["request_id"], answered[0]["type"], answered[0]["outcome"]) == (
         "r-1",
         "customer_status",
@@ -225,7 +233,7 @@ def test_the_port_is_taken(ledger_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "ops.gateway", "--port", str(port)]
-        environment = {**os.environ, "ONBOARDING_REDIS_URL": ledger_url}
+        environment = {**os.environ, "ONBOARDING_REDIS_URL": ledger_url, "ONBOARDING_ENCRYPTION_KEYS": new_key()}
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stderr == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"

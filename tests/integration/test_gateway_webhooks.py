@@ -19,13 +19,11 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ops.gateway import Options, Peers, create_app
 from ops.sandbox import sign
+from tests.gateway import SECRET, Gateway
 from tests.support import World
-from workers.broker import NudgeBroker
 from workers.ledger import PREFIX, Claim, connect
 
-SECRET = "whsec_test"
 STRANGER = "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11"
 PATH = "/webhooks/iron"
 
@@ -47,36 +45,8 @@ def dump(*clients: redis.Redis) -> list[dict[bytes, bytes]]:
     return [{key: client.dump(key) for key in client.scan_iter()} for client in clients]
 
 
-class Gateway:
-    """The application around a world's ledger, with a real broker."""
-
-    def __init__(self, world: World, broker_url: str, **options: Any) -> None:
-        self.world = world
-        self.broker = NudgeBroker(broker_url)
-        peers = Peers(world.ledger, self.broker.send, self.broker.client.ping)
-        self.app = create_app(peers, Options(**{"webhook_secrets": [SECRET], **options}))
-        self.loop = asyncio.Runner()
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway.test")
-
-    def close(self) -> None:
-        """End the application's lifespan and let go of the broker."""
-
-        async def end() -> None:
-            await self.client.aclose()
-            async with self.app.router.lifespan_context(self.app):
-                pass
-
-        self.loop.run(end())
-        self.loop.close()
-        self.broker.client.close()
-
-    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Ask for one answer."""
-        return self.loop.run(self.client.request(method, path, **arguments))
-
-    def get(self, path: str, **arguments: Any) -> httpx.Response:
-        """Read something."""
-        return self.request("GET", path, **arguments)
+class Iron(Gateway):
+    """The gateway, as Iron sees it."""
 
     def post(self, body: bytes, headers: Any = None) -> httpx.Response:
         """Post a delivery; without headers it is a genuine one."""
@@ -87,21 +57,8 @@ class Gateway:
         answer = self.post(body_of(customer_id, type_))
         assert answer.status_code == 200, answer.text
 
-    def nudges(self, wanted: int) -> list[tuple[str, tuple[Any, ...]]]:
-        """The nudges on the interactive queue, once there are so many."""
-        deadline = time.monotonic() + 10
-        consumer = self.broker.consume("interactive", prefetch=100, timeout=1)
-        found: list[tuple[str, tuple[Any, ...]]] = []
-        while len(found) < wanted and time.monotonic() < deadline:
-            message = next(consumer)
-            if message is not None:
-                found.append((message.actor_name, tuple(message.args)))
-                consumer.ack(message)
-        assert len(found) == wanted, found
-        return found
 
-
-Make = Callable[..., Gateway]
+Make = Callable[..., Iron]
 
 
 @pytest.fixture
@@ -109,8 +66,8 @@ def make(world: World, broker_url: str) -> Iterator[Make]:
     """Makes gateways on this test's ledger, with options."""
     with ExitStack() as made:
 
-        def one(**options: Any) -> Gateway:
-            gateway = Gateway(world, broker_url, **options)
+        def one(**options: Any) -> Iron:
+            gateway = Iron(world, broker_url, **options)
             made.callback(gateway.close)
             return gateway
 
@@ -118,7 +75,7 @@ def make(world: World, broker_url: str) -> Iterator[Make]:
 
 
 @pytest.fixture
-def gateway(make: Make) -> Gateway:
+def gateway(make: Make) -> Iron:
     """A gateway with one secret."""
     return make()
 
@@ -132,7 +89,7 @@ def waiting(world: World) -> str:
     return customer_id
 
 
-def test_a_genuine_delivery_wakes(gateway: Gateway) -> None:
+def test_a_genuine_delivery_wakes(gateway: Iron) -> None:
     """A delivery makes its record due within seconds and sends the nudge for the step that reads it."""
     world = gateway.world
     customer_id = waiting(world)
@@ -145,7 +102,7 @@ def test_a_genuine_delivery_wakes(gateway: Gateway) -> None:
     assert gateway.nudges(1) == [("refresh", ("k-1", before.record.version))]
 
 
-def test_twice_is_harmless(gateway: Gateway) -> None:
+def test_twice_is_harmless(gateway: Iron) -> None:
     """The same delivery twice, and late ones out of order, read the customer once more and change nothing else."""
     world = gateway.world
     customer_id = waiting(world)
@@ -172,7 +129,7 @@ class News(httpx.BaseTransport):
         return self.inner.handle_request(request)
 
 
-def test_a_record_in_hand_is_marked(gateway: Gateway) -> None:
+def test_a_record_in_hand_is_marked(gateway: Iron) -> None:
     """While a claim is in hand the delivery leaves a mark, and the commit sends the next nudge at once."""
     world = gateway.world
     customer_id = waiting(world)
@@ -183,7 +140,7 @@ def test_a_record_in_hand_is_marked(gateway: Gateway) -> None:
     assert [(nudge.step, nudge.version) for nudge in world.queue.nudges] == [("refresh", record.version + 1)]
 
 
-def test_an_unknown_customer_is_kept(gateway: Gateway) -> None:
+def test_an_unknown_customer_is_kept(gateway: Iron) -> None:
     """A delivery that is faster than our own commit is applied when the record learns Iron's id."""
     world = gateway.world
     world.submit(tag="manual")
@@ -208,7 +165,7 @@ def test_an_unknown_customer_is_kept(gateway: Gateway) -> None:
     body_of(STRANGER, "ping"), body_of(STRANGER, "transaction"), body_of(None), body_of("odd"), b"{}", b"[1]", b"null",
     b'{"type": "customer_status"}',
 ])  # fmt: skip
-def test_what_iron_signed_is_accepted(gateway: Gateway, body: bytes) -> None:
+def test_what_iron_signed_is_accepted(gateway: Iron, body: bytes) -> None:
     """Iron's own deliveries that concern no customer of ours are answered 200, or it would repeat them for nothing."""
     before = dump(gateway.world.client, gateway.broker.client)
     assert gateway.post(body).status_code == 200
@@ -235,7 +192,7 @@ BAD: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_delivery_changes_nothing(gateway: Gateway, name: str) -> None:
+def test_a_bad_delivery_changes_nothing(gateway: Iron, name: str) -> None:
     """Each bad delivery gets its code in a problem that repeats nothing of it, and leaves Redis as it was."""
     status, code, body, headers = BAD[name]
     waiting(gateway.world)
@@ -251,7 +208,7 @@ def test_a_bad_delivery_changes_nothing(gateway: Gateway, name: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
-def test_wrong_method(gateway: Gateway, method: str) -> None:
+def test_wrong_method(gateway: Iron, method: str) -> None:
     """Another method is refused, also with a genuine signature."""
     before = dump(gateway.world.client, gateway.broker.client)
     answer = gateway.request(method, PATH, content=GOOD, headers=headers_of(GOOD))
@@ -260,7 +217,7 @@ def test_wrong_method(gateway: Gateway, method: str) -> None:
     assert dump(gateway.world.client, gateway.broker.client) == before
 
 
-def test_just_not_too_large(gateway: Gateway) -> None:
+def test_just_not_too_large(gateway: Iron) -> None:
     """A body of exactly the limit is taken."""
     body = GOOD + b" " * (256 * 1024 - len(GOOD))
     assert gateway.post(body).status_code == 200
@@ -279,7 +236,7 @@ async def silent(chunks: list[bytes]) -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
-def test_no_length(gateway: Gateway) -> None:
+def test_no_length(gateway: Iron) -> None:
     """A body that does not say how long it is, is read up to the limit and no further."""
     chunks: list[bytes] = []
     answer = gateway.request("POST", PATH, content=flood(chunks), headers=headers_of(b""))
@@ -288,7 +245,7 @@ def test_no_length(gateway: Gateway) -> None:
     assert len(chunks) == 256 // 64 + 1
 
 
-def test_a_length_too_large(gateway: Gateway) -> None:
+def test_a_length_too_large(gateway: Iron) -> None:
     """A body that says it is too large is not read at all."""
     chunks: list[bytes] = []
     headers = {**headers_of(b""), "content-length": "10000000"}
@@ -314,7 +271,7 @@ VALUE = st.one_of(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary() | st.just(GOOD), headers=st.lists(st.tuples(HEADER, VALUE), max_size=8))
-def test_never_a_change(gateway: Gateway, body: bytes, headers: list[tuple[str, bytes]]) -> None:
+def test_never_a_change(gateway: Iron, body: bytes, headers: list[tuple[str, bytes]]) -> None:
     """Whatever a stranger sends is a 4xx with a code, and changes nothing."""
     answer = gateway.post(body, [(name.encode(), value) for name, value in headers])
     assert 400 <= answer.status_code < 500
@@ -327,7 +284,7 @@ def test_never_a_change(gateway: Gateway, body: bytes, headers: list[tuple[str, 
     st.sampled_from(["type", "data"]) | st.text(),
     st.sampled_from(["customer_status", "ping"]) | st.dictionaries(st.just("customer_id"), st.text()) | st.none(),
 ).map(lambda value: json.dumps(value).encode()))  # fmt: skip
-def test_never_a_5xx(gateway: Gateway, body: bytes) -> None:
+def test_never_a_5xx(gateway: Iron, body: bytes) -> None:
     """Whatever Iron itself signs is taken or not JSON, and nothing without a customer's id changes anything."""
     assert gateway.post(body).status_code in {200, 400}
     assert gateway.world.client.dbsize() == gateway.broker.client.dbsize() == 0
@@ -372,7 +329,7 @@ def test_the_ledger_away(make: Make, world: World) -> None:
     assert gateway.get("/healthz").status_code == 200
 
 
-def test_the_broker_away(gateway: Gateway) -> None:
+def test_the_broker_away(gateway: Iron) -> None:
     """While only the broker is away a delivery is taken: the record is due, and the pulse sends the nudge."""
     customer_id = waiting(gateway.world)
     gateway.broker.client.connection_pool.connection_kwargs |= {"host": "127.0.0.1", "port": 1}
@@ -384,7 +341,7 @@ def test_the_broker_away(gateway: Gateway) -> None:
     assert gateway.world.pulse.run_once().nudges == 1
 
 
-def test_ready(gateway: Gateway) -> None:
+def test_ready(gateway: Iron) -> None:
     """With everything there the probes say so."""
     assert gateway.get("/readyz").json()["status"] == "ready"
     assert gateway.get("/healthz").json() == {"status": "alive"}
@@ -393,7 +350,7 @@ def test_ready(gateway: Gateway) -> None:
 @pytest.mark.parametrize(("given_id", "kept"), [
     ("abc-1.2_X", True), ("a" * 64, True), ("a" * 65, False), ("", False), ("a b", False), ("ada@example.com", False),
 ])  # fmt: skip
-def test_request_id(gateway: Gateway, given_id: str, kept: bool) -> None:
+def test_request_id(gateway: Iron, given_id: str, kept: bool) -> None:
     """A sane id of the caller's is kept, any other replaced."""
     answered = gateway.get("/nowhere", headers={"X-Request-ID": given_id})
     assert (answered.headers["x-request-id"] == given_id) is kept
@@ -413,7 +370,7 @@ def test_the_unforeseen_is_a_problem(make: Make, world: World) -> None:
     assert STRANGER not in answer.text
 
 
-def test_openapi(gateway: Gateway) -> None:
+def test_openapi(gateway: Iron) -> None:
     """The document names each refusal of the webhook endpoint."""
     route = gateway.get("/openapi.json").json()["paths"][PATH]["post"]
     assert set(route["responses"]) == {"200", "400", "401", "408", "413", "503"}

@@ -53,7 +53,7 @@ SECRETS = {
     "IRON_API_KEY": "key-5678",
     "IRON_WEBHOOK_SECRET": "whsec",
     "ONBOARDING_ENCRYPTION_KEYS": RING,
-    "ONBOARDING_API_TOKENS": "ada:viewer:00, bob:admin:11",
+    "ONBOARDING_API_TOKENS": f"ada:viewer:{'00' * 32}, bob:admin:{'11' * 32}",
 }
 
 
@@ -213,6 +213,7 @@ def test_the_webhooks_tolerance_is_taken(value: str, taken: float, env: pytest.M
     [
         ("ledger", ["ONBOARDING_REDIS_URL"]),
         ("input", ["ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"]),
+        ("gateway", ["ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"]),
         ("worker", ["ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "IRON_BASE_URL", "IRON_API_KEY"]),
     ],
 )

@@ -1,0 +1,64 @@
+"""The OpenAPI document: what FastAPI finds out, with the bearer token, the roles of each route and our own refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from ops.gateway.access import ACCESS, GUARDED
+from ops.gateway.problems import SCHEMA, documented
+
+_DESCRIPTION = """Hand in onboardings of customers to Iron, follow them, and learn what to show each customer next.
+
+Every route below `/v1/` wants a bearer token; `x-roles` says which roles may use it. Every refusal is
+`application/problem+json` (RFC 9457) with a stable `code`; new codes may be added. Every answer has `X-Request-ID`; a
+sane one of the caller's own is kept.
+"""
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token made with `onboarding tokens new NAME --role R`; the gateway knows its SHA-256 only.",
+}
+#: FastAPI's own shapes of a refusal, which nobody ever gets.
+_FOREIGN = ("HTTPValidationError", "ValidationError")
+
+
+def install(app: FastAPI) -> None:
+    """Let the application answer with this document; it is made once, when it is first asked for."""
+
+    def document() -> dict[str, Any]:
+        if not app.openapi_schema:
+            app.openapi_schema = _completed(
+                get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+            )
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    components = found.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in _FOREIGN:
+        schemas.pop(name, None)
+    schemas["Problem"] = SCHEMA
+    components["securitySchemes"] = {"bearer": _TOKEN}
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            _complete(operation, f"{method.upper()} {path}", guarded=path.startswith(GUARDED))
+    return found
+
+
+def _complete(operation: dict[str, Any], route: str, *, guarded: bool) -> None:
+    answers = operation["responses"]
+    own = answers.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+    if own.endswith("/HTTPValidationError"):
+        del answers["422"]
+        answers["422"] = documented("invalid_request")[422]
+    if guarded:
+        operation["security"] = [{"bearer": []}]
+        operation["x-roles"] = sorted(ACCESS[route])
+        roles = f"Roles: {', '.join(sorted(ACCESS[route]))}."
+        operation["description"] = f"{operation.get('description', '').strip()}\n\n{roles}".strip()

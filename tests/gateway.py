@@ -1,0 +1,72 @@
+"""The gateway's application in this process around a world's ledger, with a real broker and a token for each role."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from ops.gateway import Options, Peers, create_app
+from tests.support import World
+from workers.broker import NudgeBroker
+from workers.tokens import ApiToken, Role, digest
+
+SECRET = "whsec_test"
+#: A token for each role; it holds the role's name.
+TOKENS: Mapping[Role, str] = {role: f"onb_test-{role}" for role in Role}
+
+
+class Gateway:
+    """The application, asked as a client asks it."""
+
+    def __init__(self, world: World, broker_url: str, **options: Any) -> None:
+        self.world = world
+        self.broker = NudgeBroker(broker_url)
+        tokens = tuple(ApiToken(f"the-{role}", role, digest(token)) for role, token in TOKENS.items())
+        peers = Peers(world.ledger, self.broker, world.vault)
+        self.app = create_app(peers, Options(**{"webhook_secrets": [SECRET], "tokens": tokens, **options}))
+        self.loop = asyncio.Runner()
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway.test")
+
+    def close(self) -> None:
+        """End the application's lifespan and let go of the broker."""
+
+        async def end() -> None:
+            await self.client.aclose()
+            async with self.app.router.lifespan_context(self.app):
+                pass
+
+        self.loop.run(end())
+        self.loop.close()
+        self.broker.client.close()
+
+    def request(self, method: str, path: str, *, role: Role | str | None = None, **arguments: Any) -> httpx.Response:
+        """Ask for one answer; `role`: with the token of this role."""
+        return self.loop.run(self.ask(method, path, role=role, **arguments))
+
+    async def ask(self, method: str, path: str, *, role: Role | str | None = None, **arguments: Any) -> httpx.Response:
+        """Ask for one answer, beside others."""
+        headers = dict(arguments.pop("headers", None) or {})
+        if role is not None:
+            headers["Authorization"] = f"Bearer {TOKENS[Role(role)]}"
+        return await self.client.request(method, path, headers=headers, **arguments)
+
+    def get(self, path: str, **arguments: Any) -> httpx.Response:
+        """Read something."""
+        return self.request("GET", path, **arguments)
+
+    def nudges(self, wanted: int) -> list[tuple[str, tuple[Any, ...]]]:
+        """The nudges on the interactive queue, once there are so many."""
+        deadline = time.monotonic() + 10
+        consumer = self.broker.consume("interactive", prefetch=100, timeout=1)
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        while len(found) < wanted and time.monotonic() < deadline:
+            message = next(consumer)
+            if message is not None:
+                found.append((message.actor_name, tuple(message.args)))
+                consumer.ack(message)
+        assert len(found) == wanted, found
+        return found
