@@ -98,6 +98,36 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """The next identification of a customer who is active: announced, asked for, about to begin, or begun.
+
+    Once it has begun it only says for the run's report which one that was; the next notice begins a new one.
+    """
+
+    noticed_ms: int | None = None
+    #: The start that the notice named.
+    announced_ms: int | None = None
+    #: The run it belongs to: named by whoever asked, or the policy's day.
+    run: str = ""
+    #: When a run or a person asked for it; `by_hand`: whatever the date is.
+    asked_ms: int | None = None
+    by_hand: bool = False
+    #: The policy's day of whose starts this is one.
+    day: str = ""
+    begun_ms: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody asked for it and it has not begun."""
+        return self.asked_ms is not None and self.begun_ms is None
+
+    @property
+    def starting(self) -> bool:
+        """Whether it has its place among a day's starts and has not begun."""
+        return bool(self.day) and self.begun_ms is None
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """One operation that changes something on Iron, from its first call until its outcome is known.
 
@@ -217,6 +247,11 @@ class Record:
     update: bool = False
     updates: int = 0
     signings: tuple[Signing, ...] = ()
+    #: When the newest identification began, by Iron's clock: re-identification is counted from here.
+    identified_ms: int | None = None
+    again: Again | None = None
+    #: The lane to go back to from `reidentify`.
+    home: str = ""
 
     effect: Effect | None = None
     problem: Problem | None = None
@@ -234,6 +269,8 @@ class Record:
             out["signings"] = [_stored(signing) for signing in self.signings]
         if self.reasons:
             out["reasons"] = list(self.reasons)
+        if self.again:
+            out["again"] = _stored(self.again)
         if self.effect:
             out["effect"] = _stored(self.effect)
         if self.problem:
@@ -248,6 +285,8 @@ class Record:
             known["signings"] = tuple(_known(Signing, item) for item in known["signings"])
         if "reasons" in known:
             known["reasons"] = tuple(known["reasons"])
+        if "again" in known:
+            known["again"] = _known(Again, known["again"])
         if "effect" in known:
             known["effect"] = _known(Effect, {**known["effect"], "subject": tuple(known["effect"]["subject"])})
         if "problem" in known:

@@ -1,0 +1,38 @@
+"""Re-identification: the policy, the days and hours it counts in, each customer's plan. Contract section 8."""
+
+from __future__ import annotations
+
+from pipelines.reidentification.days import Hours, Interval
+from pipelines.reidentification.forecast import Forecast, Week, forecast
+from pipelines.reidentification.plan import Doing, Plan, announced, date_of, plan, planned_day, planned_start
+from pipelines.reidentification.policy import (
+    InForce,
+    PolicyInvalidError,
+    ReidentificationPolicy,
+    policy_of,
+    read_policy,
+    restored,
+    stored,
+)
+
+__all__ = [
+    "Doing",
+    "Forecast",
+    "Hours",
+    "InForce",
+    "Interval",
+    "Plan",
+    "PolicyInvalidError",
+    "ReidentificationPolicy",
+    "Week",
+    "announced",
+    "date_of",
+    "forecast",
+    "plan",
+    "planned_day",
+    "planned_start",
+    "policy_of",
+    "read_policy",
+    "restored",
+    "stored",
+]
