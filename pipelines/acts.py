@@ -1,4 +1,4 @@
-"""What people do to an onboarding: sign, correct, cancel, restart, retry; and read its personal data.
+"""What people do to an onboarding: sign, correct, cancel, restart, renew, retry; read its personal data, revoke links.
 
 An act is stored at once and applied by the next claim, so that it never collides with a step under way. Whatever would
 change a call waits while such a call is in doubt; consent does not. Source: design section 5, race e.
@@ -15,7 +15,11 @@ from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
 from pipelines.model import Record
 
 #: Acts that change what is sent to Iron, or end it: they wait until a call in doubt is certain.
-WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "retry"})
+WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "renew", "retry"})
+
+#: New rounds that a customer may ask for before a person has to look: enough for real trouble with a camera, and few
+#: enough that a link in the wrong hands costs little.
+MAX_ROUNDS_ASKED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,19 @@ def _may_restart(record: Record) -> str | None:
     return f"The onboarding is {record.phase.value}; only a declined, expired, held or cancelled one starts again."
 
 
+def _may_renew(record: Record) -> str | None:
+    """Say why the customer may not have a new round now: less is allowed than to an operator, and not without end."""
+    if record.restart:
+        return "A new round is on its way."
+    if record.phase is Phase.CANCELLED or (record.phase is Phase.DECLINED and not record.may_retry):
+        return f"The onboarding is {record.phase.value}, and only an operator takes it up again."
+    if record.phase is Phase.ON_HOLD and (record.problem is None or record.problem.code != "rounds_exhausted"):
+        return "An operator has to look first."
+    if record.rounds_asked >= MAX_ROUNDS_ASKED:
+        return f"The customer had {record.rounds_asked} new rounds already; an operator has to look first."
+    return _may_restart(record)
+
+
 def _may_retry(record: Record) -> str | None:
     needed = record.problem is not None or record.phase in (Phase.FAILED, Phase.ON_HOLD)
     return None if needed else "There is no problem to try again after."
@@ -106,8 +123,10 @@ _RULES: dict[str, Callable[[Record], str | None]] = {
     "correct": _may_correct,
     "cancel": _may_cancel,
     "restart": _may_restart,
+    "renew": _may_renew,
     "retry": _may_retry,
     "read": lambda _: None,
+    "revoke_links": lambda _: None,
 }
 
 
@@ -140,7 +159,12 @@ def _cancel(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -
 
 def _restart(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
     reopened = record.phase is Phase.CANCELLED
-    return replace(_tried_again(record), restart=not reopened, round=0)
+    return replace(_tried_again(record), restart=not reopened, round=0, rounds_asked=0)
+
+
+def _renew(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
+    """Begin a round that the customer asked for: counted, and as one of those in a row."""
+    return replace(_tried_again(record), restart=True, rounds_asked=record.rounds_asked + 1)
 
 
 def _retry(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
@@ -160,6 +184,8 @@ _ACTS: dict[str, Callable[[Record, Mapping[str, Any]], Record]] = {
     "correct": _correct,
     "cancel": _cancel,
     "restart": _restart,
+    "renew": _renew,
     "retry": _retry,
     "read": lambda record, _: record,  # changes nothing; the history says who read
+    "revoke_links": lambda record, _: record,  # done when it was stored; the history says by whom
 }

@@ -243,6 +243,8 @@ class Record:
     round_ms: int | None = None
     #: A person asked for a new round.
     restart: bool = False
+    #: New rounds that the customer asked for, since an operator began one or the customer was active.
+    rounds_asked: int = 0
     #: Iron's e-mail or external id is not the one of the corrected input; counts the updates sent for it.
     update: bool = False
     updates: int = 0

@@ -99,7 +99,8 @@ def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     if customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED):
         changes |= {"was_active": True, "restart": False}
     if customer.status == CustomerStatus.ACTIVE:  # then all that was agreed to is signed, also where an answer was lost
-        changes |= {"signings": tuple(map(partial(_signed, now_ms=attempt.now_ms()), record.signings))}
+        signings = tuple(map(partial(_signed, now_ms=attempt.now_ms()), record.signings))
+        changes |= {"signings": signings, "rounds_asked": 0}
     elif customer.status != CustomerStatus.SIGNINGS_REQUIRED:
         kept = (signing for signing in record.signings if signing.signed_ms or signing.consented_ms)
         changes |= {"signings": tuple(kept)}

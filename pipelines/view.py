@@ -61,8 +61,11 @@ ENDED = {
 }
 
 
-def read_view(record: Record, due_ms: int | None) -> dict[str, Any]:
-    """Show a record; `due_ms` is when it is looked at next, None where nothing is due."""
+def read_view(record: Record, due_ms: int | None, customer_link: str | None = None) -> dict[str, Any]:
+    """Show a record; `due_ms` is when it is looked at next, None where nothing is due.
+
+    `customer_link`: the address for the customer that stays the same; it is as secret as a hosted link.
+    """
     return {
         "idempotency_key": record.key,
         "external_id": record.external_id,
@@ -73,6 +76,7 @@ def read_view(record: Record, due_ms: int | None) -> dict[str, Any]:
         "since": timestamp(record.since_ms),
         "due": timestamp(due_ms),
         "needs": needs(record),
+        "customer_link": customer_link,
         "next": next_sentence(record, due_ms),
         "round": record.round,
         "revision": record.revision,

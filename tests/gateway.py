@@ -12,6 +12,7 @@ import httpx
 from ops.gateway import Options, Peers, create_app
 from tests.support import World
 from workers.broker import NudgeBroker
+from workers.links import CustomerLinks
 from workers.tokens import ApiToken, Role, digest
 
 SECRET = "whsec_test"
@@ -26,7 +27,8 @@ class Gateway:
         self.world = world
         self.broker = NudgeBroker(broker_url)
         tokens = tuple(ApiToken(f"the-{role}", role, digest(token)) for role, token in TOKENS.items())
-        peers = Peers(world.ledger, self.broker, world.vault)
+        links = CustomerLinks([world.key], "default", "https://go.example.com")
+        peers = Peers(world.ledger, self.broker, world.vault, links)
         self.app = create_app(peers, Options(**{"webhook_secrets": [SECRET], "tokens": tokens, **options}))
         self.loop = asyncio.Runner()
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway.test")

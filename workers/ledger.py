@@ -133,6 +133,8 @@ class Read:
     acts_waiting: int
     claimed: bool
     now_ms: int
+    #: How often the customer's links to this record were revoked: only links of this serial are good.
+    link_serial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,17 @@ class Ledger:
         """Store what a person did; the next claim applies it. Raises KeyError when there is no such record."""
         stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), **act})
         answer = self._call("act", key, stored, evidence)
+        if answer[0] == b"gone":
+            raise KeyError(key)
+        return _nudge(answer)
+
+    def revoke_links(self, key: str, act: Mapping[str, Any]) -> Nudge | None:
+        """Make every link of the customer to this record void, at once. `act` tells the history who did it and why.
+
+        Raises KeyError when there is no such record.
+        """
+        stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), "act": "revoke_links", **act})
+        answer = self._call("revoke", key, secrets.token_urlsafe(12), stored)
         if answer[0] == b"gone":
             raise KeyError(key)
         return _nudge(answer)
@@ -452,8 +465,8 @@ def _created(record: Record, answer: Any) -> Created:
 def _read(key: str, answer: Any) -> Read | None:
     if not answer:
         return None
-    raw, due, acts, claimed, now_ms = answer
-    return Read(decode(key, raw), None if due is None else int(float(due)), acts, bool(claimed), now_ms)
+    raw, due, acts, claimed, now_ms, serial = answer
+    return Read(decode(key, raw), None if due is None else int(float(due)), acts, bool(claimed), now_ms, serial)
 
 
 def _nudge(answer: Any) -> Nudge | None:

@@ -37,6 +37,7 @@ NEEDS = {
     "ledger": ("ONBOARDING_REDIS_URL",),
     "gateway": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
     "input": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
+    "links": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "ONBOARDING_PUBLIC_URL"),
     "worker": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "IRON_BASE_URL", "IRON_API_KEY"),
 }
 
@@ -55,6 +56,8 @@ SHAPES = {
     "IRON_TIMEOUT_S": f"seconds, above 0 and below {STEP_LIMIT_S / 3:.0f}, so that a step's calls fit into its limit",
     "ONBOARDING_ENCRYPTION_KEYS": "keys separated by commas, each as `onboarding keys new` prints it",
     "ONBOARDING_API_TOKENS": "entries separated by commas, each as `onboarding tokens new` prints it, none twice",
+    "ONBOARDING_PUBLIC_URL": "the gateway's address as customers reach it, such as https://onboarding.example.com",
+    "ONBOARDING_COMPANY_NAME": "a name of 1 to 80 characters",
     "ONBOARDING_WORKER_PROCESSES": "a whole number from 1 to 64",
     "ONBOARDING_WORKER_THREADS": "a whole number from 1 to 256",
     "ONBOARDING_POLL_MIN_S": "seconds, from 0.1 to a year",
@@ -157,6 +160,8 @@ class Settings(BaseSettings):
     IRON_TIMEOUT_S: Annotated[float, Field(gt=0, lt=STEP_LIMIT_S / 3)] = 10
     ONBOARDING_ENCRYPTION_KEYS: KeyRing = []
     ONBOARDING_API_TOKENS: Tokens = []
+    ONBOARDING_PUBLIC_URL: WebAddress | None = None
+    ONBOARDING_COMPANY_NAME: Annotated[str, Field(min_length=1, max_length=80)] | None = None
     ONBOARDING_WORKER_PROCESSES: Annotated[int, Field(ge=1, le=64)] = 2
     ONBOARDING_WORKER_THREADS: Annotated[int, Field(ge=1, le=256)] = 16
     ONBOARDING_POLL_MIN_S: Annotated[float, Field(ge=0.1, le=LONGEST_S)] = 5

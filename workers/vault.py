@@ -1,15 +1,19 @@
 """Encryption of the stored input and of evidence: Fernet with a key ring, the first key encrypts, all decrypt.
 
-What is sealed names the record it belongs to, so that a ciphertext moved to another record does not open there.
+What is sealed names the record it belongs to, so that a ciphertext moved to another record does not open there. Keys
+for other purposes are derived from those of the ring, so that there is one ring to keep and to rotate.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipelines.errors import InputLostError
 from pipelines.keys import canonical_json
@@ -18,6 +22,11 @@ from pipelines.keys import canonical_json
 def new_key() -> str:
     """Make a key for the ring: URL-safe base64 of 32 random bytes."""
     return Fernet.generate_key().decode()
+
+
+def derived(key: str, purpose: str, length: int) -> bytes:
+    """Derive so many bytes of another key from a key of the ring; each purpose has its own. Source: RFC 5869."""
+    return HKDF(SHA256(), length, salt=None, info=f"onboarding {purpose}".encode()).derive(urlsafe_b64decode(key))
 
 
 class Vault:

@@ -64,7 +64,7 @@ def retry(
         found = [read.record.key for read in _with_problem(session, str(problem))]
         if yes:
             for one in found:
-                _store(session, one, {"act": "retry", "by": _who(by), "reason": reason})
+                _store(session, one, {"act": "retry", "by": who(by), "reason": reason})
     if json:
         output.give({"problem": problem, "count": len(found), "done": yes})
     output.say(
@@ -105,7 +105,7 @@ def correct(
     with opened("input", check=True) as session:
         _refuse_useless(session, key, "correct")
         try:
-            nudge = session.door.correct(job, by=_who(by), reason=reason)
+            nudge = session.door.correct(job, by=who(by), reason=reason)
         except ExternalIdTakenError as error:
             raise CommandError(str(error)) from None
         if nudge:
@@ -178,7 +178,7 @@ def adopt(
 def _act(session: Session, key: str, name: str, *, reason: str, by: str | None, as_json: bool) -> int:
     """Store an act on one record, unless it would be useless."""
     _refuse_useless(session, key, name)
-    _store(session, key, {"act": name, "by": _who(by), "reason": reason})
+    _store(session, key, {"act": name, "by": who(by), "reason": reason})
     return _show(session, key, f"{name} is stored; a worker applies it.", None, 0, as_json=as_json)
 
 
@@ -208,7 +208,8 @@ def _show(session: Session, key: str, sentence: str, wanted: Any, timeout_s: flo
     return status
 
 
-def _who(by: str | None) -> str:
+def who(by: str | None) -> str:
+    """Name who acts: as told, else the user of this machine."""
     return by or getpass.getuser()
 
 

@@ -51,7 +51,8 @@ def status(
     with opened("input" if personal else "ledger") as session:
         found, ended = read_when(session.ledger, key, wanted, timeout)
         details = _personal(session, key) if personal else {}
-    show(found, as_json=json, details=details)
+        link = _customer_link(session, found)
+    show(found, as_json=json, details=details, link=link)
     if why := told(found, wanted, ended, timeout):
         output.say(why)
     return ended
@@ -158,17 +159,26 @@ def summarised(session: Session) -> dict[str, Any]:
     return of_ledger(session.ledger, queued)
 
 
-def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None) -> None:
-    """Print one record, as data or for people. `details`: the personal data, where it was asked for."""
+def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None, link: str | None = None) -> None:
+    """Print one record, as data or for people.
+
+    `details`: the personal data, where it was asked for; `link`: the customer's, where the settings say enough.
+    """
     from pipelines.view import read_view
 
-    view = read_view(found.record, found.due_ms)
+    view = read_view(found.record, found.due_ms, link)
     if as_json:
         output.give(view | ({"personal": details} if details else {}))
         return
     output.show_record(view)
     if details:
         output.table(("personal data", ""), [(name, value) for name, value in details.items()])
+
+
+def _customer_link(session: Session, found: Read) -> str | None:
+    from workers.links import customer_links
+
+    return customer_links(session.settings).link(found) if session.settings.key_ring else None
 
 
 def _personal(session: Session, key: str) -> Mapping[str, Any]:

@@ -102,6 +102,8 @@ def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
             yield "document", need["document"]
         if need.get("link"):
             yield "link", need["link"]
+    if view["customer_link"]:
+        yield "for the customer", view["customer_link"]
     yield "next", view["next"]
     if view["problem"]:
         problem = view["problem"]

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from fastapi import Depends, FastAPI
 
-from ops.gateway import onboardings, openapi, overview, probes, problems, webhooks
+from ops.gateway import go, onboardings, openapi, overview, probes, problems, webhooks
 from ops.gateway.access import guard
 from ops.gateway.bodies import BODY_WITHIN_S
 from ops.gateway.keys import Segments
@@ -30,6 +30,7 @@ from ops.gateway.lines import RequestLines
 from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
 from workers.broker import NudgeBroker
 from workers.ledger import Ledger
+from workers.links import CustomerLinks
 from workers.submit import FrontDoor
 from workers.tokens import ApiToken
 from workers.vault import Vault
@@ -45,6 +46,7 @@ class Peers:
     ledger: Ledger
     broker: NudgeBroker
     vault: Vault
+    links: CustomerLinks
 
     @property
     def door(self) -> FrontDoor:
@@ -61,6 +63,8 @@ class Options:
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.
     webhook_secrets: Sequence[str] = ()
     webhook_tolerance_s: float = WEBHOOK_TOLERANCE_S
+    #: The company's name as its customers know it.
+    company: str | None = None
     body_within_s: float = BODY_WITHIN_S
     wake_within_s: float = WAKE_WITHIN_S
     probe_within_s: float = probes.ANSWER_WITHIN_S
@@ -89,10 +93,11 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     openapi.install(app)
     app.add_middleware(Segments)
     app.add_middleware(RequestLines)
-    app.include_router(onboardings.routes(peers.ledger))
+    app.include_router(onboardings.routes(peers.ledger, peers.links))
     app.include_router(overview.routes(peers.ledger, peers.broker))
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))
     app.include_router(webhooks.routes(_verification(options), wakeups))
+    app.include_router(go.routes(go.Visits(peers.ledger, peers.links, peers.broker.send, options.company)))
     return app
 
 

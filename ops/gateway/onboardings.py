@@ -12,16 +12,17 @@ from ops.gateway.keys import Key
 from ops.gateway.problems import ProblemError
 from pipelines.view import read_view
 from workers.ledger import Ledger, Read
+from workers.links import CustomerLinks
 
 
-def routes(ledger: Ledger) -> APIRouter:
+def routes(ledger: Ledger, links: CustomerLinks) -> APIRouter:
     """Make the routes."""
     router = APIRouter(tags=["onboardings"])
 
     @router.get("/v1/onboardings/{key}", summary="Read an onboarding", responses=refusals("onboarding_unknown"))
     def read(key: Key) -> JSONResponse:
         """Say where the customer stands, who must act, what is needed, and what happens next."""
-        return JSONResponse(shown(found(ledger, key)))
+        return JSONResponse(shown(found(ledger, key), links))
 
     return router
 
@@ -33,6 +34,6 @@ def found(ledger: Ledger, key: str) -> Read:
     return read
 
 
-def shown(read: Read) -> dict[str, Any]:
+def shown(read: Read, links: CustomerLinks) -> dict[str, Any]:
     """Show a record as everybody reads it."""
-    return read_view(read.record, read.due_ms)
+    return read_view(read.record, read.due_ms, links.link(read))

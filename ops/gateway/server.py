@@ -21,6 +21,7 @@ from ops.gateway.signature import split_secrets
 from ops.listening import listen
 from workers.broker import NudgeBroker
 from workers.ledger import Ledger, connect
+from workers.links import customer_links
 from workers.logs import configure_logs
 from workers.settings import Settings
 from workers.vault import Vault
@@ -50,7 +51,8 @@ def serve(host: str = HOST, port: int = PORT) -> None:
         ledger = Ledger(connect(settings.ledger_url), settings.budget)
         broker = NudgeBroker(settings.broker_url)
         try:
-            app = create_app(Peers(ledger, broker, Vault(settings.key_ring)), _options(settings))
+            links = customer_links(settings, address(host, listener.getsockname()[1]))
+            app = create_app(Peers(ledger, broker, Vault(settings.key_ring), links), _options(settings))
             gc.collect()
             gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
             asyncio.run(_Server(_config(app)).serve(sockets=[listener]))
@@ -60,12 +62,18 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             ledger.client.close()
 
 
+def address(host: str, port: int) -> str | None:
+    """Give the address for those on this machine; None where we listen for others: how they reach us, nobody knows."""
+    return f"http://{host}:{port}" if host in ("127.0.0.1", "localhost") else None
+
+
 def _options(settings: Settings) -> Options:
     secret = settings.IRON_WEBHOOK_SECRET
     return Options(
         tokens=settings.api_tokens,
         webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
+        company=settings.ONBOARDING_COMPANY_NAME,
     )
 
 

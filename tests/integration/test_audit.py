@@ -202,6 +202,7 @@ PLANTS = [
     Plant("claim_other_lane", lambda w: claim(w, "waits", lane="bulk", ends_ms=-3_600_000)),
     Plant("claim_malformed", lambda w: w.client.hset(f"{PREFIX}claims", "waits", "mine!")),
     Plant("claim_nowhere", lambda w: w.client.hset(f"{PREFIX}claims", "lost", "1-x 1 1 0 0 bulk"), "lost", None),
+    Plant("link_nowhere", lambda w: w.client.hset(f"{PREFIX}links", "lost", "1 x"), "lost", None),
     Plant("phase_missing", lambda w: w.client.zrem(f"{PREFIX}phase:identification_pending", "waits")),
     Plant("phase_wrong", in_wrong_phase),
     Plant("phase_twice", lambda w: w.client.zadd(f"{PREFIX}phase:active", {"waits": 1})),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.acts import WAIT_FOR_CERTAINTY, Applied, apply_acts, refusal
+from pipelines.acts import MAX_ROUNDS_ASKED, WAIT_FOR_CERTAINTY, Applied, apply_acts, refusal
 from pipelines.advance import after_acts, after_error, after_outcome, begin
 from pipelines.attempt import Attempt
 from pipelines.errors import AnswerLostError, InputLostError, RequestRefusedError
@@ -20,7 +20,7 @@ from pipelines.model import Done, Effect, Next, Policy, Problem, Record, Refused
 from pipelines.onboarding import STEPS
 
 NOW_MS = 1_768_471_200_000
-ACTS = ("sign", "correct", "cancel", "restart", "retry")
+ACTS = ("sign", "correct", "cancel", "restart", "renew", "retry")
 JOB = parse_job(
     {"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "marker@example.com"}}
 ).canonical()
@@ -105,6 +105,7 @@ TAKEN = {
     "correct": set(Phase) - {Phase.CANCELLED, Phase.ARCHIVED},
     "cancel": set(Phase) - {Phase.CANCELLED, Phase.ARCHIVED},
     "restart": {Phase.DECLINED, Phase.EXPIRED, Phase.ON_HOLD, Phase.CANCELLED},
+    "renew": {Phase.DECLINED, Phase.EXPIRED},
     "retry": {Phase.FAILED, Phase.ON_HOLD},
 }
 EACH_PHASE = pytest.mark.parametrize("phase", Phase)
@@ -183,7 +184,7 @@ def test_which_acts_wait_for_certainty(name: str) -> None:
     ],
     ids=["not called", "refused", "none"],
 )
-@pytest.mark.parametrize("name", sorted(WAIT_FOR_CERTAINTY - {"restart"}))
+@pytest.mark.parametrize("name", sorted(WAIT_FOR_CERTAINTY - {"restart", "renew"}))
 def test_nothing_waits_where_the_outcome_is_certain(name: str, certain: Effect | None) -> None:
     """An effect that was never called, or that Iron refused for good, holds up nobody."""
     record = replace(NEW, phase=Phase.FAILED, effect=certain, problem=PROBLEM)
@@ -444,3 +445,50 @@ def test_a_retry_wants_a_problem(phase: Phase) -> None:
     assert following.record.attempts == 0
     assert following.record.problem is None or following.record.phase is Phase.ON_HOLD
     assert "passed over" not in following.note
+
+
+# --- what the customer may do ----------------------------------------------------------------------------------------
+
+
+def declined_again(record: Record) -> Record:
+    """The record after the round that was asked for has begun and was declined as well."""
+    pending = {
+        "identification_id": f"i-{record.rounds_asked + 1}",
+        "identification_status": "Pending",
+        "restart": False,
+    }
+    return read(read(record, **pending), identification_status="Declined")
+
+
+def test_the_rounds_that_a_customer_asks_for_are_counted() -> None:
+    """After so many a person has to look; an operator's restart begins the count anew, and so does success."""
+    record = RECORDS[Phase.DECLINED]
+    for count in range(MAX_ROUNDS_ASKED):
+        assert refusal(record, "renew") is None
+        following = applied(record, act("renew"))
+        assert (following.record.rounds_asked, following.record.step) == (count + 1, "create_identification")
+        record = declined_again(following.record)
+    assert "operator" in str(refusal(record, "renew"))
+    assert refusal(record, "restart") is None
+    assert applied(record, act("restart")).record.rounds_asked == 0
+
+
+def test_a_round_that_is_asked_for_follows_at_once_and_counts_as_one_in_a_row() -> None:
+    """No spacing holds up a customer who is there, and an unused link still counts towards the cap."""
+    following = applied(RECORDS[Phase.EXPIRED], act("renew"))
+    assert (following.record.restart, following.record.round, following.delay_s) == (True, 1, 0)
+    assert refusal(following.record, "renew") is not None
+
+
+def test_a_customer_who_comes_after_all_is_let_in() -> None:
+    """Links that expired unused stop the automatic rounds, not the customer; other holds are an operator's."""
+    exhausted = read(replace(RECORDS[Phase.EXPIRED], round=3), identification_status="Expired")
+    assert (exhausted.phase, exhausted.problem and exhausted.problem.code) == (Phase.ON_HOLD, "rounds_exhausted")
+    assert refusal(exhausted, "renew") is None
+    assert applied(exhausted, act("renew")).record.step == "create_identification"
+    assert refusal(RECORDS[Phase.ON_HOLD], "renew") is not None
+
+
+def test_a_final_decline_is_not_the_customers_to_reopen() -> None:
+    """Where Iron says that a decline is final, the customer's wish changes nothing."""
+    assert refusal(replace(RECORDS[Phase.DECLINED], may_retry=False), "renew") is not None

@@ -29,6 +29,8 @@ CONTRACT: dict[str, Any] = {
     "IRON_TIMEOUT_S": 10,
     "ONBOARDING_ENCRYPTION_KEYS": [],
     "ONBOARDING_API_TOKENS": [],
+    "ONBOARDING_PUBLIC_URL": None,
+    "ONBOARDING_COMPANY_NAME": None,
     "ONBOARDING_WORKER_PROCESSES": 2,
     "ONBOARDING_WORKER_THREADS": 16,
     "ONBOARDING_POLL_MIN_S": 5,
@@ -155,6 +157,8 @@ MALFORMED = [
     *(("ONBOARDING_SETTLE_S", value) for value in ("marker", "60", "3601", "nan", "inf")),
     *(("ONBOARDING_MAX_ROUNDS", value) for value in ("marker", "0", "101")),
     *(("ONBOARDING_ROUND_SPACING_S", value) for value in ("marker", "-1", "nan", "inf", "31536001")),
+    *(("ONBOARDING_PUBLIC_URL", value) for value in ("marker", "ftp://marker", "https://marker/?x=1")),
+    ("ONBOARDING_COMPANY_NAME", "marker" * 14),
     ("ONBOARDING_LOG", "marker"),
 ]
 

@@ -134,8 +134,9 @@ class Auditor:
         for place in [f"due:{lane}" for lane in self._lanes] + [f"phase:{phase}" for phase in self._phases]:
             members = client.zscan_iter(PREFIX + place, count=MEMBERS)
             yield from _pages((Subject(key, place) for key, _ in members), MEMBERS)
-        claims = client.hscan_iter(f"{PREFIX}claims", count=MEMBERS)
-        yield from _pages((Subject(key, "claims") for key, _ in claims), MEMBERS)
+        for place in ("claims", "links"):
+            fields = client.hscan_iter(PREFIX + place, count=MEMBERS)
+            yield from _pages((Subject(key, place) for key, _ in fields), MEMBERS)
         for index in ("external", "customer"):
             pointers = client.hscan_iter(PREFIX + index, count=MEMBERS)
             yield from _pages((Subject(key, index, id_) for id_, key in pointers), MEMBERS)
@@ -242,7 +243,7 @@ class Auditor:
         """Name an entry without a record; where digests alone are asked for, check those of a history without one."""
         key = _text(subject.key)
         sort, _, name = subject.place.partition(":")
-        code = _OWNED.get(sort, "claim_nowhere" if sort == "claims" else f"{sort}_nowhere")
+        code = _OWNED.get(sort, f"{sort.removesuffix('s')}_nowhere")
         if self._codes is None:
             yield Finding(code, key, name, subject.place)
             return

@@ -139,7 +139,7 @@ function operations.orphans(place, ...)
   for i, key in ipairs({...}) do
     if not exists(key) then
       local there
-      if place == 'claims' then
+      if place == 'claims' or place == 'links' then
         there = ask('HEXISTS', prefix .. place, key) == 1
       elseif string.find(place, ':', 1, true) then
         there = score(place, key)
@@ -218,10 +218,10 @@ function operations.phases(key, ...)
   redis.call('ZADD', prefix .. 'phase:' .. header.phase, header.since, key)
 end
 
--- unmember place key: out of a set or out of the claims, while there is no record
+-- unmember place key: out of a set, the claims or the revoked links, while there is no record
 function operations.unmember(place, key)
   if exists(key) then return end
-  redis.call(place == 'claims' and 'HDEL' or 'ZREM', prefix .. place, key)
+  redis.call((place == 'claims' or place == 'links') and 'HDEL' or 'ZREM', prefix .. place, key)
 end
 
 -- unpoint index id key: the entry goes while it is wrong

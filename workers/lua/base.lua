@@ -4,7 +4,7 @@
 --   sweep.lua (the sweep's place)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
---   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, take, read, close, sweep, swept
+--   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, revoke, take, read, close, sweep, swept
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there
 --
@@ -22,6 +22,7 @@
 --   external        hash    external id -> key
 --   customer        hash    Iron's customer id -> key
 --   unclaimed:<id>  string  a wake for a customer id that no record knows yet; expires
+--   links           hash    key -> "<serial> <token>": how often the customer's links to a record were revoked, where they were
 --   sub_partners    set     sub-partners that any record has
 --   sweep           hash    the sweep under way and the last one: token, until, started, place, and counts
 --   events          stream  what upstream is told, oldest first: key, and what "<name> <phase> <waiting on> <version>"

@@ -1,4 +1,4 @@
--- The life of a record: create, join, claim, renew, commit, wake, act, take, read.
+-- The life of a record: create, join, claim, renew, commit, wake, act, revoke, take, read.
 
 local function keep_parts(key, parts)
   for i = 1, #parts, 2 do
@@ -56,6 +56,11 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
     redis.call('DEL', prefix .. 'record:' .. old_key)
     redis.call('ZREM', prefix .. 'phase:' .. record.phase, old_key)
     redis.call('ZADD', prefix .. 'phase:' .. record.phase, record.since, key)
+    local links = redis.call('HGET', prefix .. 'links', old_key)
+    if links then
+      redis.call('HSET', prefix .. 'links', key, links)
+      redis.call('HDEL', prefix .. 'links', old_key)
+    end
   end
   save(key, format, record.version + 1, token, lane, record.phase, step, record.created, record.since, json)
   keep_parts(key, {...})
@@ -203,6 +208,24 @@ function operations.act(key, act, evidence)
   return wake(key, record)
 end
 
+-- How often the customer's links to this record were revoked, and by which call last.
+local function revocations(key)
+  local serial, token = string.match(redis.call('HGET', prefix .. 'links', key) or '0 ', '^(%d+) (.*)$')
+  return tonumber(serial), token
+end
+
+-- revoke key token act -> as wake | gone. No link to the record made so far is good any more; the act tells the history of it.
+function operations.revoke(key, token, act)
+  local record = load(key)
+  if not record then return {'gone'} end
+  local serial, last = revocations(key)
+  if last ~= token then
+    redis.call('HSET', prefix .. 'links', key, int(serial + 1) .. ' ' .. token)
+    redis.call('RPUSH', prefix .. 'acts:' .. key, act)
+  end
+  return wake(key, record)
+end
+
 -- WHICH keys of a lane are next: those that are due, at most n, the longest due first.
 local function pick(lane, n)
   return redis.call('ZRANGEBYSCORE', due_of(lane), '-inf', now_ms, 'LIMIT', 0, n)
@@ -230,11 +253,11 @@ function operations.take(...)
   return taken
 end
 
--- read key -> raw due acts claimed now, or nothing
+-- read key -> raw due acts claimed now revocations, or nothing
 function operations.read(key)
   local record = load(key)
   if not record then return false end
   local claim = claim_of(key)
   local due = redis.call('ZSCORE', due_of(record.lane), key)
-  return {record.raw, due, redis.call('LLEN', prefix .. 'acts:' .. key), claim and claim.ends > now and 1 or 0, now_ms}
+  return {record.raw, due, redis.call('LLEN', prefix .. 'acts:' .. key), claim and claim.ends > now and 1 or 0, now_ms, (revocations(key))}
 end
