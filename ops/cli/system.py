@@ -104,6 +104,7 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
             processes.start("worker", ["worker", "--grace", GRACE_S], logged)
             gateway = processes.start("gateway", ["gateway", "--port", str(port)], logged)
             taken = json.loads(processes.wait_for(gateway, r'\{.*"gateway\.started".*\}')[0])["port"]
+            environment["ONBOARDING_PUBLIC_URL"] = f"http://127.0.0.1:{taken}"
             system = System(folder, processes, address, f"http://127.0.0.1:{taken}", environment, token)
             system.ask("webhooks", {"url": f"{system.gateway}/webhooks/iron", "secret": WEBHOOK_SECRET})
             yield system

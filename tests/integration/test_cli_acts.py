@@ -172,3 +172,24 @@ def test_adopt_needs_iron(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     told = capsys.readouterr().err
     assert "IRON_BASE_URL is not set" in told
     assert "IRON_API_KEY is not set" in told
+
+
+def test_link(run: Run, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The customer's link is printed where the public address is known, and revoked with who and why in the history."""
+    world.submit(tag="manual")
+    assert run("link", "k-1") == 2
+    assert "ONBOARDING_PUBLIC_URL is not set" in capsys.readouterr().err
+    monkeypatch.setenv("ONBOARDING_PUBLIC_URL", "https://go.example.com/")
+    assert run("link", "k-1") == 0
+    first = capsys.readouterr().out.strip()
+    assert re.fullmatch(r"https://go\.example\.com/go/[A-Za-z0-9_-]+", first)
+    assert run("link", "k-1", "--revoke", "--reason", "wrong address", "--by", "ops", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["revoked"]
+    assert told["customer_link"] != first
+    assert run("status", "k-1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["customer_link"] == told["customer_link"]
+    settle(world)
+    assert "revoke_links by ops (wrong address)" in notes(world)
+    assert run("link", "k-404") == 1
+    assert "no onboarding with the key" in capsys.readouterr().err
