@@ -7,6 +7,7 @@ sandbox what really happened.
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ from ops.cli.system import LOOK_EVERY_S, PLENTY, System, running
 from ops.processes import TerminatedError, is_setting
 from pipelines.advance import waiting_on
 from pipelines.lifecycle import Phase
+from workers.imports import Imports
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,7 +109,9 @@ def _onboard(system: System, customers: int | None) -> Status:
     output.say(f"Importing {file.name}.")
     with opened("worker", check=True) as session:
         report = system.folder / "report.csv"
-        show_import(import_file(file, session.door.submit_many, report=report, each=story.note), report=report)
+        imports = Imports(session.ledger, session.vault)
+        loaded = import_file(file, imports, by=getpass.getuser(), report=report, each=story.note)
+        show_import(loaded, report=report)
         story.keep()
         problems = _follow(system, session, story, started)
         _sum_up(session, story)

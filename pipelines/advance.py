@@ -43,18 +43,22 @@ POISON_PAUSE_S = 3_600.0
 JITTER_FROM = 0.8
 
 
-def begin(job: Mapping[str, Any]) -> Record:
-    """Make the record of a new onboarding from a job as its model writes it."""
+def begin(job: Mapping[str, Any], import_name: str = "", mark: str = "") -> Record:
+    """Make the record of a new onboarding from a job as its model writes it.
+
+    `import_name`: the import it came with; `mark`: the job's fingerprint, where it is known already.
+    """
     return Record(
         key=job["idempotency_key"],
         lane=job["lane"],
         external_id=job["external_id"],
-        fingerprint=fingerprint(job),
+        fingerprint=mark or fingerprint(job),
         risk_tier=job["risk_tier"],
         sub_partner_id=job["sub_partner_id"],
         labels=dict(job["labels"]),
         identification_type=job["identification"]["type"],
         with_edd=bool(job["identification"].get("with_edd")),
+        import_name=import_name,
     )
 
 
@@ -78,7 +82,10 @@ def adopted(customer: Customer, sub_partner_id: str | None) -> Record:
 
 def joined(record: Record, wanted: Record) -> Record:
     """Let a job take over an adopted record: what the job says, and what Iron showed."""
-    fields = ("key", "lane", "external_id", "fingerprint", "risk_tier", "labels", "identification_type", "with_edd")
+    fields = (
+        *("key", "lane", "external_id", "fingerprint", "risk_tier", "labels", "identification_type", "with_edd"),
+        "import_name",
+    )
     return replace(record, **{name: getattr(wanted, name) for name in fields}, adopted=False, step="refresh")
 
 

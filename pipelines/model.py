@@ -226,6 +226,8 @@ class Record:
     input_ms: int | None = None
     #: Found on Iron by `adopt`, without a job of ours: one with its external id joins it.
     adopted: bool = False
+    #: The import that brought the job; empty for a job handed in by itself.
+    import_name: str = ""
 
     customer_id: str | None = None
     customer_status: str | None = None

@@ -103,6 +103,7 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
         "created_at": timestamp(record.created_ms),
         "updated_at": timestamp(record.updated_ms),
         "labels": record.labels,
+        "import": record.import_name or None,
     }
 
 

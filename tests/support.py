@@ -115,7 +115,8 @@ class World:
 
     def next_due_s(self) -> float | None:
         """Seconds until the next record is due."""
-        firsts = [self.client.zrange(f"{PREFIX}due:{lane}", 0, 0, withscores=True) for lane in LANES]
+        places = self.ledger.places()
+        firsts = [self.client.zrange(f"{PREFIX}due:{place}", 0, 0, withscores=True) for place in places]
         due = [first[0][1] for first in firsts if first]
         return max(0.0, (min(due) - self.ledger.now_ms()) / 1000) if due else None
 

@@ -7,11 +7,13 @@ script then recognises the token of the call. Times are the Redis server's. Sour
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Literal
 
 import redis
@@ -49,6 +51,9 @@ SWEEP_SHARE = 0.1
 
 #: Seconds without an answer after which a Redis call has failed.
 REDIS_TIMEOUT_S = 5.0
+
+#: Rows of an import that one script call makes records of: some 2 ms in which Redis does nothing else.
+LOADED_AT_ONCE = 100
 
 LANES = ("interactive", "bulk", "reidentify")
 
@@ -184,6 +189,61 @@ class Ledger:
             answers = pipeline.execute()
         return [_created(record, answer) for (record, _), answer in zip(records, answers, strict=True)]
 
+    def begin_import(self, name: str, digest: str, by: str) -> str:
+        """Take up an import under this name: `opened`, `loaded`, `cancelled`, or `other`, when another file has it."""
+        answer: bytes = self._call("import", name, digest, by)
+        return answer.decode()
+
+    def load(
+        self, name: str, counts: Mapping[str, int], records: Sequence[tuple[Record, Mapping[str, bytes]]]
+    ) -> list[Created] | None:
+        """Store the records of rows of an import, many in a script call; None: the import is cancelled.
+
+        `counts`: what became of the rows before these. A record that was made is not read back.
+        """
+        new = Record(key="")
+        entry, head = _history(new, self.now_ms(), "", f"submitted with the import {name}")
+        with self.client.pipeline(transaction=False) as pipeline:
+            for start in range(0, max(len(records), 1), LOADED_AT_ONCE):
+                rows = (_row(record, head, entry, parts) for record, parts in records[start : start + LOADED_AT_ONCE])
+                self._call(
+                    "load", name, secrets.token_urlsafe(12), json.dumps(counts), FORMAT, new.step, new.phase.value,
+                    events.beginning(new), *chain.from_iterable(rows), client=pipeline,
+                )  # fmt: skip
+            answers = pipeline.execute()
+        if b"cancelled" in answers:
+            return None
+        pairs = zip(records, chain.from_iterable(answers), strict=True)
+        return [_MADE if answer[0] == b"created" else _created(record, answer) for (record, _), answer in pairs]
+
+    def loaded(self, name: str, counts: Mapping[str, int]) -> None:
+        """Note that an import's file was read to its end, and what became of its rows."""
+        self._call("loaded", name, json.dumps(counts))
+
+    def halt_import(self, name: str, how: Literal["paused", "cancelled"], by: str, reason: str) -> None:
+        """Let nothing of an import begin any more; one that is halted like this already is left as it is."""
+        self._call("halt", name, how, by, reason)
+
+    def resume_import(self, name: str) -> None:
+        """Let a paused import go on."""
+        self._call("resume", name)
+
+    def drop(self, name: str, rows: Sequence[tuple[Record, Next, Mapping[str, Any]]]) -> int:
+        """Cancel rows of an import that nobody has taken in hand; answers how many of these wait no more.
+
+        Each is the record as it was read, what it is from now on, and the act that cancels it.
+        """
+        at_ms = self.now_ms()
+        given: list[Any] = []
+        for before, after, act in rows:
+            record = after.record
+            entry, head = _history(record, at_ms, "", after.note)
+            stored = {"id": secrets.token_urlsafe(12), "at_ms": at_ms, **act}
+            json_ = canonical_json(replace(record, head=head).stored())
+            told = events.of_commit(before, after)
+            given += [record.key, record.version, json_, entry, told, canonical_json(stored)]
+        return int(self._call("drop", name, secrets.token_urlsafe(12), FORMAT, INPUT_KEPT_MS, *given))
+
     def join(self, adopted: Record, record: Record, parts: Mapping[str, bytes]) -> Record | None:
         """Let a job take over an adopted record under its own key; None: it changed meanwhile, read it again."""
         entry, head = _history(record, self.now_ms(), "", "joined by a job")
@@ -191,7 +251,8 @@ class Ledger:
         answer = self._call(
             "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step,
             FORMAT, canonical_json(joined.stored()), entry, events.beginning(joined), record.external_id,
-            record.customer_id or "", INPUT_KEPT_MS if record.phase in INPUT_DONE else "", *_flat(parts),
+            record.customer_id or "", INPUT_KEPT_MS if record.phase in INPUT_DONE else "", record.import_name,
+            *_flat(parts),
         )  # fmt: skip
         return replace(joined, version=answer[1]) if answer[0] == b"joined" else None
 
@@ -245,10 +306,11 @@ class Ledger:
         learned = record.customer_id if record.customer_id != before.customer_id else None
         known_as = record.external_id if record.external_id != before.external_id else None
         answer = self._call(
-            "commit", record.key, claim.fence, record.lane, record.step, record.phase.value, FORMAT,
+            "commit", record.key, claim.fence, _place(record), record.step, record.phase.value, FORMAT,
             canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
             "" if following.delay_s is None else int(following.delay_s * 1000), _packed(following.applied),
-            learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase, parts), *_flat(parts or {}),
+            learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase, parts), record.import_name,
+            *_flat(parts or {}),
         )  # fmt: skip
         if answer[0] == b"stale":
             raise StaleClaimError
@@ -327,6 +389,48 @@ class Ledger:
             passed = sum(score == last for _, score in page) + (passed if last == since else 0)
             since = last
 
+    def imports(self) -> list[str]:
+        """Name all imports, the newest first."""
+        return [name.decode() for name in self.client.zrevrange(f"{PREFIX}imports", 0, -1)]
+
+    def import_fields(self, names: Sequence[str]) -> list[tuple[dict[str, str], int]]:
+        """Read what is kept about imports, and how many of their rows wait to be taken in hand; in their order."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hgetall(f"{PREFIX}import:{name}")
+                pipeline.zcard(f"{PREFIX}due:bulk/{name}")
+            answers = pipeline.execute()
+        decoded = ({field.decode(): value.decode() for field, value in fields.items()} for fields in answers[::2])
+        return list(zip(decoded, answers[1::2], strict=True))
+
+    def imported(self, name: str, *, batch: int = 500) -> Iterable[Read]:
+        """Read the records that an import made, in the order of its rows."""
+        start = 0
+        while keys := self.client.lrange(f"{PREFIX}imported:{name}", start, start + batch - 1):
+            yield from self.read_many([key.decode() for key in keys])
+            start += batch
+
+    def waiting_rows(self, name: str, start: int, count: int) -> list[Read]:
+        """Read rows of an import that nobody has taken in hand."""
+        keys = self.client.zrange(f"{PREFIX}due:bulk/{name}", start, start + count - 1)
+        return self.read_many([key.decode() for key in keys])
+
+    def keep_report(self, name: str, number: int, sealed: bytes, kept_ms: int) -> None:
+        """Keep a sealed part of an import's report for so long; 0 is the first part of a new report."""
+        with self.client.pipeline(transaction=True) as pipeline:
+            if number == 0:
+                pipeline.delete(f"{PREFIX}report:{name}")
+            pipeline.hset(f"{PREFIX}report:{name}", str(number), sealed)
+            pipeline.pexpire(f"{PREFIX}report:{name}", kept_ms)
+            pipeline.execute()
+
+    def report_parts(self, name: str) -> Iterable[bytes]:
+        """Read the sealed parts of an import's report, one after the other."""
+        number = 0
+        while sealed := self.client.hget(f"{PREFIX}report:{name}", str(number)):
+            yield sealed
+            number += 1
+
     def keys_of_customers(self, customer_ids: Sequence[str]) -> list[str | None]:
         """Find the idempotency keys of customers of Iron, in their order."""
         found = self.client.hmget(f"{PREFIX}customer", list(customer_ids)) if customer_ids else []
@@ -364,16 +468,24 @@ class Ledger:
         pairs = zip(Phase, answers[::2], answers[1::2], strict=True)
         return {phase: (count, int(oldest[0][1])) for phase, count, oldest in pairs if count}
 
+    def places(self) -> list[str]:
+        """Name the places where records wait: the lanes, and those of imports, which belong to the bulk lane."""
+        waiting = self.client.zrange(f"{PREFIX}turns", 0, -1)
+        return [*LANES, BEGUN, *(place.decode() for place in waiting)]
+
     def lanes(self) -> dict[str, dict[str, int]]:
         """Count for each lane what is due now and what is scheduled for later."""
-        now_ms = self.now_ms()
+        now_ms, places = self.now_ms(), self.places()
         with self.client.pipeline(transaction=False) as pipeline:
-            for lane in LANES:
-                pipeline.zcount(f"{PREFIX}due:{lane}", "-inf", now_ms)
-                pipeline.zcard(f"{PREFIX}due:{lane}")
+            for place in places:
+                pipeline.zcount(f"{PREFIX}due:{place}", "-inf", now_ms)
+                pipeline.zcard(f"{PREFIX}due:{place}")
             answers = pipeline.execute()
-        pairs = zip(LANES, answers[::2], answers[1::2], strict=True)
-        return {lane: {"due": due, "scheduled": total - due} for lane, due, total in pairs}
+        lanes = {lane: {"due": 0, "scheduled": 0} for lane in LANES}
+        for place, due, total in zip(places, answers[::2], answers[1::2], strict=True):
+            lanes[lane_of(place)]["due"] += due
+            lanes[lane_of(place)]["scheduled"] += total - due
+        return lanes
 
     def now_ms(self) -> int:
         """Give the Redis server's time, asked once and then carried on by this process's monotonic clock."""
@@ -396,12 +508,12 @@ class Ledger:
 def decode(key: str, raw: bytes) -> Record:
     """Read a stored record."""
     header, _, body = raw.partition(b"\n")
-    _, version, _, lane, phase, step, created, since, updated = header.decode().split(" ")
+    _, version, _, place, phase, step, created, since, updated = header.decode().split(" ")
     return Record.restored(
         json.loads(body),
         key=key,
         version=int(version),
-        lane=lane,
+        lane=lane_of(place),
         phase=Phase(phase) if phase in _PHASES else Phase.ON_HOLD,
         step=step,
         created_ms=int(created),
@@ -411,9 +523,30 @@ def decode(key: str, raw: bytes) -> Record:
 
 
 #: The parts of the script, in the order in which they are joined; each adds its operations.
-SCRIPT_PARTS = ("base", "pace", "events", "records", "sweep")
+SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "loading", "sweep")
 
 _PHASES = frozenset(Phase)
+
+#: Where an import's customer waits who is begun and has no identification yet; see workers/lua/base.lua.
+BEGUN = "bulk/+"
+
+
+#: Every place where records may wait: the lanes, the begun, and the imports, whose names look like this.
+PLACES = re.compile(rf"{'|'.join(LANES)}|bulk/(\+|[A-Za-z0-9][A-Za-z0-9._-]{{0,63}})")
+
+
+def lane_of(place: str) -> str:
+    """Give the lane of a place where records wait."""
+    return place.partition("/")[0]
+
+
+def _place(record: Record) -> str:
+    """Say where a record waits from now on.
+
+    What an import has begun and only the budget holds up is kept apart: imports begin no more than so many.
+    """
+    begun = record.import_name and record.lane == "bulk" and record.phase in (Phase.RECEIVED, Phase.CUSTOMER_CREATED)
+    return BEGUN if begun and record.problem is None else record.lane
 
 
 def _script() -> bytes:
@@ -447,6 +580,19 @@ def _history(record: Record, at_ms: int, step: str, note: str) -> tuple[bytes, s
     }
     digest = chained(record.head, entry)
     return canonical_json({**entry, "digest": digest}), digest
+
+
+#: A row of an import that has a record now.
+_MADE = Created("created")
+
+
+def _row(record: Record, head: str, entry: bytes, parts: Mapping[str, bytes]) -> tuple[Any, ...]:
+    """Write a new record as `load` takes it: its history is the same as that of all rows of the batch."""
+    return (
+        *(record.key, record.external_id, record.sub_partner_id or "", record.lane, entry),
+        canonical_json({**record.stored(), "head": head}),
+        *(parts.get("customer", b""), parts.get("identification", b"")),
+    )
 
 
 def _created(record: Record, answer: Any) -> Created:

@@ -7,11 +7,12 @@ answers with the record that exists. Nothing is sent to Iron here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.advance import begin, input_parts, joined
+from pipelines.intake import Row
 from pipelines.job import Job, parse_job
 from pipelines.model import Record
 from workers.ledger import Created, Ledger, Nudge
@@ -38,6 +39,14 @@ class ExternalIdTakenError(Exception):
         """Keep the key that has it."""
         super().__init__(f"{SENTENCES['external_id_taken']} It belongs to the key {holder}.")
         self.holder = holder
+
+
+class ImportCancelledError(Exception):
+    """Somebody cancelled the import meanwhile; what was loaded before is cancelled with it."""
+
+    def __init__(self, name: str) -> None:
+        """Keep the import's name."""
+        super().__init__(f"The import {name} is cancelled: give another name to import the file all the same.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,23 @@ class FrontDoor:
             self._send(nudge)
         return answers
 
-    def _join(self, wanted: Record, job: dict[str, Any], answer: Created) -> Submitted | None:
+    def load(self, name: str, counts: Mapping[str, int], rows: Sequence[Row]) -> list[Submitted]:
+        """Accept the jobs of rows of an import, each by itself; nothing is sent, the pulse finds them.
+
+        `counts`: what became of the rows before these, for whoever looks at the import meanwhile.
+        Raises ImportCancelledError when somebody cancelled the import.
+        """
+        wanted = [(begin(row.canonical, name, row.fingerprint), row.canonical) for row in rows]
+        sealed = [(record, self.sealed(record.key, job)) for record, job in wanted]
+        created = self._ledger.load(name, counts, sealed)
+        if created is None:
+            raise ImportCancelledError(name)
+        return [
+            _LOADED if answer.status == "created" else self._join(record, job, answer) or _submitted(record, answer)
+            for (record, job), answer in zip(wanted, created, strict=True)
+        ]
+
+    def _join(self, wanted: Record, job: Mapping[str, Any], answer: Created) -> Submitted | None:
         """Take over the record that was adopted from Iron for this external id, if that is what is in the way."""
         if answer.record is not None and not answer.record.adopted:
             return None
@@ -120,18 +145,28 @@ class FrontDoor:
             self._send(nudge)
         return {name: self._vault.open(key, sealed) for name, sealed in self._ledger.input(key).items()}
 
-    def sealed(self, key: str, job: dict[str, Any]) -> dict[str, bytes]:
+    def sealed(self, key: str, job: Mapping[str, Any]) -> dict[str, bytes]:
         """Encrypt the parts of a job's input for the record with this key."""
         return {name: self._vault.seal(key, part) for name, part in input_parts(job).items()}
+
+
+#: A row of an import that has a record now.
+_LOADED = Submitted("created", None)
 
 
 def _submitted(wanted: Record, created: Created) -> Submitted:
     if created.status == "external_id_taken":
         return Submitted("external_id_taken", None, holder=created.holder)
     record = created.record
-    if created.status == "exists" and record is not None and record.fingerprint != wanted.fingerprint:
+    if created.status == "exists" and record is not None and not same_job(record, wanted):
         return Submitted("idempotency_key_reused", record, created.due_ms)
     return Submitted("created" if created.status == "created" else "unchanged", record, created.due_ms)
+
+
+def same_job(record: Record, wanted: Record) -> bool:
+    """Say whether a record came from this job, corrected since or not where it was the same row of the same import."""
+    same_row = bool(wanted.import_name) and record.import_name == wanted.import_name
+    return same_row or record.fingerprint == wanted.fingerprint
 
 
 def _first_nudges(answers: Iterable[Submitted]) -> Iterable[Nudge]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from ops.cli import acts, audit, jobs, keys, link, look, run, tokens
+from ops.cli import acts, audit, imports, jobs, keys, link, look, run, tokens
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 for group in (run, jobs, acts, look, link, audit):
     group.register(app)
+app.add_typer(imports.app, name="imports")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 

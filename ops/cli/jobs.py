@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,8 @@ from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ops.cli.importing import Result
     from pipelines.lifecycle import Phase
+    from workers.loading import Result
 
 Lane = Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Lane; interactive unless told.")]
 
@@ -78,7 +79,7 @@ def submit(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (also with ; or tabs) or JSONL, in UTF-8.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the import; the file's unless told.")
+        str | None, typer.Option(metavar="NAME", help="Name of the import; from the file's unless told.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare with the ledger and write nothing.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="Write what became of each row.")] = None,
@@ -94,24 +95,28 @@ def import_(
     """Hand in every row of a file, CSV or JSONL.
 
     Rows with mistakes are named and refused, the others go through; the exit status is then 5. The same file again
-    changes nothing, and goes on where an interrupted import stopped.
+    changes nothing, and goes on where an interrupted import stopped. `onboarding imports` follows, pauses and cancels.
 
     Example: onboarding import customers.csv --report customers-report.csv --map "E-Mail=email"
     """
     from redis import RedisError
 
-    from ops.cli.importing import comparing, import_file
+    from ops.cli.importing import import_file
     from ops.cli.inputs import pairs
     from ops.cli.session import opened
+    from workers.imports import Imports
     from workers.preflight import unanswered
 
     mapping = pairs(map_ or [], "--map")
     if not file.exists():  # before any connection: the commonest mistake
         raise usage(f"{file} does not exist: check the path.")
     with opened("ledger" if dry_run else "input", check=not dry_run) as session, _progress(file) as progress:
-        decide = comparing(session.ledger) if dry_run else session.door.submit_many
+        imports = Imports(session.ledger, None if dry_run else session.vault)
         try:
-            result = import_file(file, decide, name=name, lane=lane, mapping=mapping, report=report, progress=progress)
+            result = import_file(
+                file, imports, by=getpass.getuser(), dry_run=dry_run,
+                name=name, lane=lane, mapping=mapping, report=report, progress=progress,
+            )  # fmt: skip
         except RedisError as error:
             why = unanswered(session.ledger.client, error)
             raise CommandError(f"{why} What was handed in before is stored: import the same file again.") from None

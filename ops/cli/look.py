@@ -85,6 +85,9 @@ def list_(
     older_than: Annotated[
         str | None, typer.Option(metavar="3d", help="Only those in their phase for longer than this.")
     ] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", metavar="NAME", help="Only those of this import, in its order.")
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="No more than so many.")] = 100,
     json: Json = False,
 ) -> int:
@@ -100,8 +103,15 @@ def list_(
     labels = inputs.pairs(label or [], "--label")
     seconds = inputs.duration_s(older_than) if older_than else None
     with opened() as session:
+        if import_ is not None:
+            _must_be_known(session.ledger, import_)
         until_ms = None if seconds is None else session.ledger.now_ms() - seconds * 1000
-        found = list(islice(_matching(session.ledger, phases, labels, until_ms), limit + 1))
+        matching = (
+            _matching(session.ledger, phases, labels, until_ms)
+            if import_ is None
+            else _of_import(session.ledger, import_, phases, labels, until_ms)
+        )
+        found = list(islice(matching, limit + 1))
     shown = found[:limit]
     if json:
         for one in shown:
@@ -109,7 +119,9 @@ def list_(
     else:
         output.table(("key", "phase", "waiting on", "since", "problem"), map(_row, shown))
     if len(found) > limit:
-        output.say(f"There are more than these {limit}: raise --limit, or ask with --phase, --label or --older-than.")
+        output.say(
+            f"There are more than these {limit}: raise --limit, or ask with --phase, --label, --import or --older-than."
+        )
     return Status.DONE
 
 
@@ -196,6 +208,26 @@ def _matching(ledger: Ledger, phases: list[Phase], labels: Mapping[str, str], un
         for found in ledger.in_phase(phase, until_ms=until_ms):
             if labels.items() <= found.record.labels.items():
                 yield found
+
+
+def _must_be_known(ledger: Ledger, name: str) -> None:
+    from workers.imports import Imports, NoSuchImportError
+
+    try:
+        Imports(ledger).get(name)
+    except NoSuchImportError as error:
+        raise CommandError(str(error)) from None
+
+
+def _of_import(
+    ledger: Ledger, name: str, phases: list[Phase], labels: Mapping[str, str], until_ms: int | None
+) -> Iterator[Read]:
+    """Go through an import's records in the order of its rows."""
+    for found in ledger.imported(name):
+        record = found.record
+        early = until_ms is None or record.since_ms <= until_ms
+        if early and record.phase in phases and labels.items() <= record.labels.items():
+            yield found
 
 
 def _row(found: Read) -> tuple[object, ...]:

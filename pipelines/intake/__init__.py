@@ -6,19 +6,54 @@ is refused with the way out. Contract, section 7; JSON Lines; RFC 4180.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.intake import lines, table
-from pipelines.intake.files import IntakeError, opened
-from pipelines.intake.report import ReportWriter
+from pipelines.intake.files import File, IntakeError, opened
+from pipelines.intake.report import Report, ReportWriter
 from pipelines.intake.rows import Row, RowProblem
 from pipelines.intake.seen import Seen
+from pipelines.keys import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 Format = Literal["csv", "jsonl"]
+Lane = Literal["interactive", "bulk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file of jobs that is open. `digest` tells apart what can be read from it: the bytes, and how they are read."""
+
+    digest: str
+    rows: Iterator[Row]
+
+
+@contextmanager
+def source(
+    path: Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    format: Format | None = None,  # noqa: A002  # the word of the command line
+    lane: Lane = "bulk",
+) -> Iterator[Source]:
+    """Open a file of jobs, to be read row by row.
+
+    `mapping` renames columns, theirs to ours; an empty name leaves a column out. `format` None: by the file's name,
+    else by its first sign. `lane` is that of jobs which name none.
+
+    Raises IntakeError, now, at the first row or at the end, when the file itself is at fault; a row at fault is a Row
+    with problems. Text that is not UTF-8 is found before the first row.
+    """
+    with opened(path) as file, Seen() as seen:
+        kind = format or _format_of(path, file.first_sign)
+        how = canonical_json([dict(mapping or {}), lane, kind])
+        yield Source(sha256(how + file.digest).hexdigest(), _rows(file, kind, mapping or {}, lane, seen))
 
 
 def read(
@@ -26,28 +61,21 @@ def read(
     *,
     mapping: Mapping[str, str] | None = None,
     format: Format | None = None,  # noqa: A002  # the word of the command line
-    lane: Literal["interactive", "bulk"] = "bulk",
+    lane: Lane = "bulk",
 ) -> Iterator[Row]:
-    """Read a file of jobs, row by row.
+    """Read a file of jobs from its beginning to its end; see `source`."""
+    with source(path, mapping=mapping, format=format, lane=lane) as found:
+        yield from found.rows
 
-    `mapping` renames columns, theirs to ours; an empty name leaves a column out. `format` None: by the file's name,
-    else by its first sign. `lane` is that of jobs which name none.
 
-    Raises IntakeError, at the first row or at the end, when the file itself is at fault; a row at fault is a Row with
-    problems. Text that is not UTF-8 is found before the first row.
-    """
-    with opened(path) as file, Seen() as seen:
-        if (format or _format_of(path, file.first_sign)) == "jsonl":
-            rows = lines.rows(file, mapping or {}, lane, seen)
-        else:
-            rows = table.rows(file, mapping or {}, lane, seen)
-        empty = True
-        for row in rows:
-            empty = False
-            yield row
-        file.must_be_unchanged()
-        if empty:
-            raise IntakeError("no_rows", f"{path} has a header and no rows: add one row for each customer.")
+def _rows(file: File, kind: Format, mapping: Mapping[str, str], lane: Lane, seen: Seen) -> Iterator[Row]:
+    empty = True
+    for row in (lines if kind == "jsonl" else table).rows(file, mapping, lane, seen):
+        empty = False
+        yield row
+    file.must_be_unchanged()
+    if empty:
+        raise IntakeError("no_rows", f"{file.path} has a header and no rows: add one row for each customer.")
 
 
 def _format_of(path: Path, first_sign: str) -> Format:
@@ -55,4 +83,4 @@ def _format_of(path: Path, first_sign: str) -> Format:
     return by_name.get(path.suffix.lower(), "jsonl" if first_sign in "{[" else "csv")
 
 
-__all__ = ["IntakeError", "ReportWriter", "Row", "RowProblem", "read"]
+__all__ = ["IntakeError", "Lane", "Report", "ReportWriter", "Row", "RowProblem", "Source", "read", "source"]

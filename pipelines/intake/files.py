@@ -7,6 +7,7 @@ half of it.
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import os
 import re
@@ -62,6 +63,8 @@ class File:
     path: Path
     text: IO[str]
     first_sign: str
+    #: SHA-256 of its bytes.
+    digest: bytes
     _state: tuple[int, ...]
 
     def must_be_unchanged(self) -> None:
@@ -123,10 +126,10 @@ def opened(path: Path) -> Iterator[File]:
         before = os.fstat(raw.fileno())
         if not stat.S_ISREG(before.st_mode):
             raise IntakeError("not_a_file", f"{path} is not a regular file: write the rows to a file and name that.")
-        first_sign = _look_through(path, raw)
+        first_sign, digest = _look_through(path, raw)
         raw.seek(0)
         with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-            yield File(path, text, first_sign, _state(before))
+            yield File(path, text, first_sign, digest, _state(before))
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
@@ -152,8 +155,12 @@ def _binary(path: Path) -> io.BufferedReader:
         raise IntakeError("not_readable", f"{path} cannot be read: {reason}.") from None
 
 
-def _look_through(path: Path, raw: io.BufferedReader) -> str:
-    """Read the whole file once; return its first sign that is no space. Raises IntakeError unless it is UTF-8 text."""
+def _look_through(path: Path, raw: io.BufferedReader) -> tuple[str, bytes]:
+    """Read the whole file once; return its first sign that is no space, and its digest.
+
+    Raises IntakeError unless it is text in UTF-8.
+    """
+    digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     first_sign, line = "", 1
     try:
@@ -166,6 +173,7 @@ def _look_through(path: Path, raw: io.BufferedReader) -> str:
                 text = decoder.decode(chunk)
             except UnicodeDecodeError as error:
                 raise _not_utf8(path, chunk, line + chunk[: max(error.start, 0)].count(b"\n")) from None
+            digest.update(chunk)
             line += chunk.count(b"\n")
             first_sign = first_sign or text.lstrip()[:1]
         decoder.decode(b"", final=True)
@@ -175,7 +183,7 @@ def _look_through(path: Path, raw: io.BufferedReader) -> str:
         raise IntakeError("not_readable", f"{path} cannot be read: {error.strerror}.") from None
     if not first_sign:
         raise IntakeError("empty_file", f"{path} is empty: it needs a header and one row for each customer.")
-    return first_sign
+    return first_sign, digest.digest()
 
 
 def _refuse_known(path: Path, start: bytes) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from typing import TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,26 +42,16 @@ def is_neutralised(cell: str) -> bool:
     return cell[:1] == "'" and _NEUTRALISED.match(cell) is not None
 
 
-class ReportWriter:
-    """Writes the report as CSV (UTF-8 with a byte order mark, as spreadsheets want it), readable by its owner alone.
+class Report:
+    """The report as CSV, written row by row to any text file. The columns are those of the first row.
 
-    The columns are those of the first row. A row takes one line, also with several problems: they stand in it together,
-    so that a mended report holds each customer once.
+    A row takes one line, also with several problems: they stand in it together, so that a mended report holds each
+    customer once.
     """
 
-    def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(descriptor, "w", encoding="utf-8-sig", errors="backslashreplace", newline="")
-        self._writer = csv.writer(self._file, quoting=csv.QUOTE_ALL)
+    def __init__(self, file: IO[str]) -> None:
+        self._writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         self._columns: list[str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def write(self, row: Row, result: str, problems: tuple[RowProblem, ...] | None = None) -> None:
         """Write one row with its result (`create`, `unchanged`, `conflict`, `error`) and its problems.
@@ -73,16 +63,37 @@ class ReportWriter:
         own = (str(row.line), result, *_told(row.problems if problems is None else problems))
         self._writer.writerow(neutralised(cell) for cell in (*cells, *own))
 
-    def close(self) -> None:
-        """Close the file; a report without rows has its header all the same."""
+    def end(self) -> None:
+        """Write the header of a report without rows."""
         if self._columns is None:
             self._begin(())
-        self._file.close()
 
     def _begin(self, columns: Iterable[str]) -> list[str]:
         self._columns = [column for column in columns if column not in REPORT_COLUMNS]
         self._writer.writerow(neutralised(cell) for cell in (*self._columns, *REPORT_COLUMNS))
         return self._columns
+
+
+class ReportWriter(Report):
+    """A report in a file of its own (UTF-8 with a byte order mark, as spreadsheets want it), for its owner's eyes."""
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8-sig", errors="backslashreplace", newline="")
+        super().__init__(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a report without rows has its header all the same."""
+        self.end()
+        self._file.close()
 
 
 def _told(problems: tuple[RowProblem, ...]) -> tuple[str, str, str]:

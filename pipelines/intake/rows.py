@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,11 @@ class Row:
     fields: Mapping[str, str] = field(repr=False)
     job: Job | None
     problems: tuple[RowProblem, ...] = ()
+    #: The job as its model writes it, and its fingerprint.
+    canonical: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    fingerprint: str = ""
+    #: An earlier row is the same job.
+    again: bool = False
 
 
 def shown(name: str, value: object) -> str:

@@ -7,7 +7,6 @@ probability of about 3 in 10^8; the later row would be refused, never taken for 
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
 from dataclasses import replace
@@ -15,12 +14,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Self
 
 from pipelines.intake.rows import Row, RowProblem, shown
+from pipelines.keys import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-    from pipelines.job import Job
 
 #: Size of each table's share of memory in KiB, negative as SQLite counts: a hundred thousand rows find room.
 CACHE_KIB: Final = -16_384
@@ -67,19 +65,16 @@ class Seen:
         job = row.job
         if job is None:
             return row
+        canonical = job.canonical()
+        mark = fingerprint(canonical)
         key = self._hash(job.idempotency_key)
-        earlier = self._claim("keys", key, row.line, self._hash(_content(job)))
-        if earlier is not None:
-            return (
-                row
-                if earlier == 0
-                else _refused(row, column_of("idempotency_key"), job.idempotency_key, _REUSED, earlier)
-            )
-        earlier = self._claim("external_ids", self._hash(job.external_id), row.line, key)
+        earlier = self._claim("keys", key, row.line, self._hash(mark))
         if earlier:
+            return _refused(row, column_of("idempotency_key"), job.idempotency_key, _REUSED, earlier)
+        if earlier is None and (taken := self._claim("external_ids", self._hash(job.external_id), row.line, key)):
             self._base.execute("DELETE FROM keys WHERE hash = ?", (key,))
-            return _refused(row, column_of("external_id"), job.external_id, _TAKEN, earlier)
-        return row
+            return _refused(row, column_of("external_id"), job.external_id, _TAKEN, taken)
+        return Row(row.line, row.fields, job, (), canonical, mark, again=earlier == 0)
 
     def _claim(self, table: str, hashed: int, line: int, content: int) -> int | None:
         """Enter what is new and return None; return 0 for the same content again, else the line that was first."""
@@ -92,13 +87,6 @@ class Seen:
     def _hash(self, text: str) -> int:
         digest = blake2b(text.encode("utf-8"), digest_size=8, key=self._secret).digest()
         return int.from_bytes(digest, "big", signed=True)
-
-
-_encode: Final = json.JSONEncoder(sort_keys=True, check_circular=False).encode
-
-
-def _content(job: Job) -> str:
-    return _encode(job.canonical())
 
 
 _REUSED: Final = ("idempotency_key_reused", "Line {line} uses this idempotency_key for another job: give each its own.")

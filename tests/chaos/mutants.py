@@ -54,7 +54,7 @@ GUARDS = (
     ),
     Guard(
         "the lease's end in the due set", SAFETY, "workers/lua/base.lua",
-        "redis.call('ZADD', due_of(claim.lane), int(claim.ends), key)", "redis.call('ZREM', due_of(claim.lane), key)",
+        "redis.call('ZADD', due_of(claim.place), int(claim.ends), key)", "redis.call('ZREM', due_of(claim.place), key)",
     ),
     Guard(
         "acts wait until a call in doubt is certain", SAFETY, "pipelines/acts.py",

@@ -103,6 +103,13 @@ def undue(world: World, key: str, lane: str = "interactive") -> None:
     world.client.zrem(f"{PREFIX}due:{lane}", key)
 
 
+def unheard(world: World) -> None:
+    """A row of an import waits, and the import does not take its turns."""
+    header(world, "new", lane="bulk/customers")
+    undue(world, "new")
+    due(world, "new", 0, "bulk/customers")
+
+
 def now_ms(world: World) -> int:
     return world.ledger.now_ms()
 
@@ -197,6 +204,7 @@ PLANTS = [
     Plant("due_nowhere", lambda w: due(w, "lost", 60_000), "lost", None),
     Plant("due_far", lambda w: due(w, "waits", 400 * DAY_MS)),
     Plant("overdue", overdue),
+    Plant("turn_missing", unheard, "new", "signings_required"),
     Plant("lease_over", lambda w: claim(w, "waits", ends_ms=-3_600_000)),
     Plant("claim_other_version", lambda w: claim(w, "waits", version=1, ends_ms=-3_600_000)),
     Plant("claim_other_lane", lambda w: claim(w, "waits", lane="bulk", ends_ms=-3_600_000)),

@@ -19,6 +19,7 @@ from ops.cli.exits import CommandError
 from pipelines.lifecycle import Phase
 
 COMMANDS = ["demo", "dev", "worker", "sandbox", "submit", "import", "sign", "status", "history", "list", "summary"]
+IN_GROUPS = ["keys new", *(f"imports {name}" for name in ("show", "pause", "resume", "cancel", "report"))]
 
 #: Nowhere: no test here may reach it.
 NOWHERE = "redis://:secret@127.0.0.1:1/0"
@@ -39,7 +40,9 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert set(COMMANDS) | {"keys"} <= set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "keys new"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *IN_GROUPS]
+)
 def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The example is on a line of its own, whole, so that it can be copied."""
     assert main([*command.split(), "--help"]) == 0

@@ -6,7 +6,8 @@ are the kinds, each a rule or a place in `records`, `motion`, `indexes` or `cont
     the record      record_malformed, record_unreadable, format_newer (information), phase_unknown, step_unknown,
                     lane_unknown, step_misfit, phase_misfit, times_backwards, times_ahead, effect_old,
                     sub_partner_missing*
-    due times       due_missing*, due_finished*, due_wrong_lane*, due_two_lanes*, due_far*, due_nowhere*, overdue
+    due times       due_missing*, due_finished*, due_wrong_lane*, due_two_lanes*, due_far*, due_nowhere*, overdue,
+                    turn_missing*
     claims          lease_over*, claim_other_version*, claim_other_lane*, claim_malformed*, claim_nowhere*
     phases          phase_missing*, phase_wrong*, phase_twice*, phase_score*, phase_nowhere*
     external ids    external_missing*, external_shadowed*, external_stray*, external_nowhere*, external_twice

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from workers.audit.kinds import Circumstances, finished, rule
 from workers.audit.seen import Seen
-from workers.ledger import LANES
+from workers.ledger import BEGUN, PLACES, lane_of
 from workers.settings import FAR_WITH_SWEEP_S, LONGEST_S
 
 #: A lane in which nothing moves and a lease that is over are worth a word after so many ms: a fleet that was restarted
@@ -36,7 +36,7 @@ def due_finished(seen: Seen, at: Circumstances) -> str | None:
 def due_wrong_lane(seen: Seen, _: Circumstances) -> str | None:
     """The record is due in a lane that is not its own: the pulse would drop it there."""
     lane = seen.header.lane if seen.header else None
-    wrong = lane in LANES and seen.due and lane not in seen.due
+    wrong = lane is not None and PLACES.fullmatch(lane) and seen.due and lane not in seen.due
     return f"{', '.join(sorted(seen.due))} instead of {lane}" if wrong else None
 
 
@@ -45,6 +45,15 @@ def due_two_lanes(seen: Seen, _: Circumstances) -> str | None:
     """The record is due in two lanes."""
     two = seen.header and seen.header.lane in seen.due and len(seen.due) > 1
     return ", ".join(sorted(seen.due)) if two else None
+
+
+@rule("Mending lets the import take its turns again.", "turn")
+def turn_missing(seen: Seen, at: Circumstances) -> str | None:
+    """A customer of an import waits, and the import neither takes turns nor is halted: nobody would begin with them."""
+    place = seen.header.lane if seen.header else ""
+    waits = lane_of(place) != place and place != BEGUN and place in seen.due
+    known = place in at.traffic.turns or place in at.earlier.turns
+    return place.partition("/")[2] if waits and not known else None
 
 
 @rule("Mending makes it due now.", "due")

@@ -8,7 +8,7 @@ from pipelines.model import FORMAT, Record
 from pipelines.onboarding import STEPS
 from workers.audit.kinds import Circumstances, finished, in_known_phase, rule
 from workers.audit.seen import Seen
-from workers.ledger import LANES
+from workers.ledger import PLACES
 
 #: How far a record's times may be ahead of the server's clock, in ms: clocks are set by such amounts now and then.
 AHEAD_MS = 60_000
@@ -47,7 +47,7 @@ def step_unknown(seen: Seen, _: Circumstances) -> str | None:
 @rule("Find out who wrote it, and restore this key from a copy of the ledger.")
 def lane_unknown(seen: Seen, _: Circumstances) -> str | None:
     """The record is in a lane that no worker serves."""
-    return seen.header.lane if seen.header and seen.header.lane not in LANES else None
+    return seen.header.lane if seen.header and not PLACES.fullmatch(seen.header.lane) else None
 
 
 @rule("Compare the record with Iron; `retry` lets the table decide anew.")

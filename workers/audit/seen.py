@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pipelines.model import Record
 from workers.audit.proof import Chain, chain
-from workers.ledger import decode
+from workers.ledger import decode, lane_of
 
 _HEADER = re.compile(r"(\d+) (\d+) (\S+) (\S+) (\S+) (\S+) (\d+) (\d+) (\d+)\n")
 _CLAIM = re.compile(r"(\S+) (\d+) (\d+) (\d+) (\d+) (\S+)")
@@ -101,13 +101,15 @@ class Seen:
 class Traffic:
     """What moves in the ledger at one moment.
 
-    `heads`: first member and score of each lane that has any; `working`: lanes of which a claim is in hand.
+    `heads`: first member and score of each place that has any; `working`: lanes of which a claim is in hand;
+    `turns`: the places of imports, with whether each takes its turns.
     """
 
     now_ms: int
     closed_until_ms: int
     heads: dict[str, tuple[str, str]]
     working: frozenset[str]
+    turns: dict[str, bool] = field(default_factory=dict)
 
     @property
     def tap_closed(self) -> bool:
@@ -115,9 +117,14 @@ class Traffic:
         return self.closed_until_ms > self.now_ms
 
     def stands(self, lane: str, before: Traffic) -> bool:
-        """Say whether nobody took anything from a lane since an earlier look, and nobody has a record of it in hand."""
-        head = self.heads.get(lane)
-        return not self.tap_closed and lane not in self.working and head is not None and head == before.heads.get(lane)
+        """Say whether nobody took anything from a lane since an earlier look, and nobody has a record of it in hand.
+
+        `lane` may be a place of a lane: then the whole lane is meant, and an import that is halted does not stand.
+        """
+        if self.tap_closed or lane_of(lane) in self.working or lane not in self.heads or not self.turns.get(lane, True):
+            return False
+        places = [place for place in self.heads if lane_of(place) == lane_of(lane)]
+        return all(self.heads[place] == before.heads.get(place) for place in places)
 
 
 def read_seen(key: str, answer: bytes) -> Seen:
@@ -148,7 +155,10 @@ def read_traffic(answer: bytes) -> Traffic:
     """Take the script's answer about the lanes apart."""
     found = json.loads(answer.decode(errors=_ERRORS))
     heads = {lane: (head[0], head[1]) for lane, head in dict(found["heads"]).items()}
-    return Traffic(int(found["now"]), int(found["closed"]), heads, frozenset(dict(found["working"])))
+    working = frozenset(lane_of(place) for place in dict(found["working"]))
+    turns = found["turns"] or []
+    taking = {place: score == "0" for place, score in zip(turns[::2], turns[1::2], strict=True)}
+    return Traffic(int(found["now"]), int(found["closed"]), heads, working, taking)
 
 
 def _header(raw: str) -> Header | None:

@@ -1,7 +1,7 @@
 -- The auditor's eyes and hands: all about a key at one moment, and mends that look once more before they write.
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
---   ARGV[1]  operation: traffic, seen, orphans, pointers; due, undue, lanes, phases, unmember, unpoint, point, unclaim,
+--   ARGV[1]  operation: traffic, seen, orphans, pointers; due, undue, lanes, turn, phases, unmember, unpoint, point, unclaim,
 --            input, drop_input, sub_partner
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  newest format of a record that the caller can judge
@@ -92,6 +92,8 @@ local function seen(key, lanes, phases)
   local body = body_of(raw) or {}
   local due, places = {}, {}
   for _, lane in ipairs(lanes) do due[lane] = score('due:' .. lane, key) or nil end
+  local header = header_in(raw)
+  if header then due[header.lane] = score('due:' .. header.lane, key) or nil end
   for _, phase in ipairs(phases) do places[phase] = score('phase:' .. phase, key) or nil end
   local sub_partner = type(body.sub_partner_id) == 'string' and body.sub_partner_id
   return {
@@ -107,7 +109,7 @@ end
 local operations = {}
 
 -- traffic lane* -> JSON: now, until when Iron's tap is closed, and for each lane its first member and whether a claim of
--- it is in hand. With very many claims, which take too long to read at once, every lane counts as one at work.
+-- it is in hand; which imports take turns. With very many claims, which take too long to read at once, every lane counts as one at work.
 function operations.traffic(...)
   local heads, working = {}, {}
   for _, lane in ipairs({...}) do
@@ -123,6 +125,7 @@ function operations.traffic(...)
   end
   return cjson.encode({
     now = int(now_ms), closed = ask('GET', prefix .. 'pace:closed') or '0', heads = heads, working = working,
+    turns = ask('ZRANGE', prefix .. 'turns', 0, -1, 'WITHSCORES'),
   })
 end
 
@@ -206,6 +209,16 @@ function operations.lanes(key, ...)
     if at and lane ~= header.lane then redis.call('ZREM', due_of(lane), key) end
   end
   if least then redis.call('ZADD', due_of(header.lane), least, key) end
+end
+
+-- turn key: the import of a record that waits takes its turns, unless it is paused or cancelled
+function operations.turn(key)
+  local header = header_of(key)
+  local place = header and header.lane
+  if not place or not string.find(place, '/', 1, true) then return end
+  local import = prefix .. 'import:' .. string.match(place, '/(.*)$')
+  local halted = redis.call('HEXISTS', import, 'paused') + redis.call('HEXISTS', import, 'cancelled')
+  if redis.call('EXISTS', due_of(place)) == 1 then redis.call('ZADD', prefix .. 'turns', halted > 0 and 1 or 0, place) end
 end
 
 -- phases key phase*: in the index of the record's phase, since when the record says, and in no other

@@ -1,22 +1,25 @@
 -- The ledger: every change of an onboarding's record is one call of one script. Its parts are joined in this order:
 --   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  events.lua (what upstream is told)
---   records.lua (the life of a record)
---   sweep.lua (the sweep's place)
+--   imports.lua (imports, and which keys of a lane are next)  records.lua (the life of a record)
+--   loading.lua (the rows of imports)  sweep.lua (the sweep's place)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
---   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, revoke, take, read, close, sweep, swept
+--   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, revoke, take, read, close, sweep, swept,
+--            import, load, loaded, halt, resume, drop
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there
 --
 -- Keys (all without expiry unless said), with <key> an idempotency key:
---   record:<key>    string  "<format> <version> <token> <lane> <phase> <step> <created> <since> <updated>\n<json>";
---                           times in ms; the JSON is written by workers and opaque here
+--   record:<key>    string  "<format> <version> <token> <place> <phase> <step> <created> <since> <updated>\n<json>";
+--                           times in ms; the JSON is written by workers and opaque here. <place>: where it waits: its lane,
+--                           or bulk/<import> for a row that nobody has taken in hand yet, or bulk/+ for an import's customer
+--                           who is begun and has no identification yet. The part before the / is the lane
 --   input:<key>     hash    part -> ciphertext of what was submitted; expires some time after it is no longer needed
 --   history:<key>   list    one JSON object for each commit, oldest first, chained by digest
 --   acts:<key>      list    what people did and no commit has applied yet, oldest first
 --   evidence:<key>  list    encrypted records of consent
---   due:<lane>      zset    key -> ms when it is looked at next; the one truth about due times
---   claims          hash    key -> "<fence> <until> <since> <crashes> <woken> <lane>": the claim in hand, or one that ended without
+--   due:<place>     zset    key -> ms when it is looked at next; the one truth about due times
+--   claims          hash    key -> "<fence> <until> <since> <crashes> <woken> <place>": the claim in hand, or one that ended without
 --                           a commit (until is over): then its calls are in doubt since <since>
 --   phase:<phase>   zset    key -> ms since when it is in this phase; its size is the phase's counter
 --   external        hash    external id -> key
@@ -27,6 +30,13 @@
 --   sweep           hash    the sweep under way and the last one: token, until, started, place, and counts
 --   events          stream  what upstream is told, oldest first: key, and what "<name> <phase> <waiting on> <version>"
 --   events_gone     string  id of the newest event that was dropped because of its age
+--   imports         zset    name of an import -> ms when it began
+--   import:<name>   hash    digest of the file, by, created, read, loaded, finished; paused and cancelled (each with _by, _reason);
+--                           rows, create, unchanged, conflict, error; started, passed, phase:<phase>; marks of its speed
+--   imported:<name> list    keys of the records that an import made, in the order of its rows
+--   report:<name>   hash    number of a batch -> its refused rows, sealed; expires
+--   turns           zset    bulk/<import> with rows that wait -> 0: takes its turns, 1: paused or cancelled
+--   turn            string  the place of the bulk lane that was served last
 --   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
 --   pace:closed     string  ms until which Iron wants no call at all (429); expires
 --
@@ -52,43 +62,43 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
-local function due_of(lane)
-  return prefix .. 'due:' .. lane
+local function due_of(place)
+  return prefix .. 'due:' .. place
 end
 
 local function load(key)
   local raw = redis.call('GET', prefix .. 'record:' .. key)
   if not raw then return nil end
-  local format, version, token, lane, phase, step, created, since, updated =
+  local format, version, token, place, phase, step, created, since, updated =
     string.match(raw, '^(%d+) (%d+) (%S+) (%S+) (%S+) (%S+) (%d+) (%d+) (%d+)\n')
   return {
-    raw = raw, format = tonumber(format), version = tonumber(version), token = token, lane = lane, phase = phase,
-    step = step, created = created, since = since, updated = updated,
+    raw = raw, format = tonumber(format), version = tonumber(version), token = token, phase = phase, step = step,
+    place = place, lane = string.match(place, '^[^/]+'), created = created, since = since, updated = updated,
   }
 end
 
-local function save(key, format, version, token, lane, phase, step, created, since, json)
-  local header = table.concat({format, version, token, lane, phase, step, created, since, int(now_ms)}, ' ')
+local function save(key, format, version, token, place, phase, step, created, since, json)
+  local header = table.concat({format, version, token, place, phase, step, created, since, int(now_ms)}, ' ')
   redis.call('SET', prefix .. 'record:' .. key, header .. '\n' .. json)
 end
 
 local function claim_of(key)
   local raw = redis.call('HGET', prefix .. 'claims', key)
   if not raw then return nil end
-  local fence, ends, since, crashes, woken, lane = string.match(raw, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
+  local fence, ends, since, crashes, woken, place = string.match(raw, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
   return {
-    fence = fence, ends = tonumber(ends), since = since, crashes = tonumber(crashes), woken = woken, lane = lane,
+    fence = fence, ends = tonumber(ends), since = since, crashes = tonumber(crashes), woken = woken, place = place,
   }
 end
 
 local function put_claim(key, claim)
-  local raw = table.concat({claim.fence, int(claim.ends), claim.since, claim.crashes, claim.woken, claim.lane}, ' ')
+  local raw = table.concat({claim.fence, int(claim.ends), claim.since, claim.crashes, claim.woken, claim.place}, ' ')
   redis.call('HSET', prefix .. 'claims', key, raw)
-  redis.call('ZADD', due_of(claim.lane), int(claim.ends), key)
+  redis.call('ZADD', due_of(claim.place), int(claim.ends), key)
 end
 
 local function set_due(record, key, at)
-  redis.call('ZADD', due_of(record.lane), int(at), key)
+  redis.call('ZADD', due_of(record.place), int(at), key)
 end
 
 local operations = {}

@@ -10,34 +10,47 @@ local function keep_parts(key, parts)
   end
 end
 
+-- Make a record, unless there is one or its external id is taken; due now, or after a nudge under way.
+-- new: key, token, external_id, customer_id, sub_partner, place, step, phase, format, json, history, told, import, parts, due
+-- -> {created, version, now} | {exists, raw, due, now} | {external_id_taken, other_key, now}
+local function create(new)
+  local key, record = new.key, load(new.key)
+  if record then
+    if record.token == new.token then return {'created', record.version, now_ms} end
+    return {'exists', record.raw, redis.call('ZSCORE', due_of(record.place), key), now_ms}
+  end
+  local other = redis.call('HGET', prefix .. 'external', new.external_id)
+  if other then return {'external_id_taken', other, now_ms} end
+  save(key, new.format, 1, new.token, new.place, new.phase, new.step, int(now_ms), int(now_ms), new.json)
+  keep_parts(key, new.parts)
+  redis.call('HSET', prefix .. 'external', new.external_id, key)
+  if new.customer_id ~= '' then redis.call('HSET', prefix .. 'customer', new.customer_id, key) end
+  if new.sub_partner ~= '' then redis.call('SADD', prefix .. 'sub_partners', new.sub_partner) end
+  redis.call('ZADD', prefix .. 'phase:' .. new.phase, int(now_ms), key)
+  redis.call('RPUSH', prefix .. 'history:' .. key, new.history)
+  tell(key, new.phase, 1, new.told)
+  redis.call('ZADD', due_of(new.place), int(new.due), key)
+  enlist(new.import, key, new.phase)
+  return {'created', 1, now_ms}
+end
+
 -- create key token external_id customer_id sub_partner_id lane step phase format json history told (part sealed)*
 -- told: what upstream is told, see tell in events.lua
 -- -> created version | exists raw due | external_id_taken other_key
 function operations.create(key, token, external_id, customer_id, sub_partner, lane, step, phase, format, json, history, told, ...)
-  local record = load(key)
-  if record then
-    if record.token == token then return {'created', record.version, now_ms} end
-    return {'exists', record.raw, redis.call('ZSCORE', due_of(record.lane), key), now_ms}
-  end
-  local other = redis.call('HGET', prefix .. 'external', external_id)
-  if other then return {'external_id_taken', other, now_ms} end
-  save(key, format, 1, token, lane, phase, step, int(now_ms), int(now_ms), json)
-  keep_parts(key, {...})
-  redis.call('HSET', prefix .. 'external', external_id, key)
-  if customer_id ~= '' then redis.call('HSET', prefix .. 'customer', customer_id, key) end
-  if sub_partner ~= '' then redis.call('SADD', prefix .. 'sub_partners', sub_partner) end
-  redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
-  redis.call('RPUSH', prefix .. 'history:' .. key, history)
-  tell(key, phase, 1, told)
-  -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
-  redis.call('ZADD', due_of(lane), int(lane == 'interactive' and now_ms + NUDGE_MS or now_ms), key)
-  return {'created', 1, now_ms}
+  return create({
+    key = key, token = token, external_id = external_id, customer_id = customer_id, sub_partner = sub_partner,
+    place = lane, step = step, phase = phase, format = format, json = json, history = history, told = told, import = '',
+    parts = {...},
+    -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
+    due = lane == 'interactive' and now_ms + NUDGE_MS or now_ms,
+  })
 end
 
--- join old_key version token key lane step format json history told external_id customer_id ttl_ms (part sealed)*
+-- join old_key version token key lane step format json history told external_id customer_id ttl_ms import (part sealed)*
 -- A job takes over the record that was found on Iron without one, under the job's key; due at once, for a refresh.
 -- -> joined version | again: the record is in hand or has changed since it was read
-function operations.join(old_key, version, token, key, lane, step, format, json, history, told, external_id, customer_id, ttl_ms, ...)
+function operations.join(old_key, version, token, key, lane, step, format, json, history, told, external_id, customer_id, ttl_ms, import, ...)
   local done = load(key)
   if done and done.token == token then return {'joined', done.version, now_ms} end
   local record, claim = load(old_key), claim_of(old_key)
@@ -45,7 +58,7 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
     return {'again'}
   end
   redis.call('HDEL', prefix .. 'claims', old_key)
-  redis.call('ZREM', due_of(record.lane), old_key)
+  redis.call('ZREM', due_of(record.place), old_key)
   if key ~= old_key then
     redis.call('DEL', prefix .. 'input:' .. old_key)  -- sealed for the old key; the job brings its own
     for _, kind in ipairs({'history:', 'acts:', 'evidence:'}) do
@@ -70,11 +83,12 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
   tell(key, record.phase, record.version + 1, told)
   redis.call('ZADD', due_of(lane), int(now_ms), key)
+  enlist(import, key, record.phase)
   return {'joined', record.version + 1, now_ms}
 end
 
 -- claim key version step token lease_ms format part horizon_ms (class n interval_ms)*
--- -> claimed raw fence now crashes since wait_ms input acts | gone | newer | leased | superseded | paced ms
+-- -> claimed raw fence now crashes since wait_ms input acts | gone | newer | leased | superseded | halted | paced ms
 function operations.claim(key, version, step, token, lease_ms, format, part, horizon_ms, ...)
   local record = load(key)
   if not record then return {'gone'} end
@@ -88,6 +102,7 @@ function operations.claim(key, version, step, token, lease_ms, format, part, hor
     end
     if record.version ~= tonumber(version) or record.step ~= step then return {'superseded'} end
     if claim and claim.ends > now then return {'leased'} end
+    if halted(record) then return {'halted'} end
     local classes, given = {}, {...}
     for i = 1, #given, 3 do
       classes[#classes + 1] = {name = given[i], n = tonumber(given[i + 1]), interval_ms = tonumber(given[i + 2])}
@@ -98,9 +113,10 @@ function operations.claim(key, version, step, token, lease_ms, format, part, hor
       set_due(record, key, now_ms + back)
       return {'paced', math.ceil(back)}
     end
+    begin(key, record)
     put_claim(key, {
       fence = fence, ends = now_ms + lease_ms, since = claim and claim.since or int(now_ms),
-      crashes = claim and claim.crashes + 1 or 0, woken = 0, lane = record.lane,
+      crashes = claim and claim.crashes + 1 or 0, woken = 0, place = record.place,
     })
     claim = claim_of(key)
   end
@@ -125,13 +141,15 @@ function operations.renew(lease_ms, ...)
   return held
 end
 
--- commit key fence lane step phase format json history told delay_ms applied customer_id external_id input_ttl_ms (part sealed)*
+-- commit key fence place step phase format json history told delay_ms applied customer_id external_id input_ttl_ms import (part sealed)*
 -- applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the next nudge now. sealed "": the part is dropped
 -- -> committed version due nudge now | stale
-function operations.commit(key, fence, lane, step, phase, format, json, history, told, delay_ms, applied, customer_id, external_id, ttl_ms, ...)
+function operations.commit(
+  key, fence, place, step, phase, format, json, history, told, delay_ms, applied, customer_id, external_id, ttl_ms, import, ...
+)
   local record = load(key)
   if record and record.token == fence then
-    local due = redis.call('ZSCORE', due_of(record.lane), key)
+    local due = redis.call('ZSCORE', due_of(record.place), key)
     return {'committed', record.version, due, delay_ms == '0' and 1 or 0, now_ms}
   end
   local claim = claim_of(key)
@@ -139,13 +157,14 @@ function operations.commit(key, fence, lane, step, phase, format, json, history,
 
   local version = record.version + 1
   local since = phase == record.phase and record.since or int(now_ms)
-  save(key, format, version, fence, lane, phase, step, record.created, since, json)
+  save(key, format, version, fence, place, phase, step, record.created, since, json)
   redis.call('HDEL', prefix .. 'claims', key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
   tell(key, phase, version, told)
   if phase ~= record.phase then
     redis.call('ZREM', prefix .. 'phase:' .. record.phase, key)
     redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
+    count_phase(import, record.phase, phase)
   end
   for _, act in ipairs(cjson.decode(applied)) do redis.call('LREM', prefix .. 'acts:' .. key, 1, act) end
   local woken = claim.woken == '1'
@@ -162,14 +181,14 @@ function operations.commit(key, fence, lane, step, phase, format, json, history,
     end
   end
 
-  if lane ~= record.lane then redis.call('ZREM', due_of(record.lane), key) end
+  if place ~= record.place then redis.call('ZREM', due_of(record.place), key) end
   local nudge = delay_ms == '0' or woken
   if delay_ms == '' and not nudge then
-    redis.call('ZREM', due_of(lane), key)
+    redis.call('ZREM', due_of(place), key)
     return {'committed', version, false, 0, now_ms}
   end
   local due = now_ms + (nudge and NUDGE_MS or delay_ms)
-  redis.call('ZADD', due_of(lane), int(due), key)
+  redis.call('ZADD', due_of(place), int(due), key)
   return {'committed', version, int(due), nudge and 1 or 0, now_ms}
 end
 
@@ -226,27 +245,23 @@ function operations.revoke(key, token, act)
   return wake(key, record)
 end
 
--- WHICH keys of a lane are next: those that are due, at most n, the longest due first.
-local function pick(lane, n)
-  return redis.call('ZRANGEBYSCORE', due_of(lane), '-inf', now_ms, 'LIMIT', 0, n)
-end
-
 -- take (lane limit)* -> (lane key step version)* of what is due, each now due again after NUDGE_MS
--- HOW MANY are taken from a lane is the budget's affair (`room` in pace.lua).
+-- HOW MANY are taken from a lane is the budget's affair (`room` in pace.lua), WHICH ones that of `pick` in imports.lua.
 function operations.take(...)
   local given, taken = {...}, {}
   for i = 1, #given, 2 do
     local lane = given[i]
-    for _, key in ipairs(pick(lane, room(lane, tonumber(given[i + 1])))) do
+    for _, next in ipairs(pick(lane, room(lane, tonumber(given[i + 1])))) do
+      local place, key = next[1], next[2]
       local record = load(key)
-      if record and record.lane == lane then
-        redis.call('ZADD', due_of(lane), int(now_ms + NUDGE_MS), key)
+      if record and record.place == place then
+        redis.call('ZADD', due_of(place), int(now_ms + NUDGE_MS), key)
         taken[#taken + 1] = lane
         taken[#taken + 1] = key
         taken[#taken + 1] = record.step
         taken[#taken + 1] = record.version
       else
-        redis.call('ZREM', due_of(lane), key)
+        redis.call('ZREM', due_of(place), key)
       end
     end
   end
@@ -258,6 +273,6 @@ function operations.read(key)
   local record = load(key)
   if not record then return false end
   local claim = claim_of(key)
-  local due = redis.call('ZSCORE', due_of(record.lane), key)
+  local due = redis.call('ZSCORE', due_of(record.place), key)
   return {record.raw, due, redis.call('LLEN', prefix .. 'acts:' .. key), claim and claim.ends > now and 1 or 0, now_ms, (revocations(key))}
 end

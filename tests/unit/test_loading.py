@@ -1,4 +1,4 @@
-"""Importing a file: rows, batches and results, with a front door that is a function."""
+"""Loading a file: rows, batches and results, with a front door that is a function."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
-from ops.cli.exits import CommandError
-from ops.cli.importing import BATCH, SHOWN, Result, import_file
-from pipelines.job import Job
+from pipelines.intake import ReportWriter, Row, RowProblem, read
+from workers.loading import BATCH, SHOWN, Result, through
 from workers.submit import Submitted
 
 HEADER = "idempotency_key,email,customer_type\n"
@@ -34,11 +31,13 @@ class Door:
     def __init__(self, **answers: Submitted) -> None:
         self.answers = answers
         self.batches: list[int] = []
+        self.heard: list[Result] = []
         self.keys: set[str] = set()
 
-    def __call__(self, jobs: Sequence[Job]) -> list[Submitted]:
-        self.batches.append(len(jobs))
-        return [self.answers.get(job.idempotency_key) or self._taken(job.idempotency_key) for job in jobs]
+    def __call__(self, rows: Sequence[Row]) -> list[Submitted]:
+        self.batches.append(len(rows))
+        keys = [row.job.idempotency_key for row in rows if row.job]
+        return [self.answers.get(key) or self._taken(key) for key in keys]
 
     def _taken(self, key: str) -> Submitted:
         known = key in self.keys
@@ -46,14 +45,28 @@ class Door:
         return Submitted("unchanged" if known else "created", None)
 
 
+def load(file: Path, door: Door, *, mapping: dict[str, str] | None = None, report: Path | None = None) -> Result:
+    """Take a file through a door."""
+    result = Result(file.stem)
+    writer = ReportWriter(report) if report else None
+
+    def told(row: Row, outcome: str, problems: tuple[RowProblem, ...]) -> None:
+        if writer:
+            writer.write(row, outcome, problems)
+
+    through(read(file, mapping=mapping), door, result, mapping or {}, told, door.heard.append)
+    if writer:
+        writer.close()
+    return result
+
+
 def test_a_file_goes_in_batches(tmp_path: Path) -> None:
     """No row is left out at the seams, and no batch is larger than the limit."""
     door = Door()
-    heard: list[int] = []
     file = write(tmp_path, HEADER + rows(2 * BATCH + 1))
-    result = import_file(file, door, progress=lambda result: heard.append(result.rows))
+    result = load(file, door)
     assert door.batches == [BATCH, BATCH, 1]
-    assert heard == [BATCH, 2 * BATCH, 2 * BATCH + 1]
+    assert len(door.heard) == 3
     assert result.as_json() | {"seconds": 0} == {
         "name": "customers",
         "rows": 2 * BATCH + 1,
@@ -71,8 +84,8 @@ def test_every_kind_of_result_is_counted_and_reported(tmp_path: Path) -> None:
     door.keys.add("k-0")
     file = write(tmp_path, HEADER + rows(3) + "k-3,nobody,Person\n")
     report = tmp_path / "report.csv"
-    result = import_file(file, door, name="monday", report=report)
-    assert (result.name, result.create, result.unchanged, result.conflict, result.error) == ("monday", 1, 1, 1, 1)
+    result = load(file, door, report=report)
+    assert (result.create, result.unchanged, result.conflict, result.error) == (1, 1, 1, 1)
     with report.open(encoding="utf-8-sig", newline="") as lines:
         told = [(row["line"], row["result"], row["code"]) for row in csv.DictReader(lines)]
     assert told == [
@@ -88,49 +101,16 @@ def test_a_conflict_is_told_under_the_files_own_column(tmp_path: Path) -> None:
     """Whoever mends the file finds the column that is meant, also where it was renamed."""
     door = Door(**{"k-0": Submitted("idempotency_key_reused", None)})
     file = write(tmp_path, "Reference,email,customer_type\n" + rows(1))
-    result = import_file(file, door, mapping={"Reference": "idempotency_key"})
+    result = load(file, door, mapping={"Reference": "idempotency_key"})
     assert [column for _, column, _, _ in result.refused] == ["Reference"]
 
 
 def test_what_is_kept_to_be_shown_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """A file of mistakes leaves a handful of lines; the counts are whole."""
     file = write(tmp_path, HEADER + "".join(f"k-{number},nobody,Person\n" for number in range(200)))
-    result = import_file(file, Door())
+    result = load(file, Door())
     assert result.error == 200
     assert len(result.refused) == SHOWN
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ("", "is empty"),
-        ("idempotency_key,email\nk,a@example.com\n", "lacks the columns customer_type"),
-        ("PK\x03\x04 no csv", "is "),
-        (HEADER, "has a header and no rows"),
-    ],
-)
-def test_a_file_at_fault_is_one_sentence(content: str, sentence: str, tmp_path: Path) -> None:
-    """Wrong usage, with what to do."""
-    with pytest.raises(CommandError, match=sentence) as raised:
-        import_file(write(tmp_path, content), Door())
-    assert raised.value.status == 2
-    assert len(raised.value.sentences) == 1
-
-
-def test_the_report_may_not_be_the_file(tmp_path: Path) -> None:
-    """What is read is never written over."""
-    file = write(tmp_path, HEADER + rows(1))
-    with pytest.raises(CommandError, match="would overwrite"):
-        import_file(file, Door(), report=file)
-    assert file.read_text(encoding="utf-8") == HEADER + rows(1)
-
-
-def test_a_report_that_cannot_be_written_is_told_before_the_first_row(tmp_path: Path) -> None:
-    """Nothing is handed in then."""
-    door = Door()
-    with pytest.raises(CommandError, match="cannot be written"):
-        import_file(write(tmp_path, HEADER + rows(1)), door, report=tmp_path / "no" / "report.csv")
-    assert door.batches == []
 
 
 def test_refusals_are_conflicts_and_mistakes() -> None:

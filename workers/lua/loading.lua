@@ -1,0 +1,53 @@
+-- The rows of imports: made records of many in one call, and cancelled many in one call. Keys: see base.lua.
+
+-- load name token counts format step phase told (key external_id sub_partner_id lane history json customer identification)*
+-- counts: of the rows before these. token: of the call; with its place each row has one of its own. customer, identification: sealed parts of the input, "" where there is none
+-- -> cancelled, or for each row created version now | exists raw due now | external_id_taken other_key now
+function operations.load(name, token, counts, format, step, phase, told, ...)
+  if redis.call('HEXISTS', import_key(name), 'cancelled') == 1 then return 'cancelled' end
+  local given, answers = {...}, {}
+  for i = 1, #given, 8 do
+    local key, external_id, sub_partner, lane, history, json, customer, identification = unpack(given, i, i + 7)
+    local parts = {}
+    if customer ~= '' then parts = {'customer', customer} end
+    if identification ~= '' then parts[#parts + 1], parts[#parts + 2] = 'identification', identification end
+    answers[#answers + 1] = create({
+      key = key, token = token .. '.' .. i, external_id = external_id, customer_id = '', sub_partner = sub_partner,
+      place = lane == 'bulk' and 'bulk/' .. name or lane, step = step, phase = phase, format = format, json = json,
+      history = history, told = told, import = name, parts = parts, due = now_ms,
+    })
+  end
+  note_counts(name, counts)
+  turn(name)
+  return answers
+end
+
+-- drop name token format ttl_ms (key version json history told act)* -> how many of these wait no more
+-- Cancels rows that nobody has taken in hand. One on which somebody did something meanwhile is taken up to apply that,
+-- and then `act`, which cancels it.
+function operations.drop(name, token, format, ttl_ms, ...)
+  local given, gone = {...}, 0
+  for i = 1, #given, 6 do
+    local key, version, json, history, told, act = unpack(given, i, i + 5)
+    local record = load(key)
+    local done = record and (record.token == token or redis.call('LPOS', prefix .. 'acts:' .. key, act))
+    local waits = record and import_at(record.place) == name and record.version == tonumber(version)
+    if waits and redis.call('EXISTS', prefix .. 'acts:' .. key) == 1 then
+      redis.call('RPUSH', prefix .. 'acts:' .. key, act)
+      begin(key, record)
+      set_due(record, key, now_ms)
+    elseif waits then
+      save(key, format, record.version + 1, token, 'bulk', 'cancelled', record.step, record.created, int(now_ms), json)
+      redis.call('ZREM', due_of(record.place), key)
+      redis.call('RPUSH', prefix .. 'history:' .. key, history)
+      redis.call('ZREM', prefix .. 'phase:' .. record.phase, key)
+      redis.call('ZADD', prefix .. 'phase:cancelled', int(now_ms), key)
+      redis.call('PEXPIRE', prefix .. 'input:' .. key, ttl_ms)
+      tell(key, 'cancelled', record.version + 1, told)
+      count_phase(name, record.phase, 'cancelled')
+    end
+    gone = gone + ((done or waits) and 1 or 0)
+  end
+  turn(name)
+  return gone
+end
