@@ -40,9 +40,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
     assert set(COMMANDS) | {"keys"} <= set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "command", [*COMMANDS, *IN_GROUPS]
-)
+@pytest.mark.parametrize("command", [*COMMANDS, *IN_GROUPS])
 def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The example is on a line of its own, whole, so that it can be copied."""
     assert main([*command.split(), "--help"]) == 0
