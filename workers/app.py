@@ -9,6 +9,7 @@ import httpx
 
 from workers.actors import declare_actors
 from workers.broker import NudgeBroker
+from workers.counters import Tally
 from workers.leases import Leases
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
@@ -33,11 +34,14 @@ iron = settings.iron(transport)
 runner = Runner(
     ledger, leases, broker.send, iron, Vault(settings.key_ring), settings.policy, settings.ONBOARDING_INSTALLATION
 )
+tally = Tally(ledger, runner.counters)
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
 # age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
 # (ops/decisions/0001).
 broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], transport))
 broker.add_middleware(
-    ProcessLife([leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)], transport)
+    ProcessLife(
+        [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally], transport
+    )
 )
 declare_actors(broker, runner)

@@ -361,6 +361,10 @@ class Ledger:
         """Note a page as read, and where the next one is (None: none). False: the sweep is not ours any more."""
         return bool(self._call("swept", token, "-" if place is None else place, read, differ, unknown))
 
+    def count(self, token: str, counts: Mapping[str, int]) -> None:
+        """Add to the fleet's counters; the same token adds only once."""
+        self._call("count", token, *_flat(counts))
+
     # --- reading -------------------------------------------------------------------------------------------------
 
     def read(self, key: str) -> Read | None:
@@ -450,6 +454,10 @@ class Ledger:
         state = self.client.hgetall(f"{PREFIX}sweep")
         return {name.decode(): value.decode() for name, value in state.items()}
 
+    def counters(self) -> dict[str, int]:
+        """Read the fleet's counters, as they are stored."""
+        return {name.decode(): int(n) for name, n in self.client.hgetall(f"{PREFIX}counters").items()}
+
     def input(self, key: str) -> dict[str, bytes]:
         """Read the sealed parts of a record's input."""
         return {name.decode(): sealed for name, sealed in self.client.hgetall(f"{PREFIX}input:{key}").items()}
@@ -523,7 +531,7 @@ def decode(key: str, raw: bytes) -> Record:
 
 
 #: The parts of the script, in the order in which they are joined; each adds its operations.
-SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "loading", "sweep")
+SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "loading", "sweep", "counters")
 
 _PHASES = frozenset(Phase)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 import structlog
@@ -19,6 +19,7 @@ from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Next, Policy
 from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, STEPS
+from workers.counters import Counters
 from workers.leases import Leases
 from workers.ledger import POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
 from workers.vault import Vault
@@ -45,6 +46,7 @@ class Runner:
     vault: Vault
     policy: Policy
     installation: str
+    counters: Counters = field(default_factory=Counters)
 
     def run(self, step: str, key: str, version: int) -> Next | None:
         """Run the step that a nudge asks for, if it is still to be done; answers what was committed."""
@@ -52,13 +54,19 @@ class Runner:
         try:
             claim = self.ledger.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
             if isinstance(claim, NotClaimed):
+                self.counters.add("nudges_passed", reason=claim.reason)
                 log.debug("step.passed", key=key, step=step, version=version, reason=claim.reason)
                 return None
             following = self._run_claimed(claim)
         except (StaleClaimError, redis.RedisError) as error:
+            self.counters.add("steps_interrupted", step=step, error=type(error).__name__)
             log.warning("step.interrupted", key=key, step=step, error=type(error).__name__)
             return None
         record, before = following.record, claim.record
+        code = record.problem.code if record.problem else None
+        self.counters.add("steps", step=step, lane=record.lane, code=code or "")
+        self.counters.add("iron_calls", claim.calls, step=step)
+        self.counters.took("step_duration", time.monotonic() - started, step=step)
         log.info(
             "step.committed",
             key=key,
@@ -68,7 +76,7 @@ class Runner:
             phase=record.phase.value,
             phase_before=before.phase.value,
             because=following.note if following.note and not following.applied else None,
-            code=record.problem.code if record.problem else None,
+            code=code,
             attempts=record.attempts,
             crashes=claim.crashes,
             calls=claim.calls,

@@ -21,8 +21,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
 
-from ops.gateway import go, onboardings, openapi, overview, probes, problems, webhooks
+from ops.gateway import go, metrics, onboardings, openapi, overview, probes, problems, webhooks
 from ops.gateway.access import guard
 from ops.gateway.bodies import BODY_WITHIN_S
 from ops.gateway.keys import Segments
@@ -92,10 +93,13 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     problems.install(app)
     openapi.install(app)
     app.add_middleware(Segments)
-    app.add_middleware(RequestLines)
+    registry = CollectorRegistry()
+    registry.register(metrics.Fleet(peers.ledger, peers.broker))
+    app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
     app.include_router(onboardings.routes(peers.ledger, peers.links))
     app.include_router(overview.routes(peers.ledger, peers.broker))
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))
+    app.include_router(metrics.routes(registry, options.tokens))
     app.include_router(webhooks.routes(_verification(options), wakeups))
     app.include_router(go.routes(go.Visits(peers.ledger, peers.links, peers.broker.send, options.company)))
     return app

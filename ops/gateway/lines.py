@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -34,12 +35,17 @@ def note(request: Request, **fields: object) -> None:
     request.state.line.update(fields)
 
 
-class RequestLines:
-    """Gives every request an id and writes its line."""
+#: Hears of every answer: route or None, method, status, seconds.
+Answered = Callable[[str | None, str, int, float], object]
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class RequestLines:
+    """Gives every request an id, writes its line, and tells of the answer."""
+
+    def __init__(self, app: ASGIApp, answered: Answered = lambda *_: None) -> None:
         """Wrap the application."""
         self._app = app
+        self._answered = answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -70,6 +76,7 @@ class RequestLines:
                     raise  # half an answer is out: the connection must end
                 await answer(Request(scope), ProblemError("unexpected"))(scope, receive, send_with_id)
             _write(scope, line, status, started)
+            self._answered(_route(scope), scope["method"], status, time.monotonic() - started)
 
 
 def _route(scope: Scope) -> str | None:

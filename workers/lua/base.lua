@@ -2,10 +2,11 @@
 --   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  events.lua (what upstream is told)
 --   imports.lua (imports, and which keys of a lane are next)  records.lua (the life of a record)
 --   loading.lua (the rows of imports)  sweep.lua (the sweep's place)
+--   counters.lua (what workers count)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, revoke, take, read, close, sweep, swept,
---            import, load, loaded, halt, resume, drop
+--            import, load, loaded, halt, resume, drop, count
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there
 --
@@ -37,6 +38,8 @@
 --   report:<name>   hash    number of a batch -> its refused rows, sealed; expires
 --   turns           zset    bulk/<import> with rows that wait -> 0: takes its turns, 1: paused or cancelled
 --   turn            string  the place of the bulk lane that was served last
+--   counters        hash    "<name>|<label>=<value>..." -> how often, over the whole fleet; see workers/counters.py
+--   counted:<token> string  a call that added to the counters, so that its repetition does not; expires
 --   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
 --   pace:closed     string  ms until which Iron wants no call at all (429); expires
 --
