@@ -46,7 +46,7 @@ imports: $(VENV)/.dev ## the allowed directions: ops, workers, pipelines
 
 # Each file in tests/bench is a program that measures one thing and prints it; BENCH=hop runs one of them.
 BENCH ?= $(basename $(notdir $(filter-out $(wildcard tests/bench/_*.py),$(wildcard tests/bench/*.py))))
-bench: $(VENV)/.dev ## measure, and print the figures
+bench: $(VENV)/.peers ## measure, and print the figures
 	$(call run,(for name in $(BENCH); do echo "$$name:"; $(BIN)/python -m tests.bench.$$name $(ARGS) || exit $$?; done))
 
 chaos: $(VENV)/.dev ## 10,000 schedules of faults; real processes killed, stopped, robbed; each guard taken out once
@@ -60,6 +60,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 lock: $(VENV)/.dev ## pin the dependencies anew, within the ranges of pyproject.toml (on Python 3.11)
 	@$(LOCK) $(ARGS) --output-file requirements.lock pyproject.toml
 	@$(LOCK) $(ARGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@$(LOCK) $(ARGS) --extra peers --constraint requirements-dev.lock --output-file requirements-peers.lock pyproject.toml
 
 clean: ## remove what make and the tools made; the data of demo and dev stays
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -89,3 +90,9 @@ $(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.runtime $@
+
+# What others are compared with, only for `make bench`.
+$(VENV)/.peers: $(VENV)/.dev requirements-peers.lock
+	@echo "installing what is compared (once)" >&2
+	@$(PIP_INSTALL) --require-hashes -r requirements-peers.lock
+	@touch $@

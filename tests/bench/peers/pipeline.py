@@ -1,0 +1,72 @@
+"""This pipeline in the comparison: its own workers with all guarantees on, and the people around it.
+
+`submit` hands in jobs by the front door. `people` plays Iron's webhooks and the customers: it wakes a record when Iron
+has approved, and gives consent when documents are shown, by the calls of the gateway.
+
+    python -m tests.bench.peers.pipeline      plays the people until its standard input ends
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterable
+
+import httpx
+
+from tests.bench.peers.iron import DOCUMENTS
+from tests.bench.peers.plain import IRON_URL, Job
+from workers.broker import NudgeBroker
+from workers.ledger import Ledger, connect
+from workers.settings import Settings
+from workers.submit import FrontDoor
+from workers.vault import Vault
+
+#: Jobs handed in with one round trip.
+BATCH = 100
+#: Pause between two looks at what Iron has to tell, in seconds.
+LOOK_S = 0.005
+
+
+def submit(jobs: Iterable[Job]) -> None:
+    """Hand in jobs."""
+    from pipelines.job import parse_job
+
+    settings = Settings.load("worker")
+    broker = NudgeBroker(settings.broker_url)
+    door = FrontDoor(Ledger(connect(settings.ledger_url)), Vault(settings.key_ring), broker.send)
+    parsed = [parse_job(_wanted(job)) for job in jobs]
+    for start in range(0, len(parsed), BATCH):
+        door.submit_many(parsed[start : start + BATCH])
+
+
+def _wanted(job: Job) -> Job:
+    customer = {name: value for name, value in job.items() if name != "external_id"}
+    return {"idempotency_key": job["external_id"], "customer": customer}
+
+
+def people() -> None:
+    """Wake and consent until standard input ends; then print the CPU seconds that it took."""
+    settings = Settings.load("worker")
+    broker, ledger = NudgeBroker(settings.broker_url), Ledger(connect(settings.ledger_url))
+    told = httpx.URL(IRON_URL).copy_with(path="/told")
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    busy_s = 0.0
+    documents = [document["id"] for document in DOCUMENTS]
+    consent = {"act": "sign", "documents": documents, "by": "consent"}
+    with httpx.Client() as client:
+        while not ended.wait(LOOK_S):
+            lines = json.loads(client.get(told).content)
+            began = time.thread_time()
+            for what, customer_id, key in map(str.split, lines):
+                if nudge := ledger.wake(customer_id) if what == "approved" else ledger.act(key, consent):
+                    broker.send(nudge)
+            busy_s += time.thread_time() - began
+    print(busy_s)
+
+
+if __name__ == "__main__":
+    people()
