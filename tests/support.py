@@ -56,9 +56,17 @@ class World:
     """One ledger, one worker, one Iron, and a clock that a test turns."""
 
     def __init__(
-        self, client: redis.Redis, *, policy: Policy | None = None, budget: Budget = PLENTY, **switches: Any
+        self,
+        client: redis.Redis,
+        *,
+        policy: Policy | None = None,
+        budget: Budget = PLENTY,
+        going_on: bool = True,
+        **switches: Any,
     ) -> None:
         self.client = client
+        #: Whether workers go on with a record's next step, or send its nudge through the queue.
+        self.going_on = going_on
         self.hears = True
         self.clock = ManualClock()
         self.sandbox = Sandbox(self.clock, switches=Switches(**switches))
@@ -81,7 +89,8 @@ class World:
     def worker(self, *, send: Callable[[Nudge], None] | None = None) -> Runner:
         """Another worker on the same ledger and the same Iron."""
         iron = Iron(self.transport, BASE_URL, API_KEY)
-        return Runner(self.ledger, self.leases, send or self.queue.send, iron, self.vault, self.policy, "default")
+        send = send or self.queue.send
+        return Runner(self.ledger, self.leases, send, iron, self.vault, self.policy, "default", going_on=self.going_on)
 
     def submit(self, key: str = "k-1", tag: str = "approve", **changes: Any) -> Submitted:
         return self.door.submit(a_job(key, tag, **changes))

@@ -41,7 +41,9 @@ tally = Tally(ledger, runner.counters)
 broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], transport))
 broker.add_middleware(
     ProcessLife(
-        [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally], transport
+        [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally],
+        transport,
+        runner.end,
     )
 )
 declare_actors(broker, runner)

@@ -264,26 +264,7 @@ class Ledger:
         `calls`: what the step takes of Iron's budget, by class; `part`: the part of the input that it needs.
         """
         started = time.monotonic()
-        answer = self._call(
-            "claim", key, version, step, secrets.token_urlsafe(12), LEASE_MS, FORMAT,
-            part, PACE_HORIZON_MS, *self._classes(calls),
-        )  # fmt: skip
-        status = answer[0].decode()
-        if status != "claimed":
-            return NotClaimed(status)
-        raw, fence, now_ms, crashes, since, wait_ms, sealed, acts = answer[1:]
-        return Claim(
-            record=decode(key, raw),
-            fence=fence.decode(),
-            now_ms=now_ms,
-            crashes=crashes,
-            abandoned_ms=int(since) if crashes else None,
-            wait_s=wait_ms / 1000,
-            sealed_input=sealed,
-            acts=tuple(acts),
-            started=started,
-            holds_until=started + LEASE_MS / 1000,
-        )
+        return _claimed(key, self._call("claim", key, version, *self._claim(step, calls, part)), started)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         """Extend the leases of all claims in hand; one that is lost is left to end."""
@@ -301,21 +282,47 @@ class Ledger:
         `parts`: sealed parts of the input to keep; an empty one is dropped.
         Raises StaleClaimError when the record is no longer this claim's; then nothing was written.
         """
+        return _committed(following, self._call("commit", *self._commit(claim, following, parts)))
+
+    def commit_and_claim(
+        self,
+        claim: Claim,
+        following: Next,
+        calls: Mapping[str, int],
+        parts: Mapping[str, bytes] | None = None,
+        *,
+        part: str = "",
+    ) -> Claim | None:
+        """Write what a step found out, and take the record in hand for the step that follows, if that is to be now.
+
+        None: nothing follows now, or the claim was refused; the record then has its due time, and no nudge is needed.
+        `calls` and `part` as in `claim`, of the step that follows. Raises StaleClaimError like `commit`.
+        """
+        started = time.monotonic()
+        written = self._commit(claim, following, parts)
+        answer = self._call("onward", len(written), *written, *self._claim(following.record.step, calls, part))
+        _committed(following, answer[0])
+        taken = _claimed(following.record.key, answer[1], started) if len(answer) > 1 else None
+        return taken if isinstance(taken, Claim) else None
+
+    def _claim(self, step: str, calls: Mapping[str, int], part: str) -> list[Any]:
+        """Give the arguments of a claim after the record's key and version."""
+        token = secrets.token_urlsafe(12)
+        return [step, token, LEASE_MS, FORMAT, part, PACE_HORIZON_MS, *self._classes(calls)]
+
+    def _commit(self, claim: Claim, following: Next, parts: Mapping[str, bytes] | None) -> list[Any]:
+        """Give the arguments of a commit."""
         before, record = claim.record, following.record
         entry, head = _history(record, claim.elapsed_ms(), before.step, following.note)
         learned = record.customer_id if record.customer_id != before.customer_id else None
         known_as = record.external_id if record.external_id != before.external_id else None
-        answer = self._call(
-            "commit", record.key, claim.fence, _place(record), record.step, record.phase.value, FORMAT,
+        return [
+            record.key, claim.fence, _place(record), record.step, record.phase.value, FORMAT,
             canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
             "" if following.delay_s is None else int(following.delay_s * 1000), _packed(following.applied),
             learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase, parts), record.import_name,
             *_flat(parts or {}),
-        )  # fmt: skip
-        if answer[0] == b"stale":
-            raise StaleClaimError
-        _, version, _, nudge, _ = answer
-        return Nudge(record.lane, record.step, record.key, version) if nudge else None
+        ]  # fmt: skip
 
     def wake(self, customer_id: str) -> Nudge | None:
         """Make the record of this customer of Iron due now; kept for a while when none knows the id yet."""
@@ -531,7 +538,7 @@ def decode(key: str, raw: bytes) -> Record:
 
 
 #: The parts of the script, in the order in which they are joined; each adds its operations.
-SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "loading", "sweep", "counters")
+SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "onward", "loading", "sweep", "counters")
 
 _PHASES = frozenset(Phase)
 
@@ -614,6 +621,33 @@ def _created(record: Record, answer: Any) -> Created:
             return Created("exists", decode(record.key, raw), None if due is None else int(float(due)))
         case _:
             return Created("external_id_taken", holder=answer[1].decode())
+
+
+def _claimed(key: str, answer: Any, started: float) -> Claim | NotClaimed:
+    status = answer[0].decode()
+    if status != "claimed":
+        return NotClaimed(status)
+    raw, fence, now_ms, crashes, since, wait_ms, sealed, acts = answer[1:]
+    return Claim(
+        record=decode(key, raw),
+        fence=fence.decode(),
+        now_ms=now_ms,
+        crashes=crashes,
+        abandoned_ms=int(since) if crashes else None,
+        wait_s=wait_ms / 1000,
+        sealed_input=sealed,
+        acts=tuple(acts),
+        started=started,
+        holds_until=started + LEASE_MS / 1000,
+    )
+
+
+def _committed(following: Next, answer: Any) -> Nudge | None:
+    if answer[0] == b"stale":
+        raise StaleClaimError
+    _, version, _, nudge, _ = answer
+    record = following.record
+    return Nudge(record.lane, record.step, record.key, version) if nudge else None
 
 
 def _read(key: str, answer: Any) -> Read | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dramatiq
@@ -17,10 +17,16 @@ log = structlog.get_logger()
 class ProcessLife(dramatiq.Middleware):
     """Starts the process's threads when its workers boot, and stops them when the last step is through."""
 
-    def __init__(self, threads: Sequence[Background], transport: httpx.BaseTransport) -> None:
-        """Take what is to be started, the first one first; it is also the last to stop."""
+    def __init__(
+        self,
+        threads: Sequence[Background],
+        transport: httpx.BaseTransport,
+        ending: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Take what is to be started, the first one first; it is also the last to stop. `ending` is told of the end."""
         self._threads = threads
         self._transport = transport
+        self._ending = ending
 
     def after_worker_boot(self, _: dramatiq.Broker, worker: Any) -> None:
         """Start once there are threads to work."""
@@ -30,6 +36,7 @@ class ProcessLife(dramatiq.Middleware):
 
     def before_worker_shutdown(self, *_: Any) -> None:
         """Begin nothing new; leases go on while steps end."""
+        self._ending()
         for thread in self._threads[:0:-1]:
             thread.stop()
 

@@ -1,5 +1,8 @@
 """Runs one step of one onboarding: claim, call, commit, send; in that order. Source: design section 2, rule 3.
 
+Where the next step follows at once, the worker goes on with it: its commit takes the next claim in the same call, in
+place of a nudge that would only come back to a worker like this one (ops/decisions/0006).
+
 A crash anywhere is picked up when the claim's lease ends; nothing in here is repeated by itself. Whatever a step
 raises becomes a later attempt; only a record that somebody else holds now, or Redis being away, leaves nothing behind.
 """
@@ -21,10 +24,14 @@ from pipelines.model import Next, Policy
 from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, STEPS
 from workers.counters import Counters
 from workers.leases import Leases
-from workers.ledger import POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
+from workers.ledger import LANES, POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
 from workers.vault import Vault
 
 log = structlog.get_logger()
+
+#: For how long a thread goes on with one record, in seconds: longer than the steps from a job to its link take, short
+#: beside the limit of a step, and short for a job that waits for a thread.
+GOING_ON_S = 5.0
 
 
 class UnexpectedError(OnboardingError):
@@ -47,32 +54,69 @@ class Runner:
     policy: Policy
     installation: str
     counters: Counters = field(default_factory=Counters)
+    #: Whether a thread goes on with the next step of a record.
+    going_on: bool = True
+
+    def end(self) -> None:
+        """Go on with nothing any more, since the process is about to end: what follows goes to the queue."""
+        self.going_on = False
 
     def run(self, step: str, key: str, version: int) -> Next | None:
-        """Run the step that a nudge asks for, if it is still to be done; answers what was committed."""
-        started = time.monotonic()
+        """Run the step that a nudge asks for, if it is still to be done, and go on with what follows at once.
+
+        Answers what was committed last.
+        """
         try:
             claim = self.ledger.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
             if isinstance(claim, NotClaimed):
                 self.counters.add("nudges_passed", reason=claim.reason)
                 log.debug("step.passed", key=key, step=step, version=version, reason=claim.reason)
                 return None
-            following = self._run_claimed(claim)
+            return self._run_claimed(claim)
         except (StaleClaimError, redis.RedisError) as error:
             self.counters.add("steps_interrupted", step=step, error=type(error).__name__)
             log.warning("step.interrupted", key=key, step=step, error=type(error).__name__)
             return None
+
+    def _run_claimed(self, claim: Claim) -> Next:
+        """Run the step of a claim and commit, and so on while a claim comes back with it."""
+        until = time.monotonic() + GOING_ON_S
+        while True:
+            with self.leases.hold(claim):
+                following = self._attempt(claim)
+                going_on = self._commit(claim, following, until)
+            self._tell(claim, following)
+            if going_on is None:
+                return following
+            claim = going_on
+
+    def _commit(self, claim: Claim, following: Next, until: float) -> Claim | None:
+        """Commit, and either take the next claim or send the nudge.
+
+        Only interactive work goes on: a thread that is through with a step of other lanes is free for it. `until`: the
+        moment on the monotonic clock when the thread is free for others in any case.
+        """
+        record, parts = following.record, self._parts(claim.record.key, following)
+        if self.going_on and record.lane == LANES[0] and time.monotonic() < until:
+            calls, part = CALLS[record.step], INPUT.get(record.step, "")
+            return self.ledger.commit_and_claim(claim, following, calls, parts, part=part)
+        if nudge := self.ledger.commit(claim, following, parts):
+            self.send(nudge)
+        return None
+
+    def _tell(self, claim: Claim, following: Next) -> None:
+        """Count the attempt, and write its canonical line."""
         record, before = following.record, claim.record
-        code = record.problem.code if record.problem else None
-        self.counters.add("steps", step=step, lane=record.lane, code=code or "")
-        self.counters.add("iron_calls", claim.calls, step=step)
-        self.counters.took("step_duration", time.monotonic() - started, step=step)
+        took_s, code = time.monotonic() - claim.started, record.problem.code if record.problem else None
+        self.counters.add("steps", step=before.step, lane=record.lane, code=code or "")
+        self.counters.add("iron_calls", claim.calls, step=before.step)
+        self.counters.took("step_duration", took_s, step=before.step)
         log.info(
             "step.committed",
-            key=key,
-            step=step,
+            key=record.key,
+            step=before.step,
             lane=record.lane,
-            version=version,
+            version=before.version,
             phase=record.phase.value,
             phase_before=before.phase.value,
             because=following.note if following.note and not following.applied else None,
@@ -81,17 +125,8 @@ class Runner:
             crashes=claim.crashes,
             calls=claim.calls,
             wait_ms=round(claim.wait_s * 1000),
-            step_ms=round((time.monotonic() - started) * 1000, 1),
+            step_ms=round(took_s * 1000, 1),
         )
-        return following
-
-    def _run_claimed(self, claim: Claim) -> Next:
-        with self.leases.hold(claim):
-            following = self._attempt(claim)
-            nudge = self.ledger.commit(claim, following, self._parts(claim.record.key, following))
-        if nudge:
-            self.send(nudge)
-        return following
 
     def _attempt(self, claim: Claim) -> Next:
         """Find out what is next."""

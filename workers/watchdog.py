@@ -31,6 +31,7 @@ from redis.retry import Retry
 
 from workers import sweep
 from workers.ledger import STEP_LIMIT_S
+from workers.runner import GOING_ON_S
 
 log = structlog.get_logger()
 
@@ -41,8 +42,9 @@ LOOK_EVERY_S = 2.0
 STUCK_LOOKS = 6
 #: The same for the sweep, which pauses for up to a minute and reads pages from Iron.
 SWEEP_LOOKS = int(2 * sweep.LONGEST_PAUSE_S / LOOK_EVERY_S)
-#: Looks at one step after which it hangs: its limit, after which nobody renews its lease.
-HUNG_LOOKS = int(STEP_LIMIT_S / LOOK_EVERY_S)
+#: Looks at one message after which its step hangs: those before it took GOING_ON_S at most, and it is beyond its own
+#: limit, after which nobody renews its lease.
+HUNG_LOOKS = int((GOING_ON_S + STEP_LIMIT_S) / LOOK_EVERY_S)
 #: Further looks after which a hanging step costs the process: another 14 s, in which a very slow one may still end.
 HUNG_GRACE_LOOKS = 7
 #: Connections to Iron beyond twice the threads (one in use and one idle for each) that are no leak yet.

@@ -111,6 +111,7 @@ def wired(world: World, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Ite
     """A world on the real broker; its worker is not started."""
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.05)
     monkeypatch.setattr("workers.runner.log", structlog.ReturnLogger())  # workers go on between the parts of a test
+    world.runner.going_on = False  # each step's nudge goes through the queue, which this is about
     made = Wired(world, broker_url)
     yield made
     made.stop()

@@ -132,6 +132,7 @@ class News(httpx.BaseTransport):
 def test_a_record_in_hand_is_marked(gateway: Iron) -> None:
     """While a claim is in hand the delivery leaves a mark, and the commit sends the next nudge at once."""
     world = gateway.world
+    world.going_on = False
     customer_id = waiting(world)
     record = world.record()
     world.transport = News(world.transport, lambda: gateway.deliver(customer_id))
@@ -143,6 +144,7 @@ def test_a_record_in_hand_is_marked(gateway: Iron) -> None:
 def test_an_unknown_customer_is_kept(gateway: Iron) -> None:
     """A delivery that is faster than our own commit is applied when the record learns Iron's id."""
     world = gateway.world
+    world.runner.going_on = False
     world.submit(tag="manual")
     create = world.queue.nudges.popleft()
     commit = world.ledger.commit

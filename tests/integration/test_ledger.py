@@ -236,6 +236,70 @@ def test_wake_in_hand(ledger: Ledger) -> None:
     assert nudge == Nudge("interactive", "refresh", "k-1", 3)
 
 
+def test_going_on(ledger: Ledger) -> None:
+    """A commit whose nudge would be sent at once answers the claim of what follows."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    onward = ledger.commit_and_claim(claim, following(claim), NO_CALLS)
+    assert onward is not None
+    assert (onward.record.version, onward.record.step, onward.crashes) == (2, "create_identification", 0)
+    read = ledger.read("k-1")
+    assert read is not None
+    assert read.claimed
+    assert ledger.claim("k-1", 2, "create_identification", NO_CALLS) == NotClaimed("leased")
+    ledger.commit(onward, following(onward, 60))
+
+
+def test_going_on_with_news(ledger: Ledger) -> None:
+    """News that arrived meanwhile is gone on with, though the step asked for an hour; without news it is left alone."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    ledger.act("k-1", {"act": "read", "by": "a test"})
+    onward = ledger.commit_and_claim(claim, following(claim, 3600), NO_CALLS)
+    assert onward is not None
+    assert len(onward.acts) == 1
+    assert ledger.commit_and_claim(onward, following(onward, 3600), NO_CALLS) is None
+    read = ledger.read("k-1")
+    assert read is not None
+    assert not read.claimed
+
+
+def test_going_on_paced(ledger: Ledger) -> None:
+    """What was committed stays committed where the budget is against going on; the record is due when it allows it."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    ledger.close_tap(60)
+    assert ledger.commit_and_claim(claim, following(claim), NO_CALLS) is None
+    read = ledger.read("k-1")
+    assert read is not None
+    assert (read.record.version, read.claimed) == (2, False)
+    assert read.due_ms is not None
+    assert read.due_ms > read.now_ms + 50_000
+
+
+def test_going_on_stale(ledger: Ledger, clock: Clock) -> None:
+    """A worker that has lost its claim neither writes nor goes on."""
+    create(ledger, a_record())
+    sleeper = claimed(ledger)
+    clock.ms += LEASE_MS + 1
+    successor = claimed(ledger)
+    with pytest.raises(StaleClaimError):
+        ledger.commit_and_claim(sleeper, following(sleeper), NO_CALLS)
+    assert ledger.commit_and_claim(successor, following(successor), NO_CALLS) is not None
+
+
+def test_going_on_repeated(client: redis.Redis, clock: Clock) -> None:
+    """A call that arrives twice answers one claim, also when the news that it goes on with was used up by the first."""
+    ledger = Repeating(client, PLENTY, clock)
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    ledger.act("k-1", {"act": "read", "by": "a test"})
+    onward = ledger.commit_and_claim(claim, following(claim, 3600), NO_CALLS)
+    assert onward is not None
+    assert (onward.record.version, onward.crashes) == (2, 0)
+    assert ledger.commit(onward, following(onward, 60)) is None
+
+
 def test_wake_too_early(ledger: Ledger) -> None:
     """News about a customer whom no record knows yet is kept until one does."""
     create(ledger, a_record())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -44,6 +45,14 @@ class Model:
     woken: bool = False
     entries: int = 1
     told: list[str] = field(default_factory=lambda: ["received"])
+
+
+class TwiceLedger(Ledger):
+    """A ledger whose calls arrive twice, as when redis-py repeats one whose answer was lost."""
+
+    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
+        super()._call(operation, *arguments, client=client)
+        return super()._call(operation, *arguments, client=client)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -112,6 +121,32 @@ class LedgerMachine(RuleBasedStateMachine):
         model.fence, model.woken, model.crashes = "", False, 0
         model.entries += 1
         self.claims.remove(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), delay_s=st.sampled_from([0, 60]), repeated=st.booleans())
+    def commit_and_claim(self, data: st.DataObject, delay_s: float, repeated: bool) -> None:
+        claim = data.draw(st.sampled_from(self.claims))
+        key = claim.record.key
+        model = self.models[key]
+        record = replace(claim.record, phase=Phase.IN_REVIEW, step="refresh", customer_id=f"c-{key}")
+        now = self.now_ms()
+        ledger = TwiceLedger(self.client, PLENTY, lambda: self.shift_ms) if repeated else self.ledger
+        if model.fence != claim.fence:
+            with pytest.raises(StaleClaimError):
+                ledger.commit_and_claim(claim, Next(record, delay_s), {})
+            return
+        answer = ledger.commit_and_claim(claim, Next(record, delay_s), {})
+        assert (answer is not None) == (delay_s == 0 or model.woken)
+        model.told += ["in_review"] if model.phase is not Phase.IN_REVIEW else []
+        model.version, model.phase, model.step = model.version + 1, Phase.IN_REVIEW, "refresh"
+        model.fence, model.woken, model.crashes = "", False, 0
+        model.entries += 1
+        self.claims.remove(claim)
+        model.due_ms = now + int(delay_s * 1000)
+        if answer is not None:
+            assert (answer.crashes, answer.record.version) == (0, model.version)
+            model.fence, model.lease_ms, model.due_ms = answer.fence, now + LEASE_MS, now + LEASE_MS
+            self.claims.append(answer)
 
     @precondition(lambda self: self.models)
     @rule(data=st.data())

@@ -128,7 +128,7 @@ def test_begun_elsewhere(client: redis.Redis) -> None:
 
 def test_begun_elsewhere_before_us(client: redis.Redis) -> None:
     """When somebody else begins between our customer and our identification, theirs is the one."""
-    world = World(client)
+    world = World(client, going_on=False)
     world.submit(tag="manual")
     nudge = world.queue.nudges.popleft()
     world.run_step(nudge.step, nudge.key, nudge.version)

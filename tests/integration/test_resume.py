@@ -28,16 +28,18 @@ class Scythe(httpx.BaseTransport):
         self.world, self.step, self.point = world, step, point
         self.inner = world.transport
         self.calls = 0
-        self.current = ""
+        self.fence = ""
         self.struck = False
 
     def strike(self, point: str) -> None:
-        if not self.struck and (self.current, point) == (self.step, self.point):
+        if not self.struck and (self.current.record.step, point) == (self.step, self.point):
             self.struck = True
             raise DeathError
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.calls += 1
+        [self.current] = self.world.leases._claims.values()
+        self.calls = 1 if self.current.fence != self.fence else self.calls + 1
+        self.fence = self.current.fence
         self.strike(f"before call {self.calls}")
         response = self.inner.handle_request(request)
         self.strike(f"after call {self.calls}")
@@ -54,7 +56,6 @@ class Scythe(httpx.BaseTransport):
         worker = self.world.worker(send=self.send)
 
         def run(step: str, key: str, version: int) -> None:
-            self.current, self.calls = step, 0
             try:
                 worker.run(step, key, version)
             except DeathError:
@@ -109,11 +110,16 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize(("step", "point"), POINTS, ids=[f"{step}-{point.replace(' ', '-')}" for step, point in POINTS])
+#: A worker that goes on sends nothing; the moment after its commit is the one before the next step's first call.
+CASES = [(False, *point) for point in POINTS] + [(True, *point) for point in POINTS if "after the" not in point[1]]
+IDS = [f"{'going-on' if on else 'queued'}-{step}-{point.replace(' ', '-')}" for on, step, point in CASES]
+
+
+@pytest.mark.parametrize(("going_on", "step", "point"), CASES, ids=IDS)
 @pytest.mark.parametrize("lag_s", [0, 30])
-def test_resume(client: redis.Redis, step: str, point: str, lag_s: float) -> None:
+def test_resume(client: redis.Redis, going_on: bool, step: str, point: str, lag_s: float) -> None:
     """A worker that dies here costs a delay and nothing else, also while Iron's look-ups lag behind."""
-    world = World(client, lookup_lag_s=lag_s, record_lag_s=lag_s)
+    world = World(client, going_on=going_on, lookup_lag_s=lag_s, record_lag_s=lag_s)
     scythe = Scythe(world, step, point)
     world.run_step = scythe.run()
     phase, signings = STORIES.get(step, to_active)(world)

@@ -1,11 +1,11 @@
 -- The ledger: every change of an onboarding's record is one call of one script. Its parts are joined in this order:
 --   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  events.lua (what upstream is told)
 --   imports.lua (imports, and which keys of a lane are next)  records.lua (the life of a record)
---   loading.lua (the rows of imports)  sweep.lua (the sweep's place)
+--   onward.lua (a commit and the next claim at once)  loading.lua (the rows of imports)  sweep.lua (the sweep's place)
 --   counters.lua (what workers count)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
---   ARGV[1]  operation: create, join, claim, renew, commit, wake, act, revoke, take, read, close, sweep, swept,
+--   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, close, sweep, swept,
 --            import, load, loaded, halt, resume, drop, count
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there

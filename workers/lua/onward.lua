@@ -1,0 +1,14 @@
+-- A worker that goes on with the record in its hands: a commit, and the claim of the step that follows at once.
+
+-- onward n <n arguments of commit> <arguments of claim, from step on>
+-- -> the answer of commit, and that of claim where the commit wants a nudge: its sender would only claim it next
+function operations.onward(n, ...)
+  local given = {...}
+  local key, token = given[1], given[n + 2]
+  local committed = operations.commit(unpack(given, 1, n))
+  if committed[1] ~= 'committed' then return {committed} end
+  local claim = claim_of(key)
+  local repeated = claim and claim.fence == committed[2] .. '-' .. token
+  if committed[4] ~= 1 and not repeated then return {committed} end
+  return {committed, operations.claim(key, committed[2], unpack(given, n + 1))}
+end
