@@ -45,7 +45,7 @@ SAFETY, SPEED = "never twice, never stranded", "speed or load"
 GUARDS = (
     Guard(
         "the random part of the fence", SAFETY, "workers/ledger.py",
-        '"claim", key, version, step, secrets.token_urlsafe(12)', '"claim", key, version, step, "fence"',
+        "token = secrets.token_urlsafe(12)\n        return [step, token,", 'return [step, "fence",',
     ),
     Guard("the fence check", SAFETY, "workers/lua/records.lua", "or claim.fence ~= fence then", "then"),
     Guard(
@@ -127,7 +127,11 @@ GUARDS = (
     ),
     Guard(
         "the nudge after the commit", SPEED, "workers/runner.py",
-        "        if nudge:\n            self.send(nudge)\n", "",
+        "            self.send(nudge)\n", "            pass\n",
+    ),
+    Guard(
+        "a call to go on that is repeated", SPEED, "workers/lua/onward.lua",
+        "if committed[4] ~= 1 and not repeated then", "if committed[4] ~= 1 then",
     ),
     Guard(
         "the wake counter", SPEED, "workers/lua/records.lua",
