@@ -538,7 +538,7 @@ def decode(key: str, raw: bytes) -> Record:
 
 
 #: The parts of the script, in the order in which they are joined; each adds its operations.
-SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "onward", "loading", "sweep", "counters")
+SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "onward", "loading", "sweep", "counters", "endpoints")
 
 _PHASES = frozenset(Phase)
 

@@ -2,11 +2,11 @@
 --   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  events.lua (what upstream is told)
 --   imports.lua (imports, and which keys of a lane are next)  records.lua (the life of a record)
 --   onward.lua (a commit and the next claim at once)  loading.lua (the rows of imports)  sweep.lua (the sweep's place)
---   counters.lua (what workers count)
+--   counters.lua (what workers count)  endpoints.lua (where events are delivered to)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, close, sweep, swept,
---            import, load, loaded, halt, resume, drop, count
+--            import, load, loaded, halt, resume, drop, count; drop_events, endpoint_*, courier_*
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there
 --
@@ -40,6 +40,11 @@
 --   turn            string  the place of the bulk lane that was served last
 --   counters        hash    "<name>|<label>=<value>..." -> how often, over the whole fleet; see workers/counters.py
 --   counted:<token> string  a call that added to the counters, so that its repetition does not; expires
+--   endpoints       hash    name of an endpoint -> JSON: address, types, sealed secrets
+--   endpoint_acts   list    what people did to endpoints, oldest first, the last 10,000
+--   courier:<name>  hash    how far an endpoint's deliveries are: epoch, lease "<token> <until>", paused, cursor, and counts
+--   parked:<name>   hash    key -> JSON: events of an onboarding that wait because the endpoint refuses the first of them
+--   replays:<name>  hash    id -> "<cursor> <last>": events that are to be delivered again
 --   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
 --   pace:closed     string  ms until which Iron wants no call at all (429); expires
 --
