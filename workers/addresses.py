@@ -20,6 +20,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 #: Longest address of an endpoint, in characters.
 URL_LENGTH = 2_000
+HIGHEST_PORT = 65_535
 
 #: Never allowed, not even where private networks are: the metadata services of clouds, which hand out credentials.
 _METADATA = tuple(
@@ -63,7 +64,8 @@ def read_url(text: str, *, private: bool) -> httpx.URL:
         url = httpx.URL(text)
     except (httpx.InvalidURL, TypeError):
         url = httpx.URL()
-    if len(text) > URL_LENGTH or not text.isprintable() or url.scheme not in ("https", "http") or not url.host:
+    plain = len(text) <= URL_LENGTH and text.isprintable() and " " not in text and (url.port or 1) <= HIGHEST_PORT
+    if not plain or url.scheme not in ("https", "http") or not url.host:
         raise AddressRefusedError("The endpoint's address is not one: it should be like https://example.com/events.")
     if url.scheme != "https" and not private:
         raise AddressRefusedError("The endpoint's address must begin with https://, so that nobody can listen in.")

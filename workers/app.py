@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import httpx
 
+from pipelines.events import source
 from workers.actors import declare_actors
 from workers.broker import NudgeBroker
 from workers.counters import Tally
+from workers.courier import Courier
 from workers.leases import Leases
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
@@ -31,9 +33,15 @@ transport = httpx.HTTPTransport(
     limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.ONBOARDING_WORKER_THREADS)
 )
 iron = settings.iron(transport)
-runner = Runner(
-    ledger, leases, broker.send, iron, Vault(settings.key_ring), settings.policy, settings.ONBOARDING_INSTALLATION
+vault = Vault(settings.key_ring)
+courier = Courier(
+    ledger,
+    vault,
+    source=source(settings.ONBOARDING_INSTALLATION),
+    private=settings.ONBOARDING_PRIVATE_ENDPOINTS,
+    kept_s=settings.ONBOARDING_EVENTS_KEPT_S,
 )
+runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
 tally = Tally(ledger, runner.counters)
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
 # age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
@@ -41,7 +49,7 @@ tally = Tally(ledger, runner.counters)
 broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], transport))
 broker.add_middleware(
     ProcessLife(
-        [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally],
+        [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally, courier],
         transport,
         runner.end,
     )

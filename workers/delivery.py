@@ -25,6 +25,8 @@ from pipelines.events import Event
 from workers.addresses import AddressRefusedError, Resolve, Target, look_up, target
 
 MEDIA_TYPE = "application/cloudevents+json"
+#: Type of the event that `onboarding endpoints test` sends.
+TEST_TYPE = "onboarding.test"
 
 #: A delivery's time limits, in seconds: Standard Webhooks asks for 15 to 30 in all.
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
@@ -62,6 +64,20 @@ def new_secret() -> str:
 def body_of(event: Event, source: str) -> bytes:
     """Write the body of an event's delivery, the same at every attempt."""
     return json.dumps(event.cloud_event(source), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def test_body(id_: str, source: str, now_s: float) -> bytes:
+    """Write the body of a test: a CloudEvent of a type of its own, about no onboarding."""
+    told = {
+        "specversion": "1.0",
+        "id": id_,
+        "source": source,
+        "type": TEST_TYPE,
+        "time": datetime.fromtimestamp(int(now_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "datacontenttype": "application/json",
+        "data": {},
+    }
+    return json.dumps(told, separators=(",", ":")).encode()
 
 
 class Sender:

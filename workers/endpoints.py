@@ -17,6 +17,7 @@ from pipelines import events
 from pipelines.errors import InputLostError
 from pipelines.events import NAMES, Event
 from pipelines.keys import canonical_json
+from pipelines.view import timestamp
 from workers.addresses import read_url
 from workers.delivery import new_secret
 from workers.ledger import PREFIX, Ledger
@@ -143,6 +144,40 @@ class Standing:
     replays: dict[str, str]
 
 
+def viewed(standing: Standing) -> dict[str, Any]:
+    """Show an endpoint as everybody reads it: no secret, and no query of its address, which may hold one."""
+    endpoint, progress = standing.endpoint, standing.progress
+    return {
+        "name": endpoint.name,
+        "url": shown(endpoint.url),
+        "types": list(endpoint.types),
+        "state": progress.state,
+        "paused": progress.paused or None,
+        "failing_since": timestamp(progress.failing_since or None),
+        "tries": progress.tries,
+        "next_try": timestamp(progress.next or None),
+        "why": progress.why or None,
+        "last_accepted": timestamp(progress.accepted or None),
+        "delivered": progress.delivered,
+        "given_up": progress.given_up,
+        "cursor": progress.cursor,
+        "lost_up_to": progress.lost or None,
+        "parked": [
+            {
+                "idempotency_key": key,
+                "first_event": parked.ids[0],
+                "waiting": len(parked.ids),
+                "tries": parked.tries,
+                "next_try": timestamp(parked.next_ms or None),
+                "why": parked.why or None,
+            }
+            for key, parked in sorted(standing.parked.items())
+        ],
+        "replays": len(standing.replays),
+        "created_at": timestamp(endpoint.created_ms),
+    }
+
+
 class Endpoints:
     """What people do with endpoints. Every method but `all`, `find` and `acts` is noted with who did it."""
 
@@ -160,7 +195,7 @@ class Endpoints:
         read_url(url, private=private)
         secret = new_secret()
         endpoint = Endpoint(name, url, checked_types(types), self._sealed(name, [(secret, 0)]), self._ledger.now_ms())
-        act = self._act(name, "add", by, url=_shown(url), types=list(endpoint.types))
+        act = self._act(name, "add", by, url=shown(url), types=list(endpoint.types))
         answer = self._ledger.call("endpoint_add", name, endpoint.stored(), after, MOST, *act)
         if answer == b"taken":
             raise EndpointError(f"There is an endpoint {name!r} already: choose another --name, or remove that one.")
@@ -221,7 +256,7 @@ class Endpoints:
                     pipeline.hgetall(f"{PREFIX}{kind}:{endpoint.name}")
             answers = pipeline.execute()
         parts = zip(*[iter(answers)] * 3, strict=True)
-        return [_standing(endpoint, *part) for endpoint, part in zip(endpoints, parts, strict=True) if part[0]]
+        return [_standing(endpoint, *part) for endpoint, part in zip(endpoints, parts, strict=True)]
 
     def find(self, name: str) -> Standing:
         """Give one endpoint. Raises NoEndpointError."""
@@ -292,7 +327,7 @@ def _standing(
     )
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Write an address without its query, which may hold a token."""
     return url.partition("?")[0]
 

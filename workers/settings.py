@@ -32,6 +32,9 @@ LONGEST_S = 365 * 86_400.0
 #: Shortest pause from one sweep to the next, in seconds.
 SHORTEST_SWEEP_S = 60.0
 
+#: Events are kept at least so long, in seconds: four days, longer than an endpoint is tried before it is paused.
+SHORTEST_KEPT_S = 4 * 86_400.0
+
 #: What each part of the program cannot do without.
 NEEDS = {
     "ledger": ("ONBOARDING_REDIS_URL",),
@@ -66,6 +69,8 @@ SHAPES = {
     "ONBOARDING_SETTLE_S": f"seconds, above {STEP_LIMIT_S:.0f} (the limit of a step) and at most 3600",
     "ONBOARDING_MAX_ROUNDS": "a whole number from 1 to 100",
     "ONBOARDING_ROUND_SPACING_S": "seconds, from 0 to a year",
+    "ONBOARDING_EVENTS_KEPT_S": "seconds, from 345600 (four days, longer than a delivery is tried) to a year",
+    "ONBOARDING_PRIVATE_ENDPOINTS": "true or false",
     "ONBOARDING_LOG": "console or json",
 }
 
@@ -170,6 +175,8 @@ class Settings(BaseSettings):
     ONBOARDING_SETTLE_S: Annotated[float, Field(gt=STEP_LIMIT_S, le=3_600)] = 120
     ONBOARDING_MAX_ROUNDS: Annotated[int, Field(ge=1, le=100)] = 3
     ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 3_600
+    ONBOARDING_EVENTS_KEPT_S: Annotated[float, Field(ge=SHORTEST_KEPT_S, le=LONGEST_S)] = 30 * 86_400
+    ONBOARDING_PRIVATE_ENDPOINTS: bool = False
     ONBOARDING_LOG: Literal["console", "json"] | None = None
 
     @classmethod

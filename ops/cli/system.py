@@ -97,6 +97,7 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
                 "IRON_BASE_URL": f"{address}/api",
                 "IRON_API_KEY": API_KEY,
                 "IRON_WEBHOOK_SECRET": WEBHOOK_SECRET,
+                "ONBOARDING_PRIVATE_ENDPOINTS": "true",
                 "ONBOARDING_API_TOKENS": setting_of(TOKEN_NAME, Role.ADMIN, token),
                 **settings,
             }

@@ -228,6 +228,7 @@ PLANTS = [
     Plant("input_missing", lambda w: w.client.delete(f"{PREFIX}input:new"), "new"),
     Plant("input_kept", lambda w: w.client.persist(f"{PREFIX}input:away"), "away", "active"),
     Plant("input_expiring", lambda w: w.client.pexpire(f"{PREFIX}input:new", DAY_MS), "new", "signings_required"),
+    Plant("endpoint_nowhere", lambda w: w.client.hset(f"{PREFIX}parked:lost", "k-1", "{}"), "lost", None),
     Plant("input_nowhere", lambda w: without_record(w, "input"), "lost", None),
     Plant("acts_stranded", lambda w: (w.ledger.act("gone", READ), undue(w, "gone")), "gone", "cancelled"),
     Plant("acts_nowhere", lambda w: without_record(w, "acts"), "lost"),

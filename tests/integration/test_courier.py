@@ -6,8 +6,9 @@ The receiver checks every signature with the official package, and writes down w
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from pipelines.events import place
 from pipelines.model import Record
+from tests.integration.test_endpoints import eventually
 from tests.support import PLENTY
 from workers.courier import LEASE_MS, Courier
 from workers.delivery import MEDIA_TYPE, Sender
@@ -600,23 +602,49 @@ def test_a_crash_repeats_and_loses_nothing(post: Post) -> None:
     assert receiver.ids() == [ids[0], *ids]
 
 
-@pytest.fixture
-def courier(post: Post) -> Iterator[Callable[[Receiver], Courier]]:
-    """Make couriers whose receivers are at hand; they are stopped in the end."""
-    made: list[Courier] = []
+class Exchange(httpx.BaseTransport):
+    """Leads each request to the receiver that its host names."""
 
-    def make(receiver: Receiver) -> Courier:
-        courier = Courier(
-            post.ledger,
-            post.vault,
-            source="urn:onboarding:test",
-            private=True,
-            kept_s=3_600,
-            transport=lambda: receiver,
-        )
-        made.append(courier)
-        return courier
+    def __init__(self, receivers: dict[str, httpx.BaseTransport]) -> None:
+        self.receivers = receivers
 
-    yield make
-    for one in made:
-        one.stop()
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self.receivers[request.headers["Host"]].handle_request(request)
+
+
+def test_a_slow_endpoint_delays_nobody(post: Post) -> None:
+    """While one endpoint does not answer at all, the other gets everything; both are served by one process."""
+    let_go = threading.Event()
+    secrets = {
+        name: post.endpoints.add(name, f"http://127.0.0.1:{number}/", types=(), after=OLDEST, by="a test", private=True)
+        for name, number in (("slow", 1001), ("quick", 1002))
+    }
+
+    def hanging(_: dict[str, Any]) -> int:
+        let_go.wait(30)
+        return 200
+
+    slow, quick = Receiver(secrets["slow"], hanging), Receiver(secrets["quick"])
+    exchange = Exchange({"127.0.0.1:1001": slow, "127.0.0.1:1002": quick})
+    courier = Courier(post.ledger, post.vault, source=SOURCE, private=True, kept_s=3_600, transport=lambda: exchange)
+    courier.start()
+    try:
+        eventually(lambda: courier._at_work)
+        ids = post.tell(*(f"k-{number}" for number in range(200)))
+        eventually(lambda: len(quick.accepted) == 200)
+        assert slow.accepted == []
+        let_go.set()
+        eventually(lambda: len(slow.accepted) == 200)
+        assert in_order(slow.ids()) == in_order(quick.ids()) == ids
+    finally:
+        let_go.set()
+        courier.stop()
+    assert post.client.hget(f"{PREFIX}courier:slow", "lease") is None
+
+
+def test_old_events_are_dropped_in_the_background(post: Post) -> None:
+    """A courier drops what is older than is set, also where there is no endpoint."""
+    post.client.xadd(STREAM, {"key": "k-1", "what": "active active nobody 3"}, "1000-0")
+    [young] = post.tell("k-2")
+    Courier(post.ledger, post.vault, source=SOURCE, private=True, kept_s=3_600).turn()
+    assert [event.id for event in post.stream.after()] == [young]

@@ -39,6 +39,8 @@ CONTRACT: dict[str, Any] = {
     "ONBOARDING_SETTLE_S": 120,
     "ONBOARDING_MAX_ROUNDS": 3,
     "ONBOARDING_ROUND_SPACING_S": 3600,
+    "ONBOARDING_EVENTS_KEPT_S": 2_592_000,
+    "ONBOARDING_PRIVATE_ENDPOINTS": False,
     "ONBOARDING_LOG": None,
 }
 RING = f"{new_key()},{new_key()}"
@@ -159,6 +161,8 @@ MALFORMED = [
     *(("ONBOARDING_ROUND_SPACING_S", value) for value in ("marker", "-1", "nan", "inf", "31536001")),
     *(("ONBOARDING_PUBLIC_URL", value) for value in ("marker", "ftp://marker", "https://marker/?x=1")),
     ("ONBOARDING_COMPANY_NAME", "marker" * 14),
+    *(("ONBOARDING_EVENTS_KEPT_S", value) for value in ("marker", "0", "345599", "nan", "inf", "31536001")),
+    ("ONBOARDING_PRIVATE_ENDPOINTS", "marker"),
     ("ONBOARDING_LOG", "marker"),
 ]
 

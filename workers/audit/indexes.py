@@ -75,6 +75,12 @@ kind("due_nowhere", "A due time belongs to no record.", GONE, "unmember")
 kind("phase_nowhere", "An entry in the index of a phase belongs to no record.", GONE, "unmember")
 kind("claim_nowhere", "A claim belongs to no record.", GONE, "unmember")
 kind("link_nowhere", "A note that customer's links were revoked belongs to no record.", GONE, "unmember")
+kind(
+    "endpoint_nowhere",
+    "What is kept of an endpoint's deliveries belongs to no endpoint.",
+    "Mending deletes it.",
+    "drop_rest",
+)
 kind("external_nowhere", "An external id leads to no record, and no job can have it.", GONE, "unpoint")
 kind("customer_nowhere", "A customer id of Iron leads to no record.", GONE, "unpoint")
 kind(

@@ -32,8 +32,9 @@ MEMBERS = 500
 #: What may be wrong is collected up to this many subjects before the second look at all of them.
 SUSPECTS = 2_000
 
-#: Keys that belong to one record each, by the kind of finding when there is no record.
+#: Keys that belong to one record or endpoint each, by the kind of finding when there is none.
 _OWNED = {sort: f"{sort}_nowhere" for sort in ("input", "history", "acts", "evidence")}
+_OWNED |= dict.fromkeys(("courier", "parked", "replays"), "endpoint_nowhere")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class Auditor:
                 self._call(mend, key, *self._lanes)
             case "phases":
                 self._call(mend, key, *self._phases)
-            case "unmember":
+            case "unmember" | "drop_rest":
                 self._call(mend, subject.place, key)
             case "unpoint":
                 self._call(mend, subject.place, subject.id, key)

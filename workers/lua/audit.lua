@@ -2,7 +2,7 @@
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: traffic, seen, orphans, pointers; due, undue, lanes, turn, phases, unmember, unpoint, point, unclaim,
---            input, drop_input, sub_partner
+--            input, drop_input, drop_rest, sub_partner
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  newest format of a record that the caller can judge
 --   ARGV[4+] arguments of the operation, see there
@@ -136,11 +136,20 @@ function operations.seen(places, ...)
   return found
 end
 
--- orphans place key* -> positions (from 1) of the keys that are in this place while there is no record of theirs
+-- Places whose keys are named after endpoints, not records.
+local OF_ENDPOINTS = {courier = true, parked = true, replays = true}
+
+-- Whether there is what a place's key belongs to.
+local function owned(place, key)
+  if OF_ENDPOINTS[place] then return ask('HEXISTS', prefix .. 'endpoints', key) == 1 end
+  return exists(key)
+end
+
+-- orphans place key* -> positions (from 1) of the keys that are in this place while nothing is there that they belong to
 function operations.orphans(place, ...)
   local found = {}
   for i, key in ipairs({...}) do
-    if not exists(key) then
+    if not owned(place, key) then
       local there
       if place == 'claims' or place == 'links' then
         there = ask('HEXISTS', prefix .. place, key) == 1
@@ -276,6 +285,11 @@ end
 -- drop_input key: input goes while there is no record
 function operations.drop_input(key)
   if not exists(key) then redis.call('DEL', prefix .. 'input:' .. key) end
+end
+
+-- drop_rest place name: what is left of an endpoint that was removed
+function operations.drop_rest(place, name)
+  if OF_ENDPOINTS[place] and not owned(place, name) then redis.call('DEL', prefix .. place .. ':' .. name) end
 end
 
 -- sub_partner key: the record's sub-partner is one of those that the sweep asks for
