@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.cli import output
-from ops.cli.consent import Consent, open_documents, record_consent
 from ops.cli.exits import CommandError, Status
 from ops.cli.importing import import_file
 from ops.cli.jobs import show_import
@@ -30,6 +29,7 @@ from ops.cli.system import LOOK_EVERY_S, PLENTY, System, running
 from ops.processes import TerminatedError, is_setting
 from pipelines.advance import waiting_on
 from pipelines.lifecycle import Phase
+from workers.consent import Consent, open_documents, record_consent
 from workers.imports import Imports
 
 if TYPE_CHECKING:
@@ -156,7 +156,10 @@ def _consent(session: Session) -> None:
         record = found.record
         documents = [signing.id for signing in open_documents(record)]
         if documents and not found.acts_waiting:
-            record_consent(session, record, documents, Consent(record.external_id, datetime.now(UTC), "demo"))
+            consent = Consent(record.external_id, datetime.now(UTC), "demo")
+            recorded = record_consent(session.ledger, session.vault, record, documents, consent)
+            if recorded.nudge:
+                session.send(recorded.nudge)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def parse_job(value: object) -> Job:
     try:
         job = Job.model_validate(value)
     except ValidationError as error:
-        problems = _own(error) + _across(value)
+        problems = problems_of(error) + _across(value)
         raise JobInvalidError(_in_order(problems)) from None
     if job.identification.type != "Link" or job.identification.with_edd:
         problems = _across(value)
@@ -139,8 +139,8 @@ def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.pointer, problem.code)))
 
 
-def _own(error: ValidationError) -> list[Problem]:
-    """Read pydantic's errors, but for that of a default which could not be made: its reason is among the others."""
+def problems_of(error: ValidationError) -> list[Problem]:
+    """Read pydantic's errors of a Shape, but for that of a default that could not be made: its reason is among them."""
     found = error.errors(include_url=False, include_input=False)
     return [_problem(details) for details in found if details["type"] != "default_factory_not_called"]
 
@@ -179,4 +179,14 @@ def _token(step: str | int) -> str:
     return str(step) if isinstance(step, int) or _PLAIN.fullmatch(step) else "?"
 
 
-__all__ = ["CODES", "TYPES", "Customer", "Identification", "Job", "JobInvalidError", "Problem", "parse_job"]
+__all__ = [
+    "CODES",
+    "TYPES",
+    "Customer",
+    "Identification",
+    "Job",
+    "JobInvalidError",
+    "Problem",
+    "parse_job",
+    "problems_of",
+]

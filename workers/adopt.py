@@ -6,12 +6,15 @@ followed like any other; nothing is begun for it until a job with its external i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.advance import adopted
 from pipelines.iron import Customer, Iron
-from workers.ledger import Created, Ledger
+from workers.ledger import Created, Ledger, New
+
+#: Digests an e-mail address, so that whoever has it is found by it.
+Digest = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +37,32 @@ def adopt(
     statuses: Sequence[str] = (),
     sub_partner_id: str | None = None,
     dry_run: bool = False,
+    email_digest: Digest = lambda _: b"",
 ) -> Iterator[Found]:
     """Page through Iron's list and adopt what has no record; `dry_run` only says what would be adopted."""
     iron = iron.on_behalf_of(sub_partner_id, lambda: None)
     cursor: str | None = None
     while True:
         customers, cursor = iron.customers(statuses=statuses, cursor=cursor)
-        yield from adopt_these(ledger, customers, sub_partner_id=sub_partner_id, dry_run=dry_run)
+        yield from adopt_these(
+            ledger, customers, sub_partner_id=sub_partner_id, dry_run=dry_run, email_digest=email_digest
+        )
         if cursor is None:
             return
 
 
 def adopt_these(
-    ledger: Ledger, customers: Sequence[Customer], *, sub_partner_id: str | None = None, dry_run: bool = False
+    ledger: Ledger,
+    customers: Sequence[Customer],
+    *,
+    sub_partner_id: str | None = None,
+    dry_run: bool = False,
+    email_digest: Digest = lambda _: b"",
 ) -> Iterator[Found]:
-    """Adopt those of these customers that have no record."""
+    """Adopt those of these customers that have no record.
+
+    `email_digest`: what their e-mail addresses are found by; they themselves are not stored.
+    """
     keys = ledger.keys_of_customers([customer.id for customer in customers])
     yield from (Found(customer, "known", key) for customer, key in zip(customers, keys, strict=True) if key is not None)
     strangers = [customer for customer, key in zip(customers, keys, strict=True) if key is None]
@@ -58,7 +72,11 @@ def adopt_these(
             Found(customer, "would_adopt", record.key) for customer, record in zip(strangers, records, strict=True)
         )
         return
-    answers = ledger.create([(record, {}) for record in records]) if records else []
+    new = [
+        New(record, {}, email_digest(customer.email) if customer.email else b"", "adopted")
+        for customer, record in zip(strangers, records, strict=True)
+    ]
+    answers = ledger.create(new) if new else []
     for customer, record, answer in zip(strangers, records, answers, strict=True):
         yield Found(customer, _result(answer), record.key, answer.holder)
 

@@ -6,6 +6,8 @@ script then recognises the token of the call. Times are the Redis server's. Sour
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import json
 import re
 import secrets
@@ -13,8 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -119,6 +120,18 @@ class NotClaimed:
     reason: str
 
 
+class New(NamedTuple):
+    """What the ledger is to store as a new record."""
+
+    record: Record
+    #: Sealed parts of the input.
+    parts: Mapping[str, bytes]
+    #: Digest of the e-mail address; empty: there is none to find it by.
+    email: bytes = b""
+    #: What the history says of its beginning.
+    note: str = "submitted"
+
+
 @dataclass(frozen=True, slots=True)
 class Created:
     """What became of a new job. `record` is the one that exists; `holder` is the key that has the external id."""
@@ -127,6 +140,8 @@ class Created:
     record: Record | None = None
     due_ms: int | None = None
     holder: str | None = None
+    #: As in Read.
+    link_serial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,13 @@ class Read:
     now_ms: int
     #: How often the customer's links to this record were revoked: only links of this serial are good.
     link_serial: int = 0
+
+
+class Listed(NamedTuple):
+    """Where a record stands in the list of all: since when it is in its phase, and its key."""
+
+    since_ms: int
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,47 +196,45 @@ class Ledger:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def create(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> list[Created]:
+    def create(self, new: Sequence[New]) -> list[Created]:
         """Store new records with the sealed parts of their input, many in one round trip; what exists stays."""
         at_ms = self.now_ms()
         with self.client.pipeline(transaction=False) as pipeline:
-            for record, parts in records:
-                entry, head = _history(record, at_ms, "", "adopted" if record.adopted else "submitted")
+            for record, parts, email, note in new:
+                entry, head = _history(record, at_ms, "", note)
                 self._call(
                     "create", record.key, secrets.token_urlsafe(12), record.external_id, record.customer_id or "",
-                    record.sub_partner_id or "", record.lane, record.step, record.phase.value, FORMAT,
+                    record.sub_partner_id or "", email, record.lane, record.step, record.phase.value, FORMAT,
                     canonical_json(replace(record, head=head).stored()), entry, events.beginning(record),
                     *_flat(parts), client=pipeline,
                 )  # fmt: skip
             answers = pipeline.execute()
-        return [_created(record, answer) for (record, _), answer in zip(records, answers, strict=True)]
+        return [_created(one.record, answer) for one, answer in zip(new, answers, strict=True)]
 
     def begin_import(self, name: str, digest: str, by: str) -> str:
         """Take up an import under this name: `opened`, `loaded`, `cancelled`, or `other`, when another file has it."""
         answer: bytes = self._call("import", name, digest, by)
         return answer.decode()
 
-    def load(
-        self, name: str, counts: Mapping[str, int], records: Sequence[tuple[Record, Mapping[str, bytes]]]
-    ) -> list[Created] | None:
+    def load(self, name: str, counts: Mapping[str, int], new: Sequence[New]) -> list[Created] | None:
         """Store the records of rows of an import, many in a script call; None: the import is cancelled.
 
         `counts`: what became of the rows before these. A record that was made is not read back.
         """
-        new = Record(key="")
-        entry, head = _history(new, self.now_ms(), "", f"submitted with the import {name}")
+        first = Record(key="")
+        entry, head = _history(first, self.now_ms(), "", f"submitted with the import {name}")
         with self.client.pipeline(transaction=False) as pipeline:
-            for start in range(0, max(len(records), 1), LOADED_AT_ONCE):
-                rows = (_row(record, head, entry, parts) for record, parts in records[start : start + LOADED_AT_ONCE])
+            for start in range(0, max(len(new), 1), LOADED_AT_ONCE):
+                rows = (_row(one, head, entry) for one in new[start : start + LOADED_AT_ONCE])
                 self._call(
-                    "load", name, secrets.token_urlsafe(12), json.dumps(counts), FORMAT, new.step, new.phase.value,
-                    events.beginning(new), *chain.from_iterable(rows), client=pipeline,
+                    "load", name, secrets.token_urlsafe(12), json.dumps(counts), FORMAT, first.step, first.phase.value,
+                    events.beginning(first), *itertools.chain.from_iterable(rows), client=pipeline,
                 )  # fmt: skip
             answers = pipeline.execute()
         if b"cancelled" in answers:
             return None
-        pairs = zip(records, chain.from_iterable(answers), strict=True)
-        return [_MADE if answer[0] == b"created" else _created(record, answer) for (record, _), answer in pairs]
+        pairs = zip(new, itertools.chain.from_iterable(answers), strict=True)
+        return [_MADE if answer[0] == b"created" else _created(one.record, answer) for one, answer in pairs]
 
     def loaded(self, name: str, counts: Mapping[str, int]) -> None:
         """Note that an import's file was read to its end, and what became of its rows."""
@@ -244,17 +264,21 @@ class Ledger:
             given += [record.key, record.version, json_, entry, told, canonical_json(stored)]
         return int(self._call("drop", name, secrets.token_urlsafe(12), FORMAT, INPUT_KEPT_MS, *given))
 
-    def join(self, adopted: Record, record: Record, parts: Mapping[str, bytes]) -> Record | None:
+    def join(self, adopted: Record, new: New) -> Created | None:
         """Let a job take over an adopted record under its own key; None: it changed meanwhile, read it again."""
-        entry, head = _history(record, self.now_ms(), "", "joined by a job")
+        record = new.record
+        entry, head = _history(record, self.now_ms(), "", new.note)
         joined = replace(record, head=head)
         answer = self._call(
             "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step,
             FORMAT, canonical_json(joined.stored()), entry, events.beginning(joined), record.external_id,
-            record.customer_id or "", INPUT_KEPT_MS if record.phase in INPUT_DONE else "", record.import_name,
-            *_flat(parts),
+            record.customer_id or "", new.email, INPUT_KEPT_MS if record.phase in INPUT_DONE else "",
+            record.import_name, *_flat(new.parts),
         )  # fmt: skip
-        return replace(joined, version=answer[1]) if answer[0] == b"joined" else None
+        if answer[0] != b"joined":
+            return None
+        _, version, now_ms, serial = answer
+        return Created("created", replace(joined, version=version, updated_ms=now_ms), now_ms, link_serial=serial)
 
     def claim(
         self, key: str, version: int, step: str, calls: Mapping[str, int], *, part: str = ""
@@ -328,10 +352,13 @@ class Ledger:
         """Make the record of this customer of Iron due now; kept for a while when none knows the id yet."""
         return _nudge(self._call("wake", customer_id))
 
-    def act(self, key: str, act: Mapping[str, Any], evidence: bytes = b"") -> Nudge | None:
-        """Store what a person did; the next claim applies it. Raises KeyError when there is no such record."""
+    def act(self, key: str, act: Mapping[str, Any], evidence: bytes = b"", email: bytes = b"") -> Nudge | None:
+        """Store what a person did; the next claim applies it. Raises KeyError when there is no such record.
+
+        `email`: digest of the address that a correction brings, by which the record is found from now on.
+        """
         stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), **act})
-        answer = self._call("act", key, stored, evidence)
+        answer = self._call("act", key, stored, evidence, email)
         if answer[0] == b"gone":
             raise KeyError(key)
         return _nudge(answer)
@@ -442,6 +469,26 @@ class Ledger:
             yield sealed
             number += 1
 
+    def listed(self, behind: Listed | None, limit: int, phases: Sequence[Phase] = tuple(Phase)) -> list[Listed]:
+        """List records of some phases, those longest in their phase first, from behind a place on.
+
+        A record that moves goes to the end of the list, so that none which is there is passed over, whatever moves
+        between two calls. Empty: the list has ended.
+        """
+        since_ms, last = (behind.since_ms, behind.key.encode()) if behind else (0, b"")
+        count = limit
+        while True:
+            with self.client.pipeline(transaction=False) as pipeline:
+                for phase in phases:
+                    index = f"{PREFIX}phase:{phase.value}"
+                    pipeline.zrangebyscore(index, since_ms, "+inf", 0, count, withscores=True)
+                pages = pipeline.execute()
+            found = [[(int(at), key) for key, at in page if (at, key) > (since_ms, last)] for page in pages]
+            if all(len(page) < count or len(left) >= limit for page, left in zip(pages, found, strict=True)):
+                merged = heapq.merge(*found)
+                return [Listed(at, key.decode()) for at, key in itertools.islice(merged, limit)]
+            count *= 2  # so many came in the very millisecond of the place
+
     def keys_of_customers(self, customer_ids: Sequence[str]) -> list[str | None]:
         """Find the idempotency keys of customers of Iron, in their order."""
         found = self.client.hmget(f"{PREFIX}customer", list(customer_ids)) if customer_ids else []
@@ -451,6 +498,11 @@ class Ledger:
         """Find the idempotency keys that have these external ids, in their order."""
         found = self.client.hmget(f"{PREFIX}external", list(external_ids)) if external_ids else []
         return [key.decode() if key else None for key in found]
+
+    def keys_of_emails(self, digests: Sequence[bytes]) -> list[str]:
+        """Find the idempotency keys of whoever has, or once had, an e-mail address with one of these digests."""
+        found = self.client.hmget(f"{PREFIX}email", list(digests)) if digests else []
+        return list(dict.fromkeys(key.decode() for keys in found if keys for key in keys.split(b"\n")))
 
     def sub_partners(self) -> list[str]:
         """Name the sub-partners that any record has."""
@@ -469,9 +521,10 @@ class Ledger:
         """Read the sealed parts of a record's input."""
         return {name.decode(): sealed for name, sealed in self.client.hgetall(f"{PREFIX}input:{key}").items()}
 
-    def history(self, key: str) -> list[dict[str, Any]]:
-        """Read the history of a record, oldest entry first."""
-        return [json.loads(entry) for entry in self.client.lrange(f"{PREFIX}history:{key}", 0, -1)]
+    def history(self, key: str, first: int = 0, count: int | None = None) -> list[dict[str, Any]]:
+        """Read the history of a record, oldest entry first; a part of it from an entry on."""
+        last = -1 if count is None else first + count - 1
+        return [json.loads(entry) for entry in self.client.lrange(f"{PREFIX}history:{key}", first, last)]
 
     def phases(self) -> dict[Phase, tuple[int, int]]:
         """Count the records of each phase that has any, and say since when (ms) the oldest is in it."""
@@ -601,10 +654,11 @@ def _history(record: Record, at_ms: int, step: str, note: str) -> tuple[bytes, s
 _MADE = Created("created")
 
 
-def _row(record: Record, head: str, entry: bytes, parts: Mapping[str, bytes]) -> tuple[Any, ...]:
+def _row(new: New, head: str, entry: bytes) -> tuple[Any, ...]:
     """Write a new record as `load` takes it: its history is the same as that of all rows of the batch."""
+    record, parts = new.record, new.parts
     return (
-        *(record.key, record.external_id, record.sub_partner_id or "", record.lane, entry),
+        *(record.key, record.external_id, record.sub_partner_id or "", new.email, record.lane, entry),
         canonical_json({**record.stored(), "head": head}),
         *(parts.get("customer", b""), parts.get("identification", b"")),
     )
@@ -613,12 +667,12 @@ def _row(record: Record, head: str, entry: bytes, parts: Mapping[str, bytes]) ->
 def _created(record: Record, answer: Any) -> Created:
     match answer[0]:
         case b"created":
-            version, now_ms = answer[1:]
+            _, version, now_ms, due = answer
             times = {"created_ms": now_ms, "since_ms": now_ms, "updated_ms": now_ms}
-            return Created("created", replace(record, version=version, **times), now_ms)
+            return Created("created", replace(record, version=version, **times), _ms(due))
         case b"exists":
-            _, raw, due, _ = answer
-            return Created("exists", decode(record.key, raw), None if due is None else int(float(due)))
+            _, raw, due, serial = answer
+            return Created("exists", decode(record.key, raw), _ms(due), link_serial=serial)
         case _:
             return Created("external_id_taken", holder=answer[1].decode())
 
@@ -654,7 +708,11 @@ def _read(key: str, answer: Any) -> Read | None:
     if not answer:
         return None
     raw, due, acts, claimed, now_ms, serial = answer
-    return Read(decode(key, raw), None if due is None else int(float(due)), acts, bool(claimed), now_ms, serial)
+    return Read(decode(key, raw), _ms(due), acts, bool(claimed), now_ms, serial)
+
+
+def _ms(score: bytes | None) -> int | None:
+    return None if score is None else int(float(score))
 
 
 def _nudge(answer: Any) -> Nudge | None:

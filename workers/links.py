@@ -56,9 +56,11 @@ class CustomerLinks:
 
     def link(self, read: Read) -> str | None:
         """Give the link of a record; None: nobody has said at which address customers reach the gateway."""
-        if self._public_url is None:
-            return None
-        return f"{self._public_url}{PATH}{self.token(read.record.key, read.link_serial)}"
+        return self.link_to(read.record.key, read.link_serial)
+
+    def link_to(self, key: str, serial: int) -> str | None:
+        """Give the link of the record with this key, whose links were revoked so many times."""
+        return None if self._public_url is None else f"{self._public_url}{PATH}{self.token(key, serial)}"
 
     def open(self, token: str) -> tuple[str, int]:
         """Give the record's key and the serial that a token was made for. Raises LinkUnknownError."""

@@ -15,7 +15,7 @@ from pipelines.advance import begin, input_parts, joined
 from pipelines.intake import Row
 from pipelines.job import Job, parse_job
 from pipelines.model import Record
-from workers.ledger import Created, Ledger, Nudge
+from workers.ledger import Created, Ledger, New, Nudge
 from workers.vault import Vault
 
 Status = Literal["created", "unchanged", "idempotency_key_reused", "external_id_taken"]
@@ -57,6 +57,8 @@ class Submitted:
     record: Record | None
     due_ms: int | None = None
     holder: str | None = None
+    #: How often the customer's links to the record were revoked.
+    link_serial: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -67,23 +69,28 @@ class Submitted:
 class FrontDoor:
     """Accepts jobs."""
 
-    def __init__(self, ledger: Ledger, vault: Vault, send: Callable[[Nudge], None]) -> None:
+    def __init__(self, ledger: Ledger, vault: Vault, send: Callable[[Nudge], object]) -> None:
         """`send` puts the first nudge of an interactive job on the queue."""
         self._ledger = ledger
         self._vault = vault
         self._send = send
 
-    def submit(self, job: Job | dict[str, Any]) -> Submitted:
+    def submit(self, job: Job | dict[str, Any], *, by: str = "") -> Submitted:
         """Accept one job. Raises JobInvalidError with every problem when it is not one."""
-        return self.submit_many([job if isinstance(job, Job) else parse_job(job)])[0]
+        return self.submit_many([job if isinstance(job, Job) else parse_job(job)], by=[by])[0]
 
-    def submit_many(self, jobs: Sequence[Job]) -> list[Submitted]:
-        """Accept jobs in one round trip, each by itself: one that is refused does not concern the others."""
-        wanted = [(begin(canonical), canonical) for canonical in (job.canonical() for job in jobs)]
-        created = self._ledger.create([(record, self.sealed(record.key, job)) for record, job in wanted])
+    def submit_many(self, jobs: Sequence[Job], *, by: Sequence[str] = ()) -> list[Submitted]:
+        """Accept jobs in one round trip, each by itself: one that is refused does not concern the others.
+
+        `by`: who handed each of them in, for the histories; none: nobody is named.
+        """
+        new = [
+            self._new(begin(job), job, f"submitted by {who}" if who else "submitted")
+            for job, who in zip((job.canonical() for job in jobs), by or [""] * len(jobs), strict=True)
+        ]
         answers = [
-            self._join(record, job, answer) or _submitted(record, answer)
-            for (record, job), answer in zip(wanted, created, strict=True)
+            self._join(wanted, answer) or _submitted(wanted.record, answer)
+            for wanted, answer in zip(new, self._ledger.create(new), strict=True)
         ]
         for nudge in _first_nudges(answers):
             self._send(nudge)
@@ -95,29 +102,35 @@ class FrontDoor:
         `counts`: what became of the rows before these, for whoever looks at the import meanwhile.
         Raises ImportCancelledError when somebody cancelled the import.
         """
-        wanted = [(begin(row.canonical, name, row.fingerprint), row.canonical) for row in rows]
-        sealed = [(record, self.sealed(record.key, job)) for record, job in wanted]
-        created = self._ledger.load(name, counts, sealed)
+        new = [self._new(begin(row.canonical, name, row.fingerprint), row.canonical) for row in rows]
+        created = self._ledger.load(name, counts, new)
         if created is None:
             raise ImportCancelledError(name)
         return [
-            _LOADED if answer.status == "created" else self._join(record, job, answer) or _submitted(record, answer)
-            for (record, job), answer in zip(wanted, created, strict=True)
+            _LOADED if answer.status == "created" else self._join(wanted, answer) or _submitted(wanted.record, answer)
+            for wanted, answer in zip(new, created, strict=True)
         ]
 
-    def _join(self, wanted: Record, job: Mapping[str, Any], answer: Created) -> Submitted | None:
+    def _new(self, record: Record, job: Mapping[str, Any], note: str = "submitted") -> New:
+        return New(record, self.sealed(record.key, job), self._email(job), note)
+
+    def _join(self, wanted: New, answer: Created) -> Submitted | None:
         """Take over the record that was adopted from Iron for this external id, if that is what is in the way."""
         if answer.record is not None and not answer.record.adopted:
             return None
-        holder = answer.holder if answer.status == "external_id_taken" else wanted.key
+        record = wanted.record
+        holder = answer.holder if answer.status == "external_id_taken" else record.key
+        note = wanted.note.replace("submitted", "joined by a job", 1)
         while answer.status != "created" and holder is not None:
             read = self._ledger.read(holder)
-            if read is None or not read.record.adopted or read.record.external_id != wanted.external_id:
+            if read is None or not read.record.adopted or read.record.external_id != record.external_id:
                 return None
             if read.claimed:
                 time.sleep(JOIN_PAUSE_S)
-            elif taken := self._ledger.join(read.record, joined(read.record, wanted), self.sealed(wanted.key, job)):
-                return Submitted("created", taken)
+            elif taken := self._ledger.join(
+                read.record, wanted._replace(record=joined(read.record, record), note=note)
+            ):
+                return _submitted(record, taken)
         return None
 
     def correct(self, job: Job | dict[str, Any], *, by: str, reason: str = "") -> Nudge | None:
@@ -134,7 +147,8 @@ class FrontDoor:
         fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")
         parts = {name: part.decode() for name, part in self.sealed(wanted.key, canonical).items()}
         act = {"act": "correct", "by": by, "reason": reason, "parts": parts}
-        return self._ledger.act(wanted.key, act | {name: getattr(wanted, name) for name in fields})
+        act |= {name: getattr(wanted, name) for name in fields}
+        return self._ledger.act(wanted.key, act, email=self._email(canonical))
 
     def personal(self, key: str, *, by: str) -> dict[str, Any]:
         """Open what is stored about a customer, by part; that it was read, and by whom, goes into the history first.
@@ -149,6 +163,9 @@ class FrontDoor:
         """Encrypt the parts of a job's input for the record with this key."""
         return {name: self._vault.seal(key, part) for name, part in input_parts(job).items()}
 
+    def _email(self, job: Mapping[str, Any]) -> bytes:
+        return self._vault.email_digests(job["customer"]["email"])[0]
+
 
 #: A row of an import that has a record now.
 _LOADED = Submitted("created", None)
@@ -160,7 +177,8 @@ def _submitted(wanted: Record, created: Created) -> Submitted:
     record = created.record
     if created.status == "exists" and record is not None and not same_job(record, wanted):
         return Submitted("idempotency_key_reused", record, created.due_ms)
-    return Submitted("created" if created.status == "created" else "unchanged", record, created.due_ms)
+    status: Status = "created" if created.status == "created" else "unchanged"
+    return Submitted(status, record, created.due_ms, link_serial=created.link_serial)
 
 
 def same_job(record: Record, wanted: Record) -> bool:

@@ -238,17 +238,20 @@ def _found(
     from workers.adopt import adopt as adopt_all
     from workers.adopt import adopt_these
 
+    def digest(address: str) -> bytes:
+        return session.vault.email_digests(address)[0]
+
     with httpx.HTTPTransport() as transport:
         iron: Iron = session.settings.iron(transport).on_behalf_of(sub_partner, lambda: None)
+        how: Any = {"sub_partner_id": sub_partner, "dry_run": dry_run, "email_digest": digest}
         if external_id is None and iron_id is None:
-            yield from adopt_all(session.ledger, iron, statuses=statuses, sub_partner_id=sub_partner, dry_run=dry_run)
+            yield from adopt_all(session.ledger, iron, statuses=statuses, **how)
             return
         try:
             one = iron.customer(iron_id) if iron_id else iron.customer_by_external_id(str(external_id))
         except NotFoundError:
             one = None
-        customers = [one] if one else []
-        yield from adopt_these(session.ledger, customers, sub_partner_id=sub_partner, dry_run=dry_run)
+        yield from adopt_these(session.ledger, [one] if one else [], **how)
 
 
 def _adopted(found: Found) -> dict[str, str | None]:

@@ -140,23 +140,29 @@ def sign(
 
     Example: onboarding sign crm-1 --document 3f2a... --signed-by "Ada Example" --evidence consent-4711
     """
-    from ops.cli.consent import Consent, record_consent
     from ops.cli.inputs import moment
     from ops.cli.look import show
     from ops.cli.session import opened
     from ops.cli.waiting import read
+    from workers.consent import Consent, NotAskedError, record_consent
 
     if not signed_by.strip():
         raise usage("--signed-by is empty: say who agreed.")
     consent = Consent(signed_by.strip(), moment(signed_at, "--signed-at"), evidence)
     with opened("input", check=True) as session:
-        fresh = record_consent(session, read(session.ledger, key).record, document, consent)
+        try:
+            recorded = record_consent(
+                session.ledger, session.vault, read(session.ledger, key).record, document, consent
+            )
+        except NotAskedError as error:
+            raise CommandError(f"{error} Not asked for: {', '.join(error.strange)}.") from None
+        if recorded.nudge:
+            session.send(recorded.nudge)
         if json:
             show(read(session.ledger, key), as_json=True)
-    if fresh:
-        output.say(
-            f"The consent to {len(fresh)} of {len(document)} documents is recorded; a worker submits it to Iron."
-        )
+    if recorded.fresh:
+        count = f"{len(recorded.fresh)} of {len(document)}"
+        output.say(f"The consent to {count} documents is recorded; a worker submits it to Iron.")
     else:
         output.say("The consent to these documents was recorded before; nothing changed.")
     return Status.DONE

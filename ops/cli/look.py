@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     add(app, status)
     add(app, history)
+    add(app, find)
     add(app, list_, "list")
     add(app, summary)
 
@@ -76,6 +77,32 @@ def history(key: Key, json: Json = False) -> int:
     else:
         rows = ((timestamp(entry["at_ms"]), entry["phase"], entry.get("step"), entry.get("note")) for entry in entries)
         output.table(("at", "phase", "step", "what"), rows)
+    return Status.DONE
+
+
+def find(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Key, external id, e-mail address, or Iron's id.")],
+    json: Json = False,
+) -> int:
+    """Find onboardings by whatever is at hand.
+
+    By idempotency key, external id, e-mail address (in any case) or Iron's id of the customer. One that was corrected
+    is found by what it had before, too. The exit status is 1 when there is none.
+
+    Example: onboarding find ada@example.com
+    """
+    from ops.cli.session import opened
+    from workers.search import find as search
+
+    with opened("input") as session:
+        found = search(session.ledger, session.vault, text)
+    if not found:
+        raise CommandError("Nothing has this as its key, external id, e-mail address or Iron's customer id.")
+    if json:
+        for one in found:
+            show(one, as_json=True)
+    else:
+        output.table(("key", "phase", "waiting on", "since", "problem"), map(_row, found))
     return Status.DONE
 
 

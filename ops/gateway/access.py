@@ -27,7 +27,17 @@ _PERSONAL = frozenset({Role.COMPLIANCE, Role.ADMIN})
 
 #: Method and path of each route -> the roles that may use it.
 ACCESS: Mapping[str, frozenset[Role]] = {
+    "POST /v1/onboardings": _SUBMIT,
+    "GET /v1/onboardings": _EVERYBODY,
     "GET /v1/onboardings/{key}": _EVERYBODY,
+    "GET /v1/onboardings/{key}/history": _EVERYBODY,
+    "GET /v1/onboardings/{key}/personal": _PERSONAL,
+    "POST /v1/onboardings/{key}/signings": _SUBMIT,
+    "POST /v1/onboardings/{key}/actions/retry": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/correct": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/restart": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/cancel": _OPERATE,
+    "POST /v1/find": _EVERYBODY,
     "GET /v1/summary": _EVERYBODY,
 }
 

@@ -7,7 +7,8 @@ Here stands which routes there are and what each may use. To add some:
    models for what it answers. A refusal is `raise ProblemError(code, sentence)`, its code a line in problems.py.
 2. An endpoint that asks Redis is a plain `def`: FastAPI runs it in a thread, and a RedisError becomes 503 by itself.
    `key: Key` reads an idempotency key from the path, `caller: Who` says who is calling, `Limit` and `Cursor` page
-   (paging.py), `Annotated[Any, Depends(json_body())]` is a strict JSON body. Addresses hold no personal data.
+   (paging.py), `body: JsonBody` is a strict JSON body (contents.py), with `openapi_extra=body_of(Shape)`.
+   No address holds personal data.
 3. Below /v1/ every route is guarded: add a line to the table ACCESS in access.py. A page for people stands outside
    /v1/; `identified` in access.py tells whose token it was given.
 4. Add a line to `create_app`.
@@ -23,11 +24,13 @@ from dataclasses import dataclass
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
-from ops.gateway import go, metrics, onboardings, openapi, overview, probes, problems, webhooks
+from ops.gateway import acts, go, listing, metrics, onboardings, openapi, overview, probes, problems, submitting, webhooks
 from ops.gateway.access import guard
 from ops.gateway.bodies import BODY_WITHIN_S
 from ops.gateway.keys import Segments
 from ops.gateway.lines import RequestLines
+from ops.gateway.nudges import Nudges
+from ops.gateway.submissions import Submissions
 from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
 from workers.broker import NudgeBroker
 from workers.ledger import Ledger
@@ -49,11 +52,6 @@ class Peers:
     vault: Vault
     links: CustomerLinks
 
-    @property
-    def door(self) -> FrontDoor:
-        """Where jobs are handed in."""
-        return FrontDoor(self.ledger, self.vault, self.broker.send)
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -74,12 +72,17 @@ class Options:
 
 def create_app(peers: Peers, options: Options) -> FastAPI:
     """Make the application. Its lifespan's end stops its threads; the peers stay open."""
-    wakeups = WakeUps(peers.ledger, peers.broker.send, options.wake_within_s)
+    ledger, vault, links, nudges = peers.ledger, peers.vault, peers.links, Nudges(peers.broker.send)
+    show = onboardings.showing(links)
+    wakeups = WakeUps(ledger, nudges, options.wake_within_s)
+    door = FrontDoor(ledger, vault, nudges.send)
+    submissions = Submissions(door)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        wakeups.close()
+        for threads in (submissions, wakeups, nudges):
+            threads.close()
 
     app = FastAPI(
         title="Iron onboarding",
@@ -96,8 +99,11 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
     app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
-    app.include_router(onboardings.routes(peers.ledger, peers.links))
-    app.include_router(overview.routes(peers.ledger, peers.broker))
+    app.include_router(submitting.routes(submissions, links))
+    app.include_router(onboardings.routes(ledger, door, show))
+    app.include_router(listing.routes(ledger, vault, show))
+    app.include_router(acts.routes(ledger, vault, door, nudges.send, show))
+    app.include_router(overview.routes(ledger, peers.broker))
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))
     app.include_router(metrics.routes(registry, options.tokens))
     app.include_router(webhooks.routes(_verification(options), wakeups))

@@ -15,7 +15,7 @@ BODY_WITHIN_S = 10.0
 _CLOSE = {"Connection": "close"}
 
 
-async def read_body(request: Request, limit_bytes: int, within_s: float) -> bytes:
+async def read_body(request: Request, limit_bytes: int, within_s: float = BODY_WITHIN_S) -> bytes:
     """Read the whole body. Raises ProblemError: body_too_large, also before the first byte, or body_too_slow."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit_bytes:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from ops.gateway.bodies import BODY_WITHIN_S, read_body
 from ops.gateway.problems import ProblemError
@@ -22,13 +22,17 @@ REFUSALS = ("not_json", "body_too_slow", "body_too_large", "media_type_unsupport
 
 
 def json_body(limit_bytes: int = LIMIT_BYTES, within_s: float = BODY_WITHIN_S) -> Callable[[Request], Awaitable[Any]]:
-    """Make the dependency that gives a route the value of its body: `Annotated[Any, Depends(json_body())]`."""
+    """Make the dependency that gives a route the value of its body."""
 
     async def read(request: Request) -> Any:
         must_be_json(request)
         return parse_json(await read_body(request, limit_bytes, within_s))
 
     return read
+
+
+#: A strict JSON body as a route writes it: `def route(body: JsonBody) -> ...`.
+JsonBody = Annotated[Any, Depends(json_body())]
 
 
 def must_be_json(request: Request) -> None:

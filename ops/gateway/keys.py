@@ -7,7 +7,7 @@ are kept encoded until the route is found, and decoded where the key is read.
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from fastapi import Depends, Path
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,3 +39,8 @@ async def _key(
 
 #: What a route with `{key}` in its path writes to have the key: `def route(key: Key) -> ...`.
 Key = Annotated[str, Depends(_key)]
+
+
+def address_of(key: str) -> str:
+    """Write the address of an onboarding."""
+    return f"/v1/onboardings/{quote(key, safe='')}"

@@ -6,9 +6,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from ops.gateway.access import ACCESS, GUARDED
 from ops.gateway.problems import SCHEMA, documented
+
+#: Shapes of bodies that routes name by `body_of`.
+_BODIES: dict[str, type[BaseModel]] = {}
 
 _DESCRIPTION = """Hand in onboardings of customers to Iron, follow them, and learn what to show each customer next.
 
@@ -16,6 +21,8 @@ Every route below `/v1/` wants a bearer token; `x-roles` says which roles may us
 `application/problem+json` (RFC 9457) with a stable `code`; new codes may be added. Every answer has `X-Request-ID`; a
 sane one of the caller's own is kept.
 """
+#: Printable ASCII, without a space at either end.
+_HEADER_VALUE = "^[!-~]([ -~]*[!-~])?$"
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
@@ -23,6 +30,19 @@ _TOKEN = {
 }
 #: FastAPI's own shapes of a refusal, which nobody ever gets.
 _FOREIGN = ("HTTPValidationError", "ValidationError")
+
+
+def body_of(shape: type[BaseModel], *, header: str = "") -> dict[str, Any]:
+    """Describe the JSON body that a route reads by itself, and a header beside it: its `openapi_extra`."""
+    _BODIES[shape.__name__] = shape
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape.__name__}"}}}
+    described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
+    if header:
+        text = "The idempotency key, as a structured-field string (in quotes) or bare; the body may name it instead."
+        schema = {"type": "string", "pattern": _HEADER_VALUE, "maxLength": 514}
+        parameter = {"name": header, "in": "header", "required": False, "description": text, "schema": schema}
+        described["parameters"] = [parameter]
+    return described
 
 
 def install(app: FastAPI) -> None:
@@ -44,6 +64,8 @@ def _completed(found: dict[str, Any]) -> dict[str, Any]:
     for name in _FOREIGN:
         schemas.pop(name, None)
     schemas["Problem"] = SCHEMA
+    pairs: Any = [(shape, "validation") for shape in _BODIES.values()]
+    schemas |= models_json_schema(pairs, ref_template="#/components/schemas/{model}")[1]["$defs"]
     components["securitySchemes"] = {"bearer": _TOKEN}
     for path, operations in found["paths"].items():
         for method, operation in operations.items():

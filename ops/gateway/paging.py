@@ -16,6 +16,9 @@ from pipelines.keys import canonical_json, fingerprint
 PAGE = 50
 LONGEST_PAGE = 500
 
+#: No place and no time is as large: whole numbers are exact in a score of Redis below it.
+_BEYOND = 2**53
+
 #: Query parameters of every list.
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Entries of a page, at most.")]
 Cursor = Annotated[
@@ -25,7 +28,7 @@ Cursor = Annotated[
 
 def cursor_of(place: Any, filters: Any) -> str:
     """Write a place, any JSON value, as a cursor."""
-    return base64.urlsafe_b64encode(canonical_json([fingerprint(filters), place])).decode().rstrip("=")
+    return _written(fingerprint(filters), place)
 
 
 def place_of(cursor: str | None, filters: Any) -> Any:
@@ -34,8 +37,27 @@ def place_of(cursor: str | None, filters: Any) -> Any:
         return None
     try:
         made_with, place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        genuine = _written(made_with, place) == cursor
     except (binascii.Error, ValueError, TypeError, RecursionError):
-        raise ProblemError("cursor_malformed", "Begin again without a cursor.") from None
+        genuine = False
+    if not genuine:
+        raise malformed()
     if made_with != fingerprint(filters):
         raise ProblemError("cursor_malformed", "Ask with the filters of the first page, or begin again.")
     return place
+
+
+def number(found: Any) -> int:
+    """Take a number that a cursor held: a place in a list, or milliseconds. Raises ProblemError when it is neither."""
+    if not isinstance(found, int) or not 0 <= found < _BEYOND:
+        raise malformed()
+    return found
+
+
+def malformed() -> ProblemError:
+    """Make the refusal of a cursor that is none of ours."""
+    return ProblemError("cursor_malformed", "Begin again without a cursor.")
+
+
+def _written(made_with: str, place: Any) -> str:
+    return base64.urlsafe_b64encode(canonical_json([made_with, place])).decode().rstrip("=")

@@ -52,6 +52,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "unexpected": (500, "The program met something that it does not foresee."),
     "api_tokens_missing": (503, "Nobody can be let in."),
     "ledger_away": (503, "The ledger cannot be reached."),
+    "not_durable": (503, "The ledger has it, but not safely yet."),
     "not_ready": (503, "The gateway is not ready."),
     "webhook_secret_missing": (503, "Webhooks cannot be verified."),
 }

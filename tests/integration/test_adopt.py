@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipelines.iron import Iron
-from tests.support import API_KEY, BASE_URL, World
-from workers.adopt import adopt
+from pipelines.iron import Customer, Iron
+from tests.support import API_KEY, BASE_URL, World, a_job
+from workers.adopt import adopt, adopt_these
 from workers.ledger import INPUT_KEPT_MS, PREFIX
+from workers.search import find
 
 
 def iron(world: World) -> Iron:
@@ -106,3 +107,17 @@ def test_personal_data_after_a_join(world: World) -> None:
     world.run_until("e-1", "declined", 90_000)
     world.submit("k-1", "decline", external_id="e-1")
     assert set(world.door.personal("k-1", by="a test")) == {"customer"}
+
+
+def test_an_adopted_customer_is_found_by_email(world: World) -> None:
+    """The address that Iron shows is indexed, and leads to the job's record once one has joined."""
+
+    def found() -> list[str]:
+        return [one.record.key for one in find(world.ledger, world.vault, "A@example.com")]
+
+    stranger = Customer("0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11", "Active", "e-1", email="a@example.com")
+    list(adopt_these(world.ledger, [stranger], email_digest=lambda address: world.vault.email_digests(address)[0]))
+    assert found() == ["e-1"]
+    job = a_job("k-1", external_id="e-1", customer={"customer_type": "Person", "email": "a@example.com"})
+    assert world.door.submit(job).status == "created"
+    assert found() == ["k-1"]

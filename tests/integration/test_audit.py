@@ -219,6 +219,7 @@ PLANTS = [
     Plant("external_missing", lambda w: w.client.hdel(f"{PREFIX}external", "waits")),
     Plant("external_shadowed", shadow),
     Plant("external_stray", lambda w: w.client.hset(f"{PREFIX}external", "of-nobody", "waits")),
+    Plant("email_nowhere", lambda w: w.client.hset(f"{PREFIX}email", b"digest", "lost"), "lost", None),
     Plant("external_nowhere", lambda w: w.client.hset(f"{PREFIX}external", "of-nobody", "lost"), "lost", None),
     Plant("external_twice", lambda w: twice(w, "external", "external_id"), "other"),
     Plant("customer_missing", lambda w: w.client.hdel(f"{PREFIX}customer", str(w.record("waits").customer_id))),

@@ -212,6 +212,18 @@ def test_history_is_one_object_a_line(run: Run, pending: World, capsys: pytest.C
     assert "create_identification" in capsys.readouterr().err
 
 
+def test_find(run: Run, pending: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An onboarding is found by key, e-mail address and Iron's id; when there is none the status is 1."""
+    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", pending.key)
+    record = pending.records()[0]
+    capsys.readouterr()
+    for text in (record.key, record.external_id, f"{record.key}+APPROVE@example.com", str(record.customer_id)):
+        assert run("find", text, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["idempotency_key"] == record.key
+    assert run("find", "nobody@example.com") == 1
+    assert "nobody@" not in capsys.readouterr().err
+
+
 def test_list_is_narrowed(run: Run, pending: World, capsys: pytest.CaptureFixture[str]) -> None:
     """By phase, by label, by age and by number, alone and together."""
     pending.submit("k-2", labels={"source": "crm"})
@@ -426,7 +438,7 @@ def test_only_what_is_asked_for_can_be_signed(
     documents = signing(world)
     assert run("sign", "k-1", "--document", documents[0], "--document", "d-9", "--signed-by", "Ada") == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert "does not ask for the document d-9" in line
+    assert "Not asked for: d-9." in line
     assert documents[0] in line
     assert client.llen(f"{PREFIX}acts:k-1") == 0
     assert run("sign", "k-1", "--document", documents[0], "--signed-by", "Ada") == 0

@@ -15,7 +15,7 @@ from pipelines.model import Next, Record
 from tests.integration.test_ledger import Repeating, a_record, claimed, create, following
 from tests.support import PLENTY, World
 from workers.events import OLDEST, STREAM, EventsGoneError, EventStream
-from workers.ledger import LEASE_MS, PREFIX, Ledger
+from workers.ledger import LEASE_MS, PREFIX, Ledger, New
 
 
 def names(events: list[Event]) -> list[str]:
@@ -76,7 +76,7 @@ def test_a_job_that_joins_is_told_under_its_own_key(world: World) -> None:
         key="iron-1", lane="bulk", external_id="e-1", adopted=True, customer_id="c-1", customer_status="Active",
         phase=Phase.ACTIVE, step="refresh",
     )  # fmt: skip
-    world.ledger.create([(adopted, {})])
+    world.ledger.create([New(adopted, {})])
     assert world.submit("k-1", external_id="e-1").status == "created"
     found = EventStream(world.ledger).after()
     assert [(event.key, event.name) for event in found] == [("iron-1", "active"), ("k-1", "active")]
@@ -193,7 +193,7 @@ def test_too_many_events_are_dropped(client: redis.Redis) -> None:
 def test_what_an_event_costs(client: redis.Redis) -> None:
     """An event takes less than 100 bytes of Redis's memory."""
     ledger = Ledger(client)
-    ledger.create([(a_record(f"crm-2026-{number:06d}"), {}) for number in range(2_000)])
+    ledger.create([New(a_record(f"crm-2026-{number:06d}"), {}) for number in range(2_000)])
     used = client.memory_usage(STREAM, samples=0)
     assert client.xlen(STREAM) == 2_000
     print(f"{used / 2_000:.1f} bytes an event")

@@ -47,6 +47,7 @@ def everything(client: redis.Redis) -> str:
             b"list": lambda name: client.lrange(name, 0, -1),
             b"zset": lambda name: client.zrange(name, 0, -1),
             b"set": client.smembers,
+            b"stream": client.xrange,
         }[kind](key)
         text.append(f"{key!r} {value!r}")
     return "\n".join(text)

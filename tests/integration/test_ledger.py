@@ -13,7 +13,7 @@ from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY, World
-from workers.ledger import LEASE_MS, PREFIX, Budget, Claim, Ledger, NotClaimed, Nudge
+from workers.ledger import LEASE_MS, PREFIX, Budget, Claim, Ledger, New, NotClaimed, Nudge
 
 NO_CALLS: dict[str, int] = {}
 
@@ -55,7 +55,7 @@ def a_record(key: str = "k-1", **changes: Any) -> Record:
 
 
 def create(ledger: Ledger, record: Record) -> Any:
-    return ledger.create([(record, {"customer": b"sealed"})])[0]
+    return ledger.create([New(record, {"customer": b"sealed"})])[0]
 
 
 def claimed(ledger: Ledger, version: int = 1, step: str = "create_customer", key: str = "k-1") -> Claim:

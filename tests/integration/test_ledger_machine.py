@@ -23,7 +23,7 @@ from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY
 from workers.events import EventStream
-from workers.ledger import LEASE_MS, Claim, Ledger, NotClaimed
+from workers.ledger import LEASE_MS, Claim, Ledger, New, NotClaimed
 
 KEYS = ("k-0", "k-1", "k-2")
 NUDGE_MS = 5000
@@ -74,7 +74,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(KEYS))
     def create(self, key: str) -> None:
-        answer = self.ledger.create([(Record(key=key, external_id=key, fingerprint="f"), {})])[0]
+        answer = self.ledger.create([New(Record(key=key, external_id=key, fingerprint="f"), {})])[0]
         assert (answer.status == "created") == (key not in self.models)
         if answer.status == "created":
             self.models[key] = Model(due_ms=self.now_ms() + NUDGE_MS)

@@ -89,3 +89,20 @@ def test_new_keys_are_keys_and_differ() -> None:
     """Each key is one that the ring takes, and no two are the same."""
     assert len({new_key() for _ in range(10)}) == 10
     Fernet(new_key())
+
+
+def test_an_address_is_found_by_its_digest() -> None:
+    """A digest says nothing without the key, is the same in whatever case, and another one for another address."""
+    key, other = new_key(), new_key()
+    [digest] = Vault([key]).email_digests("Ada@Example.com")
+    assert Vault([key]).email_digests(" ada@example.COM ") == [digest]
+    assert Vault([key]).email_digests("bob@example.com") != [digest]
+    assert Vault([other]).email_digests("ada@example.com") != [digest]
+    assert len(digest) == 12
+
+
+def test_an_address_is_found_after_a_rotation() -> None:
+    """While the old key is in the ring, what it indexed is looked for as well; new entries are the new key's."""
+    old, new = new_key(), new_key()
+    before, after = Vault([old]).email_digests("a@b.c"), Vault([new, old]).email_digests("a@b.c")
+    assert after == [*Vault([new]).email_digests("a@b.c"), *before]

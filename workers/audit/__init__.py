@@ -13,6 +13,7 @@ are the kinds, each a rule or a place in `records`, `motion`, `indexes` or `cont
     external ids    external_missing*, external_shadowed*, external_stray*, external_nowhere*, external_twice
     Iron's ids      customer_missing*, customer_stray*, customer_nowhere*, customer_twice
     links           link_nowhere*
+    e-mails         email_nowhere*
     endpoints       endpoint_nowhere*
     input           input_missing, input_kept*, input_expiring*, input_nowhere*
     people          acts_stranded*, acts_nowhere, evidence_nowhere

@@ -83,6 +83,7 @@ kind(
 )
 kind("external_nowhere", "An external id leads to no record, and no job can have it.", GONE, "unpoint")
 kind("customer_nowhere", "A customer id of Iron leads to no record.", GONE, "unpoint")
+kind("email_nowhere", "An e-mail address leads to no record.", GONE, "unpoint")
 kind(
     "external_stray",
     "An external id leads to a record that never had it.",

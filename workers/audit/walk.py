@@ -32,6 +32,8 @@ MEMBERS = 500
 #: What may be wrong is collected up to this many subjects before the second look at all of them.
 SUSPECTS = 2_000
 
+#: Indexes that lead from an id to a key, or to several.
+_POINTERS = frozenset({"external", "customer", "email"})
 #: Keys that belong to one record or endpoint each, by the kind of finding when there is none.
 _OWNED = {sort: f"{sort}_nowhere" for sort in ("input", "history", "acts", "evidence")}
 _OWNED |= dict.fromkeys(("courier", "parked", "replays"), "endpoint_nowhere")
@@ -141,6 +143,9 @@ class Auditor:
         for index in ("external", "customer"):
             pointers = client.hscan_iter(PREFIX + index, count=MEMBERS)
             yield from _pages((Subject(key, index, id_) for id_, key in pointers), MEMBERS)
+        digests = client.hscan_iter(f"{PREFIX}email", count=MEMBERS)
+        held = (Subject(key, "email", digest) for digest, keys in digests for key in keys.split(b"\n"))
+        yield from _pages(held, MEMBERS)
 
     def _owned(self, kinds: Sequence[str] = tuple(_OWNED)) -> Iterator[tuple[Subject, ...]]:
         """Page through all records and what belongs to them."""
@@ -228,11 +233,11 @@ class Auditor:
         place = page[0].place
         if not place:
             yield from self._look_at_records(page, at, count=count)
-        elif place in ("external", "customer"):
+        elif place in _POINTERS:
             answer = self._call("pointers", place, *(part for one in page for part in (one.id, one.key)))
             for number, verdict in zip(answer[::2], answer[1::2], strict=True):
                 subject = page[number - 1]
-                id_ = _text(subject.id)
+                id_ = subject.id.hex() if place == "email" else _text(subject.id)
                 found = Finding(f"{place}_{verdict.decode()}", _text(subject.key), id_, f"{place} {id_}")
                 yield subject, Look([found])
         else:

@@ -164,11 +164,28 @@ function operations.orphans(place, ...)
   return found
 end
 
+-- The keys to which an entry of an index leads: one, but for an e-mail address, which several may have.
+local function led_to(index, id)
+  local keys = {}
+  local pattern = index == 'email' and '[^\n]+' or '.+'
+  for key in string.gmatch(ask('HGET', prefix .. index, id) or '', pattern) do keys[#keys + 1] = key end
+  return keys
+end
+
+local function leads_to(index, id, key)
+  for _, holder in ipairs(led_to(index, id)) do
+    if holder == key then return true end
+  end
+  return false
+end
+
 -- Say what is wrong with an entry of an index: nowhere, stray, or nothing.
--- A corrected record may be found under external ids that it had before. What cannot be read is not judged.
+-- A corrected record may be found under external ids and e-mail addresses that it had before. What cannot be read is
+-- not judged.
 local function verdict(index, id, key)
-  if ask('HGET', prefix .. index, id) ~= key then return nil end
+  if not leads_to(index, id, key) then return nil end
   if not exists(key) then return 'nowhere' end
+  if index == 'email' then return nil end
   local body = body_at(key)
   if not body or body[INDEXES[index]] == id then return nil end
   if index == 'external' and (tonumber(body.revision) or 0) > 0 then return nil end
@@ -248,7 +265,16 @@ end
 
 -- unpoint index id key: the entry goes while it is wrong
 function operations.unpoint(index, id, key)
-  if verdict(index, id, key) then redis.call('HDEL', prefix .. index, id) end
+  if not verdict(index, id, key) then return end
+  local others = {}
+  for _, holder in ipairs(led_to(index, id)) do
+    if holder ~= key then others[#others + 1] = holder end
+  end
+  if #others == 0 then
+    redis.call('HDEL', prefix .. index, id)
+  else
+    redis.call('HSET', prefix .. index, id, table.concat(others, '\n'))
+  end
 end
 
 -- point index id key: the entry leads to the record that has the id, unless it leads to another that has it as well

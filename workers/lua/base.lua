@@ -25,6 +25,7 @@
 --   phase:<phase>   zset    key -> ms since when it is in this phase; its size is the phase's counter
 --   external        hash    external id -> key
 --   customer        hash    Iron's customer id -> key
+--   email           hash    keyed digest of an e-mail address -> the keys of those who have or had it, a line each
 --   unclaimed:<id>  string  a wake for a customer id that no record knows yet; expires
 --   links           hash    key -> "<serial> <token>": how often the customer's links to a record were revoked, where they were
 --   sub_partners    set     sub-partners that any record has

@@ -1,19 +1,19 @@
 -- The rows of imports: made records of many in one call, and cancelled many in one call. Keys: see base.lua.
 
--- load name token counts format step phase told (key external_id sub_partner_id lane history json customer identification)*
+-- load name token counts format step phase told (key external_id sub_partner_id email lane history json customer identification)*
 -- counts: of the rows before these. token: of the call; with its place each row has one of its own. customer, identification: sealed parts of the input, "" where there is none
--- -> cancelled, or for each row created version now | exists raw due now | external_id_taken other_key now
+-- -> cancelled, or for each row as create
 function operations.load(name, token, counts, format, step, phase, told, ...)
   if redis.call('HEXISTS', import_key(name), 'cancelled') == 1 then return 'cancelled' end
   local given, answers = {...}, {}
-  for i = 1, #given, 8 do
-    local key, external_id, sub_partner, lane, history, json, customer, identification = unpack(given, i, i + 7)
+  for i = 1, #given, 9 do
+    local key, external_id, sub_partner, email, lane, history, json, customer, identification = unpack(given, i, i + 8)
     local parts = {}
     if customer ~= '' then parts = {'customer', customer} end
     if identification ~= '' then parts[#parts + 1], parts[#parts + 2] = 'identification', identification end
     answers[#answers + 1] = create({
       key = key, token = token .. '.' .. i, external_id = external_id, customer_id = '', sub_partner = sub_partner,
-      place = lane == 'bulk' and 'bulk/' .. name or lane, step = step, phase = phase, format = format, json = json,
+      email = email, place = lane == 'bulk' and 'bulk/' .. name or lane, step = step, phase = phase, format = format, json = json,
       history = history, told = told, import = name, parts = parts, due = now_ms,
     })
   end

@@ -10,20 +10,40 @@ local function keep_parts(key, parts)
   end
 end
 
+-- Let a digest of an e-mail address lead to a record, beside those that have the same address, and instead of one that
+-- is no more. digest "": there is none.
+local function remember_email(digest, key, instead_of)
+  if digest == '' then return end
+  local keys = {key}
+  for holder in string.gmatch(redis.call('HGET', prefix .. 'email', digest) or '', '[^\n]+') do
+    if holder ~= key and holder ~= instead_of then keys[#keys + 1] = holder end
+  end
+  redis.call('HSET', prefix .. 'email', digest, table.concat(keys, '\n'))
+end
+
+-- How often the customer's links to this record were revoked, and by which call last.
+local function revocations(key)
+  local serial, token = string.match(redis.call('HGET', prefix .. 'links', key) or '0 ', '^(%d+) (.*)$')
+  return tonumber(serial), token
+end
+
 -- Make a record, unless there is one or its external id is taken; due now, or after a nudge under way.
--- new: key, token, external_id, customer_id, sub_partner, place, step, phase, format, json, history, told, import, parts, due
--- -> {created, version, now} | {exists, raw, due, now} | {external_id_taken, other_key, now}
+-- new: key, token, external_id, customer_id, sub_partner, email (digest of the address, "" for none), place, step, phase,
+--   format, json, history, told, import, parts, due
+-- -> {created, version, created, due} | {exists, raw, due, link_serial} | {external_id_taken, other_key}
 local function create(new)
   local key, record = new.key, load(new.key)
   if record then
-    if record.token == new.token then return {'created', record.version, now_ms} end
-    return {'exists', record.raw, redis.call('ZSCORE', due_of(record.place), key), now_ms}
+    local due = redis.call('ZSCORE', due_of(record.place), key)
+    if record.token == new.token then return {'created', record.version, tonumber(record.created), due} end
+    return {'exists', record.raw, due, (revocations(key))}
   end
   local other = redis.call('HGET', prefix .. 'external', new.external_id)
-  if other then return {'external_id_taken', other, now_ms} end
+  if other then return {'external_id_taken', other} end
   save(key, new.format, 1, new.token, new.place, new.phase, new.step, int(now_ms), int(now_ms), new.json)
   keep_parts(key, new.parts)
   redis.call('HSET', prefix .. 'external', new.external_id, key)
+  remember_email(new.email, key)
   if new.customer_id ~= '' then redis.call('HSET', prefix .. 'customer', new.customer_id, key) end
   if new.sub_partner ~= '' then redis.call('SADD', prefix .. 'sub_partners', new.sub_partner) end
   redis.call('ZADD', prefix .. 'phase:' .. new.phase, int(now_ms), key)
@@ -31,28 +51,28 @@ local function create(new)
   tell(key, new.phase, 1, new.told)
   redis.call('ZADD', due_of(new.place), int(new.due), key)
   enlist(new.import, key, new.phase)
-  return {'created', 1, now_ms}
+  return {'created', 1, now_ms, int(new.due)}
 end
 
--- create key token external_id customer_id sub_partner_id lane step phase format json history told (part sealed)*
+-- create key token external_id customer_id sub_partner_id email lane step phase format json history told (part sealed)*
 -- told: what upstream is told, see tell in events.lua
--- -> created version | exists raw due | external_id_taken other_key
-function operations.create(key, token, external_id, customer_id, sub_partner, lane, step, phase, format, json, history, told, ...)
+-- -> created version created due | exists raw due link_serial | external_id_taken other_key
+function operations.create(key, token, external_id, customer_id, sub_partner, email, lane, step, phase, format, json, history, told, ...)
   return create({
     key = key, token = token, external_id = external_id, customer_id = customer_id, sub_partner = sub_partner,
-    place = lane, step = step, phase = phase, format = format, json = json, history = history, told = told, import = '',
+    email = email, place = lane, step = step, phase = phase, format = format, json = json, history = history, told = told, import = '',
     parts = {...},
     -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
     due = lane == 'interactive' and now_ms + NUDGE_MS or now_ms,
   })
 end
 
--- join old_key version token key lane step format json history told external_id customer_id ttl_ms import (part sealed)*
+-- join old_key version token key lane step format json history told external_id customer_id email ttl_ms import (part sealed)*
 -- A job takes over the record that was found on Iron without one, under the job's key; due at once, for a refresh.
--- -> joined version | again: the record is in hand or has changed since it was read
-function operations.join(old_key, version, token, key, lane, step, format, json, history, told, external_id, customer_id, ttl_ms, import, ...)
+-- -> joined version now link_serial | again: the record is in hand or has changed since it was read
+function operations.join(old_key, version, token, key, lane, step, format, json, history, told, external_id, customer_id, email, ttl_ms, import, ...)
   local done = load(key)
-  if done and done.token == token then return {'joined', done.version, now_ms} end
+  if done and done.token == token then return {'joined', done.version, now_ms, (revocations(key))} end
   local record, claim = load(old_key), claim_of(old_key)
   if not record or record.version ~= tonumber(version) or (claim and claim.ends > now) or (key ~= old_key and done) then
     return {'again'}
@@ -80,11 +100,12 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
   if ttl_ms ~= '' then redis.call('PEXPIRE', prefix .. 'input:' .. key, ttl_ms) end
   redis.call('HSET', prefix .. 'external', external_id, key)
   redis.call('HSET', prefix .. 'customer', customer_id, key)
+  remember_email(email, key, old_key)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
   tell(key, record.phase, record.version + 1, told)
   redis.call('ZADD', due_of(lane), int(now_ms), key)
   enlist(import, key, record.phase)
-  return {'joined', record.version + 1, now_ms}
+  return {'joined', record.version + 1, now_ms, (revocations(key))}
 end
 
 -- claim key version step token lease_ms format part horizon_ms (class n interval_ms)*
@@ -215,22 +236,18 @@ function operations.wake(customer_id)
   return wake(key, record)
 end
 
--- act key act evidence -> nudge lane step version key | later | gone. `act` carries an id of its own; the same act is stored once.
-function operations.act(key, act, evidence)
+-- act key act evidence email -> nudge lane step version key | later | gone. `act` carries an id of its own; the same act is stored once.
+-- email: digest of the address that a correction brings, "" for none
+function operations.act(key, act, evidence, email)
   local record = load(key)
   if not record then return {'gone'} end
+  remember_email(email, key)
   local acts = prefix .. 'acts:' .. key
   if not redis.call('LPOS', acts, act) then
     redis.call('RPUSH', acts, act)
     if evidence ~= '' then redis.call('RPUSH', prefix .. 'evidence:' .. key, evidence) end
   end
   return wake(key, record)
-end
-
--- How often the customer's links to this record were revoked, and by which call last.
-local function revocations(key)
-  local serial, token = string.match(redis.call('HGET', prefix .. 'links', key) or '0 ', '^(%d+) (.*)$')
-  return tonumber(serial), token
 end
 
 -- revoke key token act -> as wake | gone. No link to the record made so far is good any more; the act tells the history of it.

@@ -1,0 +1,240 @@
+"""The JSON of requests and answers, as the OpenAPI document shows it. Contract, sections 3, 4 and 6.
+
+Bodies are checked with these models; answers are not made from them, for speed, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from pipelines.identification.fields import Key, Shape, Text, Timestamp
+from pipelines.job import Job
+from pipelines.lifecycle import Actor, Phase
+
+_JOB: JsonDict = {
+    "idempotency_key": "crm-2026-000123",
+    "external_id": "crm-000123",
+    "customer": {"customer_type": "Person", "email": "ada@example.com", "name": "Ada Example"},
+    "identification": {"type": "Link", "with_edd": False},
+    "risk_tier": "standard",
+    "lane": "interactive",
+    "labels": {"source": "crm"},
+}
+_AT = "2026-11-22T10:00:00Z"
+
+Reason = Annotated[Text, Field(description="Why. It stands in the history, so no personal data.")]
+
+
+class Act(Shape):
+    """What an operator does, and why."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the customer asked for another try"}]})
+
+    reason: Reason
+
+
+class Correction(Shape):
+    """The whole job as it should be, under the idempotency key that it has."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "typing error in the e-mail address", "job": _JOB}]}
+    )
+
+    reason: Reason
+    job: Job
+
+
+class Consent(Shape):
+    """The customer's consent to documents. Who gave it and where the proof is are stored encrypted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "documents": ["6f1f6c0e-3f5a-4c39-9d3d-0f4b8ad3a9a1"],
+                    "signed_by": "Ada Example",
+                    "signed_at": _AT,
+                    "evidence": "consent-4711",
+                }
+            ]
+        }
+    )
+
+    documents: Annotated[list[Key], Field(min_length=1, max_length=100, description="Ids of `signings`.")]
+    signed_by: Annotated[Text, Field(description="Who agreed.")]
+    signed_at: Annotated[Timestamp | None, Field(description="When, in UTC; now unless told.")] = None
+    evidence: Annotated[Text | None, Field(description="Where the proof of consent is kept.")] = None
+
+
+class Search(Shape):
+    """What to look for: an idempotency key, an external id, an e-mail address, or Iron's id of a customer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "ada@example.com"}]})
+
+    text: Text
+
+
+class Need(BaseModel):
+    """Something that is needed so that the onboarding goes on."""
+
+    code: str
+    text: str
+    link: str | None = Field(None, description="Where the customer does it. A secret: show it to the customer only.")
+    document: str | None = Field(None, description="Id of the document that it is about.")
+    reasons: list[str] | None = Field(None, description="Iron's codes of what it is about.")
+
+
+class IronState(BaseModel):
+    """What Iron says, as it says it."""
+
+    customer_id: str | None
+    customer_status: str | None
+    identification_id: str | None
+    identification_status: str | None
+
+
+class SigningState(BaseModel):
+    """A document that the customer has to sign, and how far that is."""
+
+    id: str
+    display_name: str
+    url: str
+    consented_at: str | None
+    signed_at: str | None
+
+
+class ProblemState(BaseModel):
+    """What keeps an onboarding from moving on."""
+
+    code: str
+    text: str
+    retryable: bool
+    first_seen: str
+    count: int
+
+
+class Onboarding(BaseModel):
+    """Where a customer stands, who must act, what exactly is needed, and what happens next."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "idempotency_key": "crm-2026-000123",
+                    "external_id": "crm-000123",
+                    "lane": "interactive",
+                    "risk_tier": "standard",
+                    "phase": "identification_pending",
+                    "waiting_on": "customer",
+                    "since": _AT,
+                    "due": "2026-11-22T10:05:00Z",
+                    "needs": [
+                        {
+                            "code": "complete_identification",
+                            "text": "The customer opens the link and completes identification.",
+                            "link": "https://verify.example/9f3c",
+                        }
+                    ],
+                    "next": "Read the status again at 2026-11-22 10:05:00 UTC, or at once when Iron's webhook arrives.",
+                    "round": 1,
+                    "revision": 0,
+                    "attempts": 0,
+                    "version": 7,
+                    "customer_link": "https://onboarding.example.com/go/AbCd",
+                    "sub_partner_id": None,
+                    "iron": {
+                        "customer_id": "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11",
+                        "customer_status": "IdentificationRequired",
+                        "identification_id": "5b0f8b1e-29f4-44f0-8b6b-0d5b1a3a2a1f",
+                        "identification_status": "Pending",
+                    },
+                    "signings": [],
+                    "problem": None,
+                    "created_at": _AT,
+                    "updated_at": _AT,
+                    "labels": {"source": "crm"},
+                }
+            ]
+        }
+    )
+
+    idempotency_key: str
+    external_id: str
+    lane: str
+    risk_tier: str
+    phase: Phase
+    waiting_on: Actor
+    since: str
+    due: str | None
+    needs: list[Need]
+    next: str
+    round: int
+    revision: int
+    attempts: int
+    version: int
+    customer_link: str | None = Field(description="Stays the same: send it to the customer. A secret like any link.")
+    sub_partner_id: str | None
+    iron: IronState
+    signings: list[SigningState]
+    problem: ProblemState | None
+    created_at: str
+    updated_at: str
+    labels: dict[str, str]
+
+
+class Onboardings(BaseModel):
+    """A page of onboardings. It may hold fewer than asked for, also none, while there is a next one."""
+
+    onboardings: list[Onboarding]
+    next_cursor: str | None = Field(description="Ask with it for the next page; null: this was the last.")
+
+
+class Entry(BaseModel):
+    """Something that happened. Entries are chained by their digests."""
+
+    at: str
+    at_ms: int
+    phase: str
+    step: str | None = None
+    note: str | None = None
+    digest: str
+
+
+class History(BaseModel):
+    """A page of what happened, oldest first."""
+
+    history: list[Entry]
+    next_cursor: str | None
+
+
+class Personal(BaseModel):
+    """What is stored about the customer, by part of the input."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"idempotency_key": "crm-2026-000123", "personal": {"customer": _JOB["customer"]}}]
+        }
+    )
+
+    idempotency_key: str
+    personal: dict[str, Any]
+
+
+class PhaseCount(BaseModel):
+    """How many are in a phase, and since when the oldest."""
+
+    count: int
+    oldest_since: str
+
+
+class Summary(BaseModel):
+    """The whole at a glance; more members may be added."""
+
+    total: int
+    phases: dict[Phase, PhaseCount]
+    lanes: dict[str, dict[str, int]]
+    budget: dict[str, Any]
+    sweep: dict[str, Any]

@@ -1,0 +1,83 @@
+"""`POST /v1/onboardings`: the door for jobs over HTTP. Contract, sections 3 and 6."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from ops.gateway import contents, idempotency, shapes
+from ops.gateway.access import refusals
+from ops.gateway.bodies import read_body
+from ops.gateway.checks import checked_job
+from ops.gateway.keys import address_of
+from ops.gateway.lines import note
+from ops.gateway.openapi import body_of
+from ops.gateway.problems import ProblemError
+from ops.gateway.submissions import Submissions
+from pipelines.job import Job
+from pipelines.view import read_view
+from workers.links import CustomerLinks
+from workers.submit import SENTENCES, Submitted
+
+#: A body above this, in bytes, is checked in a thread: it would hold up everybody else for too long.
+LARGE_BYTES = 64 * 1024
+
+
+def routes(submissions: Submissions, links: CustomerLinks) -> APIRouter:
+    """Make the route."""
+    router = APIRouter(tags=["onboardings"])
+
+    @router.post(
+        "/v1/onboardings",
+        summary="Hand in a job",
+        status_code=202,
+        openapi_extra=body_of(Job, header=idempotency.HEADER),
+        responses={
+            202: {"model": shapes.Onboarding, "description": "Accepted: the ledger has it."},
+            200: {"model": shapes.Onboarding, "description": "This very job was accepted before; nothing changed."},
+            **refusals(
+                *contents.REFUSALS,
+                *idempotency.REFUSALS,
+                *("invalid_job", "idempotency_key_reused", "external_id_taken", "not_durable"),
+            ),
+        },
+    )
+    async def submit(request: Request) -> JSONResponse:
+        """Accept a job: one customer to be onboarded. The same job again answers with the record that exists.
+
+        Its idempotency key is the header `Idempotency-Key` or the field. After an answer 503, or none at all, send the
+        same again.
+        """
+        job = await _job(request)
+        note(request, key=job.idempotency_key)
+        answer = await submissions.submit(job, request.state.caller.name)
+        note(request, outcome=answer.status)
+        return _answered(answer, links)
+
+    return router
+
+
+async def _job(request: Request) -> Job:
+    contents.must_be_json(request)
+    body = await read_body(request, contents.LIMIT_BYTES)
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(_parsed, request, body)
+    return _parsed(request, body)
+
+
+def _parsed(request: Request, body: bytes) -> Job:
+    return checked_job(idempotency.named_once(request, contents.parse_json(body)))
+
+
+def _answered(answer: Submitted, links: CustomerLinks) -> JSONResponse:
+    """Tell what became of a job."""
+    if answer.holder is not None:
+        text = f"{SENTENCES['external_id_taken']} It belongs to the key {answer.holder}."
+        raise ProblemError("external_id_taken", text, holder=answer.holder)
+    if answer.record is None or not answer.accepted:
+        raise ProblemError("idempotency_key_reused", SENTENCES["idempotency_key_reused"])
+    record, status = answer.record, 202 if answer.status == "created" else 200
+    view = read_view(record, answer.due_ms, links.link_to(record.key, answer.link_serial))
+    return JSONResponse(view, status, {"Location": address_of(record.key)})
