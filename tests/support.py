@@ -189,3 +189,16 @@ class World:
     def effects(self) -> dict[str, dict[str, int]]:
         """What Iron's ledger holds, by external id: customers, identifications, signings."""
         return self.sandbox.effects.group()
+
+
+def contents(client: redis.Redis) -> dict[bytes, Any]:
+    """Every key of a database with its whole value. (DUMP compresses, and not always in the same way.)"""
+    read: dict[bytes, Callable[[bytes], Any]] = {
+        b"string": client.get,
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        b"set": client.smembers,
+        b"stream": client.xrange,
+    }
+    return {key: read[client.type(key)](key) for key in client.scan_iter()}

@@ -16,7 +16,7 @@ from ops.sandbox import Fault
 from pipelines.lifecycle import Phase
 from pipelines.view import read_view
 from tests.gateway import TOKENS, Gateway
-from tests.support import World, a_job
+from tests.support import World, a_job, contents
 from workers.ledger import PREFIX
 from workers.tokens import Role
 
@@ -37,9 +37,9 @@ def submit(gateway: Gateway, job: Any = None, **arguments: Any) -> httpx.Respons
     return gateway.request("POST", JOBS, role="submitter", json=a_job() if job is None else job, **arguments)
 
 
-def dump(*clients: redis.Redis) -> list[dict[bytes, bytes]]:
-    """Every key of these databases with its whole value."""
-    return [{key: client.dump(key) for key in client.scan_iter()} for client in clients]
+def dump(*clients: redis.Redis) -> list[dict[bytes, Any]]:
+    """Everything that is in these databases."""
+    return [contents(client) for client in clients]
 
 
 def pointers(answer: httpx.Response) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from ops.sandbox import sign
 from tests.gateway import SECRET, Gateway
-from tests.support import World
+from tests.support import World, contents
 from workers.ledger import PREFIX, Claim, connect
 
 STRANGER = "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11"
@@ -40,9 +40,9 @@ def headers_of(body: bytes, *, secret: str = SECRET, age_s: float = 0) -> dict[s
     return {"webhook-id": "1", "webhook-timestamp": timestamp, "webhook-signature": signature}
 
 
-def dump(*clients: redis.Redis) -> list[dict[bytes, bytes]]:
-    """Every key of these databases with its whole value."""
-    return [{key: client.dump(key) for key in client.scan_iter()} for client in clients]
+def dump(*clients: redis.Redis) -> list[dict[bytes, Any]]:
+    """Everything that is in these databases."""
+    return [contents(client) for client in clients]
 
 
 class Iron(Gateway):
