@@ -192,7 +192,7 @@ class World:
 
 
 def contents(client: redis.Redis) -> dict[bytes, Any]:
-    """Every key of a database with its whole value. (DUMP compresses, and not always in the same way.)"""
+    """Every key of a database with its whole value. DUMP would not do: it compresses, each time in its own way."""
     read: dict[bytes, Callable[[bytes], Any]] = {
         b"string": client.get,
         b"hash": client.hgetall,

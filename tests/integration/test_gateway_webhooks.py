@@ -205,7 +205,8 @@ def test_a_bad_delivery_changes_nothing(gateway: Iron, name: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-request-id"] == problem["request_id"]
     assert STRANGER not in answer.text
-    assert headers.get("webhook-signature", "v1=")[3:12] not in answer.text or "webhook-signature" not in headers
+    signature = headers.get("webhook-signature", "")[3:12]
+    assert len(signature) < 9 or signature not in answer.text  # two digits may stand in any request id
     assert dump(gateway.world.client, gateway.broker.client) == before
 
 
