@@ -158,9 +158,10 @@ class Read:
 
 
 class Listed(NamedTuple):
-    """Where a record stands in the list of all: since when it is in its phase, and its key."""
+    """Where a record stands in a list: by what the list is ordered, and its key."""
 
-    since_ms: int
+    #: In the list of phases since when it is there, in ms; in that of an import its row, from 0.
+    at: int
     key: str
 
 
@@ -448,6 +449,12 @@ class Ledger:
             yield from self.read_many([key.decode() for key in keys])
             start += batch
 
+    def listed_of_import(self, name: str, behind: Listed | None, limit: int) -> list[Listed]:
+        """List records that an import made, in the order of its rows, from behind a place on."""
+        first = behind.at + 1 if behind else 0
+        keys = self.client.lrange(f"{PREFIX}imported:{name}", first, first + limit - 1)
+        return [Listed(row, key.decode()) for row, key in enumerate(keys, first)]
+
     def waiting_rows(self, name: str, start: int, count: int) -> list[Read]:
         """Read rows of an import that nobody has taken in hand."""
         keys = self.client.zrange(f"{PREFIX}due:bulk/{name}", start, start + count - 1)
@@ -475,7 +482,7 @@ class Ledger:
         A record that moves goes to the end of the list, so that none which is there is passed over, whatever moves
         between two calls. Empty: the list has ended.
         """
-        since_ms, last = (behind.since_ms, behind.key.encode()) if behind else (0, b"")
+        since_ms, last = (behind.at, behind.key.encode()) if behind else (0, b"")
         count = limit
         while True:
             with self.client.pipeline(transaction=False) as pipeline:

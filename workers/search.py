@@ -19,6 +19,7 @@ class Filters:
     phase: Phase | None = None
     labels: tuple[tuple[str, str], ...] = ()
     external_id: str | None = None
+    import_name: str | None = None
 
     def fit(self, read: Read) -> bool:
         """Say whether a record is wanted as it is now."""
@@ -26,6 +27,7 @@ class Filters:
         return (
             (self.phase is None or record.phase is self.phase)
             and (self.external_id is None or record.external_id == self.external_id)
+            and (self.import_name is None or record.import_name == self.import_name)
             and dict(self.labels).items() <= record.labels.items()
         )
 
@@ -39,7 +41,7 @@ class Page:
 
 
 def page(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) -> Page:
-    """List onboardings, those longest in their phase first.
+    """List onboardings, those longest in their phase first, or those of an import in the order of its rows.
 
     Whoever is there all the time is listed, whatever moves between two pages; one that changes its phase meanwhile
     comes again, as it is then. A page may be short, or empty, and not the last.
@@ -47,11 +49,10 @@ def page(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) ->
     if filters.external_id is not None:
         holders = ledger.holders([filters.external_id])
         return Page([read for read in ledger.read_many([key for key in holders if key]) if filters.fit(read)])
-    phases = [filters.phase] if filters.phase else list(Phase)
     wanted: list[Read] = []
     scanned = 0
     while scanned < SCANNED:
-        entries = ledger.listed(behind, limit, phases)
+        entries = _entries(ledger, filters, behind, limit)
         if not entries:
             return Page(wanted)
         found = {read.record.key: read for read in ledger.read_many([entry.key for entry in entries])}
@@ -63,6 +64,12 @@ def page(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) ->
                     return Page(wanted, behind)
         scanned += len(entries)
     return Page(wanted, behind)
+
+
+def _entries(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) -> list[Listed]:
+    if filters.import_name is not None:
+        return ledger.listed_of_import(filters.import_name, behind, limit)
+    return ledger.listed(behind, limit, [filters.phase] if filters.phase else list(Phase))
 
 
 def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:

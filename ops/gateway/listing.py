@@ -28,6 +28,7 @@ OfLabels = Annotated[
 OfExternalId = Annotated[
     str | None, Query(alias="external_id", max_length=255, description="Only the one with this external id.")
 ]
+OfImport = Annotated[str | None, Query(alias="import", max_length=64, description="Only those of this import.")]
 
 
 def routes(ledger: Ledger, vault: Vault, show: Show) -> APIRouter:
@@ -43,16 +44,17 @@ def routes(ledger: Ledger, vault: Vault, show: Show) -> APIRouter:
         phase: OfPhase = None,
         labels: OfLabels = None,
         external_id: OfExternalId = None,
+        import_name: OfImport = None,
         limit: paging.Limit = paging.PAGE,
         cursor: paging.Cursor = None,
     ) -> JSONResponse:
-        """List those longest in their phase first.
+        """List those longest in their phase first; those of an import in the order of its rows.
 
         Whoever is there all the time is listed, whatever moves while the pages are read; one that changes its phase
         meanwhile comes again, as it is then. A page may be short, or empty, while there is a `next_cursor`.
         """
-        filters = Filters(phase, _pairs(labels or ()), external_id)
-        asked = [phase, filters.labels, external_id]
+        filters = Filters(phase, _pairs(labels or ()), external_id, import_name)
+        asked = [phase, filters.labels, external_id, import_name]
         found = page(ledger, filters, _place(paging.place_of(cursor, asked)), limit)
         return _answered(map(show, found.reads), paging.cursor_of(found.following, asked) if found.following else None)
 
@@ -87,8 +89,8 @@ def _place(place: Any) -> Listed | None:
     match place:
         case None:
             return None
-        case [since_ms, str(key)]:
-            return Listed(paging.number(since_ms), key)
+        case [at, str(key)]:
+            return Listed(paging.number(at), key)
         case _:
             raise paging.malformed()
 

@@ -144,6 +144,7 @@ class Onboarding(BaseModel):
                     "attempts": 0,
                     "version": 7,
                     "customer_link": "https://onboarding.example.com/go/AbCd",
+                    "import": None,
                     "sub_partner_id": None,
                     "iron": {
                         "customer_id": "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11",
@@ -176,6 +177,7 @@ class Onboarding(BaseModel):
     attempts: int
     version: int
     customer_link: str | None = Field(description="Stays the same: send it to the customer. A secret like any link.")
+    import_: str | None = Field(alias="import", description="Name of the import that it came with.")
     sub_partner_id: str | None
     iron: IronState
     signings: list[SigningState]

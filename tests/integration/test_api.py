@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from pipelines.lifecycle import Phase
 from pipelines.view import read_view
 from tests.gateway import TOKENS, Gateway
 from tests.support import World, a_job, contents
+from workers.imports import Imports
 from workers.ledger import PREFIX
 from workers.tokens import Role
 
@@ -344,6 +346,20 @@ def test_few_among_many_are_found_in_short_pages(gateway: Gateway, monkeypatch: 
     assert len(found) > 3
 
 
+def test_an_import_is_listed_by_its_rows(gateway: Gateway, tmp_path: Path) -> None:
+    """The records of an import come in the order of its rows, page by page, and nobody else."""
+    file = tmp_path / "first.jsonl"
+    file.write_text("".join(json.dumps(a_job(f"k-{number}")) + "\n" for number in range(7)), encoding="utf-8")
+    gateway.world.submit("other")
+    Imports(gateway.world.ledger, gateway.world.vault).load(file, by="a test")
+    assert list(pages(gateway, limit=3, **{"import": "first"})) == [
+        ["k-0", "k-1", "k-2"],
+        ["k-3", "k-4", "k-5"],
+        ["k-6"],
+    ]
+    assert list(pages(gateway, **{"import": "second"})) == [[]]
+
+
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
@@ -570,7 +586,7 @@ def test_the_document_shows_what_is_answered(gateway: Gateway) -> None:
     world = gateway.world
     world.onboard()
     view = gateway.get(f"{JOBS}/k-1", role="viewer").json()
-    assert set(view) == set(Onboarding.model_fields)
+    assert set(view) == {field.alias or name for name, field in Onboarding.model_fields.items()}
     assert set(view["signings"][0]) == set(SigningState.model_fields)
     Onboarding.model_validate(view)
     for entry in gateway.get(f"{JOBS}/k-1/history", role="viewer").json()["history"]:
