@@ -24,7 +24,19 @@ from dataclasses import dataclass
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
-from ops.gateway import acts, go, listing, metrics, onboardings, openapi, overview, probes, problems, submitting, webhooks
+from ops.gateway import (
+    acts,
+    go,
+    listing,
+    metrics,
+    onboardings,
+    openapi,
+    overview,
+    probes,
+    problems,
+    submitting,
+    webhooks,
+)
 from ops.gateway.access import guard
 from ops.gateway.bodies import BODY_WITHIN_S
 from ops.gateway.keys import Segments
