@@ -12,10 +12,12 @@ import json
 from base64 import urlsafe_b64encode
 from uuid import UUID
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: object) -> bytes:
     """Write a JSON value as the one sequence of bytes that stands for it: sorted names, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def idempotency_key(

@@ -8,6 +8,7 @@ a customer who waits stays small.
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, Self, TypeVar
 
 from pipelines import keys
@@ -268,7 +269,9 @@ class Record:
 
     def stored(self) -> dict[str, Any]:
         """Write what steps decide as a JSON object without defaults."""
-        out = {name: getattr(self, name) for name, default in _DEFAULTS if getattr(self, name) != default}
+        out = {
+            name: value for (name, default), value in zip(_DEFAULTS, _decided(self), strict=True) if value != default
+        }
         if self.signings:
             out["signings"] = [_stored(signing) for signing in self.signings]
         if self.reasons:
@@ -305,6 +308,7 @@ _DEFAULTS = tuple(
     for item in fields(Record)
     if item.name not in _KEPT_BY_SCRIPT
 )
+_decided = attrgetter(*(name for name, _ in _DEFAULTS))
 _NAMES = frozenset(name for name, _ in _DEFAULTS)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pipelines.advance import begin
-from pipelines.intake import Report, Row, RowProblem
+from pipelines.intake import IntakeError, Report, Row, RowProblem
 from pipelines.model import Record
 from workers.ledger import INPUT_KEPT_MS, Ledger
 from workers.submit import SENTENCES, Submitted, same_job
@@ -91,12 +92,30 @@ def through(
 ) -> None:
     """Take rows through `decide` in batches, and count and tell each."""
     started = time.monotonic()
-    for batch in _batches(rows):
-        for row, outcome, problems in _decided(batch, decide, mapping):
+    for batch, answers in _ahead(_batches(rows), decide):
+        for row, outcome, problems in _outcomes(batch, answers, mapping):
             result.add(row, outcome, problems)
             told(row, outcome, problems)
         result.seconds = time.monotonic() - started
         progress(result)
+
+
+def _ahead(batches: Iterator[list[Row]], decide: Decide) -> Iterator[tuple[list[Row], list[Submitted]]]:
+    """Give each batch with what became of its rows; the next one is read while the ledger works on this one."""
+    asked: tuple[list[Row], Future[list[Submitted]]] | None = None
+    fault: IntakeError | None = None
+    with ThreadPoolExecutor(1, "loading") as ledger:
+        try:
+            for batch in batches:
+                before, asked = asked, (batch, ledger.submit(decide, [row for row in batch if row.job is not None]))
+                if before:
+                    yield before[0], before[1].result()
+        except IntakeError as error:  # what was read before it is stored, and told first
+            fault = error
+        if asked:
+            yield asked[0], asked[1].result()
+    if fault:
+        raise fault
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -112,11 +131,11 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _decided(
-    batch: Sequence[Row], decide: Decide, mapping: Mapping[str, str]
+def _outcomes(
+    batch: Sequence[Row], answers: Iterable[Submitted], mapping: Mapping[str, str]
 ) -> Iterator[tuple[Row, str, tuple[RowProblem, ...]]]:
     """Say for each row of a batch, in its order, what became of it and why."""
-    answers = iter(decide([row for row in batch if row.job is not None]))
+    answers = iter(answers)
     for row in batch:
         if row.job is None:
             yield row, "error", row.problems

@@ -56,7 +56,7 @@ def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen) -> Itera
 def job_row(text: str, line: int, fields: Mapping[str, str], lane: str) -> Row:
     """Read one job from JSON; a job that names no lane gets this one."""
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        value = _JSON.decode(text)
     except _DoubledFieldError:
         return _refused(line, fields, "doubled_field", "An object names a field twice: remove one of them.")
     except json.JSONDecodeError as error:
@@ -86,6 +86,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _no_number(name: str) -> NoReturn:
     raise ValueError(name)
 
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)
 
 #: Fields whose value a problem may show, masked. The others are names, documents and numbers of people.
 _SHOWABLE: Final = {
