@@ -24,11 +24,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import redis
 
 from ops.embedded import EmbeddedRedis
 from tests.support import World, a_job
+from workers import runner
 from workers.imports import Imports
 from workers.ledger import PREFIX, Budget, connect
 from workers.logs import configure_logs
@@ -75,7 +77,7 @@ def load(rows: int = 100_000, lines: Callable[[int, str], Iterator[str]] = valid
         started = time.monotonic()
         ran = subprocess.run(
             [sys.executable, "-c", IMPORTER, "import", str(file), "--json"],
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True,
+            env=env, capture_output=True, text=True, check=True,
         )  # fmt: skip
         took_s = time.monotonic() - started
         result, used = (json.loads(line) for line in ran.stdout.splitlines())
@@ -83,13 +85,11 @@ def load(rows: int = 100_000, lines: Callable[[int, str], Iterator[str]] = valid
             records = client.hlen(f"{PREFIX}external")
             stored_mb = client.info("memory")["used_memory"] / 1e6
             redis_cpu_s = client.info("cpu")["used_cpu_user"] + client.info("cpu")["used_cpu_sys"]
-    load_1, _, _ = os.getloadavg()
-    print(
-        f"{rows:,} rows, {file.name}: {took_s:.1f} s (target for 100,000: {SECONDS}), {rows / took_s:,.0f} rows a second;"
-    )
+    busy, _, _ = os.getloadavg()
+    print(f"{rows:,} rows: {took_s:.1f} s (target for 100,000: {SECONDS}), {rows / took_s:,.0f} rows a second;")
     print(f"  importer: {used['cpu_s']:.1f} s of CPU, peak {used['peak_kb'] / 1024:.0f} MB (target: {MEGABYTES})")
     print(
-        f"  Redis: {redis_cpu_s:.1f} s of CPU, {stored_mb:.0f} MB; {records:,} records; the machine's load: {load_1:.1f}"
+        f"  Redis: {redis_cpu_s:.1f} s of CPU, {stored_mb:.0f} MB; {records:,} records; load of the machine: {busy:.1f}"
     )
     print(f"  {result}")
 
@@ -107,6 +107,7 @@ class Clocked:
         self.imports = Imports(self.world.ledger, self.world.vault)
         self.folder = Path(folder)
         self.began: list[tuple[float, str]] = []
+        runner.time = SimpleNamespace(sleep=self.world.advance, monotonic=time.monotonic)
 
     def start(self, name: str, count: int) -> None:
         """Load an import of so many customers who then do nothing."""
@@ -123,13 +124,6 @@ class Clocked:
             if following and nudge.step == "create_identification" and following.record.identification_id:
                 self.began.append((self.world.shift_ms / 1000, nudge.key.rpartition("-")[0]))
         self.world.advance(step_s)
-
-
-def simulated(budget: Budget) -> tuple[tempfile.TemporaryDirectory[str], EmbeddedRedis]:
-    """Give a folder and a server for a simulation; the caller leaves them."""
-    del budget
-    folder = tempfile.TemporaryDirectory()
-    return folder, EmbeddedRedis(Path(folder.name) / "redis")
 
 
 def shares(minutes: int = 12) -> None:
