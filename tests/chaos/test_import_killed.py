@@ -1,4 +1,4 @@
-"""An import killed again and again, as a real process on a real Redis: in the end everything is as if it had run once."""
+"""An import killed again and again, a real process on a real Redis: it ends as if it had run once."""
 
 from __future__ import annotations
 
