@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -118,6 +118,14 @@ class Document:
     id: str
     display_name: str
     url: str
+
+
+class Answer(NamedTuple):
+    """An answer that was read to its end."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
 
 def _nothing() -> None:
@@ -234,24 +242,23 @@ class Iron:
         raise AnswerUnreadableError(message)
 
     def _call(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, key: str | None = None) -> Any:
-        response = self._send(method, path, body, key)
+        answer = self._send(method, path, body, key)
         try:
-            return json.loads(response.content)
+            return json.loads(answer.content)
         except (ValueError, RecursionError):
-            raise AnswerUnreadableError(status=response.status_code) from None
+            raise AnswerUnreadableError(status=answer.status) from None
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> httpx.Response:
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> Answer:
         request = self._request(method, path, body, key)
         self.before_call()
         ends = time.monotonic() + self.timeout_s
         try:
-            response = self.transport.handle_request(request)
-            response = _read(response, ends)
+            answer = _read(self.transport.handle_request(request), ends)
         except Exception as error:  # noqa: BLE001 -- the table below says what is httpx's; the rest goes on as it is
             raise _transport_error(error) from None
-        if response.status_code >= 300:  # noqa: PLR2004 -- a redirect is nothing that Iron's API describes
-            raise _status_error(response)
-        return response
+        if answer.status >= 300:  # noqa: PLR2004 -- a redirect is nothing that Iron's API describes
+            raise _status_error(answer)
+        return answer
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> httpx.Request:
         headers = {"X-API-Key": self.api_key, "X-API-Version": self.api_version, "Accept": "application/json"}
@@ -269,7 +276,7 @@ class Iron:
         )
 
 
-def _read(response: httpx.Response, ends: float) -> httpx.Response:
+def _read(response: httpx.Response, ends: float) -> Answer:
     """Read the whole answer. httpx's limits hold for each piece; an answer that trickles must end in time as well."""
     pieces: list[bytes] = []
     try:
@@ -280,7 +287,7 @@ def _read(response: httpx.Response, ends: float) -> httpx.Response:
                 raise httpx.ReadTimeout(message)
     finally:
         response.close()
-    return httpx.Response(response.status_code, headers=response.headers, content=b"".join(pieces))
+    return Answer(response.status_code, response.headers, b"".join(pieces))
 
 
 def _segment(value: str) -> str:
@@ -296,14 +303,14 @@ def _transport_error(error: Exception) -> Exception:
     return error
 
 
-def _status_error(response: httpx.Response) -> IronError:
-    status = response.status_code
+def _status_error(answer: Answer) -> IronError:
+    status = answer.status
     meaning = STATUS_ERRORS.get(status) or (
         ServerFaultError if status >= 500 else RequestRefusedError if status >= 400 else AnswerUnreadableError  # noqa: PLR2004
     )
     if meaning is RateLimitedError:
-        return RateLimitedError(retry_after_s=retry_after_s(response.headers.get("retry-after")))
-    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{_trace(response)})"
+        return RateLimitedError(retry_after_s=retry_after_s(answer.headers.get("retry-after")))
+    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{_trace(answer)})"
     return meaning(text, status=status)
 
 
@@ -321,10 +328,10 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) else None
 
 
-def _trace(response: httpx.Response) -> str:
+def _trace(answer: Answer) -> str:
     """Give Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
     try:
-        trace = json.loads(response.content)["trace_id"]
+        trace = json.loads(answer.content)["trace_id"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     known = isinstance(trace, str) and len(trace) <= 64 and trace.replace("-", "").isalnum()  # noqa: PLR2004

@@ -5,9 +5,10 @@ Dramatiq's process manager imports it in each worker process, after the fork; no
 
 from __future__ import annotations
 
-import httpx
+import sys
 
 from pipelines.events import source
+from pipelines.transport import ThreadTransport
 from workers.actors import declare_actors
 from workers.broker import NudgeBroker
 from workers.counters import Tally
@@ -24,14 +25,13 @@ from workers.vault import Vault
 from workers.watchdog import Watchdog
 
 settings = Settings.load("worker")
-configure_logs(settings.ONBOARDING_LOG)
+# To standard error itself: Dramatiq has put a pipe to its manager in its place, who would write each line once more.
+configure_logs(settings.ONBOARDING_LOG, stream=sys.__stderr__)
 
 ledger = Ledger(connect(settings.ledger_url), settings.budget)
 leases = Leases(ledger)
 broker = NudgeBroker(settings.broker_url)
-transport = httpx.HTTPTransport(
-    limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.ONBOARDING_WORKER_THREADS)
-)
+transport = ThreadTransport()
 iron = settings.iron(transport)
 vault = Vault(settings.key_ring)
 courier = Courier(
@@ -46,7 +46,7 @@ tally = Tally(ledger, runner.counters)
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
 # age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
 # (ops/decisions/0001).
-broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], transport))
+broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url]))
 broker.add_middleware(
     ProcessLife(
         [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally, courier],

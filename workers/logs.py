@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -31,24 +31,27 @@ ALLOWED = frozenset(
 INTERNAL = frozenset({"_record", "_from_structlog"})
 
 
-def configure_logs(form: Literal["console", "json"] | None, level: int = logging.INFO) -> None:
-    """Send everything to standard error in one form; None: pretty on a terminal, else JSON."""
-    pretty = form == "console" or (form is None and sys.stderr.isatty())
+def configure_logs(
+    form: Literal["console", "json"] | None, level: int = logging.INFO, stream: TextIO | None = None
+) -> None:
+    """Send everything to standard error, or to `stream`, in one form; None: pretty on a terminal, else JSON."""
+    stream = stream or sys.stderr
+    pretty = form == "console" or (form is None and stream.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _places,
     ]
-    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    colors = stream.isatty() and not os.environ.get("NO_COLOR")
     renderer = structlog.dev.ConsoleRenderer(colors=colors) if pretty else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, _allowed, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared, _allowed_foreign],

@@ -3,7 +3,7 @@
 Dramatiq starts no thread again, and neither do we: a process that has lost one is ended, in order as far as that goes,
 Dramatiq's manager ends with it, and compose, systemd or kubernetes starts both. What was in hand goes on when its lease
 ends. What it looks for: a thread that has died, a thread that does not move although Redis answers, a step far beyond
-its limit, connections to Iron that nobody gives back, and a manager that is gone.
+its limit, and a manager that is gone.
 
 Looks are counted instead of time, so that a process that was frozen is not ended for what it could not do meanwhile.
 """
@@ -23,7 +23,6 @@ from types import FrameType
 from typing import Any
 
 import dramatiq
-import httpx
 import redis
 import structlog
 from redis.backoff import NoBackoff
@@ -47,8 +46,6 @@ SWEEP_LOOKS = int(2 * sweep.LONGEST_PAUSE_S / LOOK_EVERY_S)
 HUNG_LOOKS = int((GOING_ON_S + STEP_LIMIT_S) / LOOK_EVERY_S)
 #: Further looks after which a hanging step costs the process: another 14 s, in which a very slow one may still end.
 HUNG_GRACE_LOOKS = 7
-#: Connections to Iron beyond twice the threads (one in use and one idle for each) that are no leak yet.
-SPARE_CONNECTIONS = 8
 #: Seconds that steps in hand get to end before the process does: less than a lease, which perhaps nobody renews now.
 END_GRACE_S = 5.0
 #: Seconds within which Redis has to answer a ping; while it does not, nobody is blamed for not moving.
@@ -94,16 +91,13 @@ class _Step:
 class Watchdog(dramatiq.Middleware):
     """Looks after the threads of one worker process; the first of the middleware, so that it sees all of them start."""
 
-    def __init__(
-        self, redis_urls: Sequence[str], transport: httpx.HTTPTransport, end: Callable[[int], object] = os._exit
-    ) -> None:
-        """Take the addresses that have to answer before anybody is blamed, and the transport to Iron."""
+    def __init__(self, redis_urls: Sequence[str], end: Callable[[int], object] = os._exit) -> None:
+        """Take the addresses that have to answer before anybody is blamed."""
         retry = Retry(NoBackoff(), 0)
         self._redis = [
             redis.Redis.from_url(url, retry=retry, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
             for url in redis_urls
         ]
-        self._transport = transport
         self._exit = end
         self._worker: Any = None
         self._parent = 0
@@ -157,8 +151,6 @@ class Watchdog(dramatiq.Middleware):
             if (frame := frames.get(thread.ident or 0)) and self._looks_at(thread.ident or 0, frame) >= limit:
                 yield Finding("a thread hangs", name, _where(frame))
         yield from self._hanging_steps(frames)
-        if self._connections() > 2 * self._worker.worker_threads + SPARE_CONNECTIONS:
-            yield Finding("connections to Iron are not given back")
 
     def _threads(self) -> list[tuple[str, threading.Thread, int]]:
         """Give the threads that should always be moving, and the looks after which each hangs."""
@@ -198,10 +190,6 @@ class Watchdog(dramatiq.Middleware):
                 log.warning("step.hangs", key=finding.key, step=finding.step, where=where)
             if step.looks >= HUNG_LOOKS + HUNG_GRACE_LOOKS:
                 yield finding
-
-    def _connections(self) -> int:
-        """Count the connections of the transport, in use and idle."""
-        return len(self._transport._pool.connections)  # noqa: SLF001 -- httpx does not show its pool
 
     # --- ending ----------------------------------------------------------------------------------------------------
 

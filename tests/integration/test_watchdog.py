@@ -46,7 +46,7 @@ class Process:
         self.broker = NudgeBroker(broker_url)
         self.ledger = Ledger(self.client)
         transport = httpx.HTTPTransport()
-        self.dog = Watchdog([ledger_url, broker_url], transport, self.ended.append)
+        self.dog = Watchdog([ledger_url, broker_url], self.ended.append)
         self.broker.add_middleware(self.dog)
         self.broker.add_middleware(ProcessLife([Leases(self.ledger), Pulse(self.ledger, self.broker)], transport))
         self.release = threading.Event()
@@ -208,7 +208,7 @@ from workers.watchdog import Watchdog
 configure_logs("json")
 ledger_url, broker_url = sys.argv[1:]
 ledger, broker, transport = Ledger(connect(ledger_url)), NudgeBroker(broker_url), httpx.HTTPTransport()
-broker.add_middleware(Watchdog([ledger_url, broker_url], transport))
+broker.add_middleware(Watchdog([ledger_url, broker_url]))
 broker.add_middleware(ProcessLife([Leases(ledger), Pulse(ledger, broker)], transport))
 dramatiq.Worker(broker, worker_threads=2).start()
 broker.do_fetch = lambda *_: sys.exit()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import multiprocessing
 import os
 import threading
@@ -12,7 +10,6 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 import redis
 
@@ -65,8 +62,7 @@ class Pack:
     def __init__(self, threads: Threads) -> None:
         self.threads = threads
         self.ended: list[int] = []
-        self.transport = httpx.HTTPTransport(limits=httpx.Limits(max_connections=None))
-        self.dog = Watchdog([], self.transport, self.ended.append)
+        self.dog = Watchdog([], self.ended.append)
         self.dog._worker = SimpleNamespace(
             workers=[threads.moving("w")], consumers={"bulk": threads.moving("c")}, worker_threads=4
         )
@@ -89,13 +85,12 @@ def threads() -> Iterator[Threads]:
 
 
 @pytest.fixture
-def pack(threads: Threads) -> Iterator[Pack]:
+def pack(threads: Threads) -> Pack:
     """A watchdog, a worker and our own threads, all well."""
     made = Pack(threads)
     for name in ("leases", "pulse"):
         threads.moving(name)
-    yield made
-    made.transport.close()
+    return made
 
 
 def test_everything_is_noticed_within_15_s() -> None:
@@ -245,56 +240,6 @@ def test_orphan(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pack.look() is None
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: SimpleNamespace(pid=1))
     assert pack.look() == module.Finding("Dramatiq's manager is gone")
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    """A server that answers every request."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign] -- a caller that hangs up is none
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_leaked_connections(pack: Pack, address: str) -> None:
-    """Connections that nobody gives back never make others wait, since the pool has no limit, but cost the process."""
-    limit = 2 * pack.dog._worker.worker_threads + module.SPARE_CONNECTIONS
-    kept = []
-    for number in range(limit + 1):
-        timeout = {"timeout": dict.fromkeys(("connect", "read", "write"), 5.0) | {"pool": 0.01}}
-        kept.append(pack.transport.handle_request(httpx.Request("GET", address, extensions=timeout)))
-        assert (pack.look() is None) == (number < limit)
-    assert pack.look() == module.Finding("connections to Iron are not given back")
-    for response in kept:
-        response.close()
-
-
-def test_connections_given_back(pack: Pack, address: str) -> None:
-    """Any number of calls in turn needs one connection."""
-    for _ in range(5):
-        response = pack.transport.handle_request(httpx.Request("GET", address))
-        assert json.loads(response.read()) == {}
-        response.close()
-    assert pack.dog._connections() == 1
-    assert pack.look() is None
 
 
 def test_end_waits_for_steps_in_hand(pack: Pack) -> None:

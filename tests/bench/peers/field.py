@@ -235,8 +235,9 @@ class _People:
 
     def __init__(self, settings: dict[str, str], output: IO[bytes]) -> None:
         command = [PYTHON, "-m", "tests.bench.peers.pipeline"]
-        self._process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=output, stderr=output)
-        self._tree = Tree([self._process.pid])
+        self._process = subprocess.Popen(
+            command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -246,4 +247,9 @@ class _People:
         self._process.wait()
 
     def spent_s(self) -> float:
-        return self._tree.cpu_s()
+        """Ask for the CPU seconds spent so far."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())

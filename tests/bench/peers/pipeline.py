@@ -48,13 +48,21 @@ def _wanted(job: Job) -> Job:
 
 
 def people() -> None:
-    """Wake and consent until standard input ends; then print the CPU seconds that it took."""
+    """Wake and consent until standard input ends; each line of it asks for the CPU seconds that this took so far.
+
+    Looking for what Iron has to tell is not counted: in earnest it comes by itself.
+    """
     settings = Settings.load("worker")
     broker, ledger = NudgeBroker(settings.broker_url), Ledger(connect(settings.ledger_url))
     told = httpx.URL(IRON_URL).copy_with(path="/told")
-    ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    busy_s = 0.0
+    ended, busy_s = threading.Event(), 0.0
+
+    def answer() -> None:
+        for _ in sys.stdin:
+            print(busy_s, flush=True)
+        ended.set()
+
+    threading.Thread(target=answer, daemon=True).start()
     documents = [document["id"] for document in DOCUMENTS]
     consent = {"act": "sign", "documents": documents, "by": "consent"}
     with httpx.Client() as client:
@@ -65,7 +73,6 @@ def people() -> None:
                 if nudge := ledger.wake(customer_id) if what == "approved" else ledger.act(key, consent):
                     broker.send(nudge)
             busy_s += time.thread_time() - began
-    print(busy_s)
 
 
 if __name__ == "__main__":
