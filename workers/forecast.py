@@ -1,4 +1,4 @@
-"""When imports will be finished: from what is left, how fast it went lately, and how the imports share the budget.
+"""When imports will be finished: from what is left, how fast it goes, and how the imports share that.
 
 Imports take turns, so that all of them together go as fast as the budget allows and each has an equal part of it until
 it is through; then the others go faster. Pure: no Redis, no clock.
@@ -7,7 +7,6 @@ it is through; then the others go faster. Pure: no Redis, no clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from workers.ledger import Budget
 
@@ -17,31 +16,24 @@ CALLS_EACH = 3
 ENOUGH = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Customers who are left, and how many a second get through lately; None: too few yet to say."""
-
-    left: int
-    per_second: float | None = None
-
-
-def rate(mark: tuple[int, int] | None, passed: int, now_ms: int) -> float | None:
-    """Give the customers a second since a mark (ms, how many were through then); None: too few to say."""
-    if mark is None or passed - mark[1] < ENOUGH or now_ms <= mark[0]:
+def rate(since_ms: int, passed: int, now_ms: int) -> float | None:
+    """Give the customers a second of whom so many got through since then; None: too few to say."""
+    if passed < ENOUGH or now_ms <= since_ms:
         return None
-    return (passed - mark[1]) * 1000 / (now_ms - mark[0])
+    return passed * 1000 / (now_ms - since_ms)
 
 
-def forecast_s(going: Mapping[str, Progress], budget: Budget) -> dict[str, float]:
-    """Say for each import that is going on in how many seconds its last customer gets through."""
-    speeds = [progress.per_second for progress in going.values() if progress.per_second is not None]
-    together = sum(speeds) if speeds else allowed_per_second(budget)
+def forecast_s(left: Mapping[str, int], per_second: float) -> dict[str, float]:
+    """Say for each import in how many seconds its last customer gets through.
+
+    `left`: customers to go by import; `per_second`: how many get through of all imports together.
+    """
     found: dict[str, float] = {}
-    passed_s, each = 0.0, 0.0  # how long it took until each of those still going has had so many through
-    ascending = sorted(going.items(), key=lambda item: item[1].left)
-    for ended, (name, progress) in enumerate(ascending):
-        passed_s += (progress.left - each) * (len(ascending) - ended) / together
-        each = progress.left
+    passed_s, each = 0.0, 0  # how long it takes until so many of each import that is still going are through
+    ascending = sorted(left.items(), key=lambda item: item[1])
+    for ended, (name, count) in enumerate(ascending):
+        passed_s += (count - each) * (len(ascending) - ended) / per_second
+        each = count
         found[name] = passed_s
     return found
 

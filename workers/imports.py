@@ -18,7 +18,7 @@ from pipelines.intake import Lane, Report, Row, RowProblem, source
 from pipelines.keys import canonical_json
 from pipelines.model import Next, Record
 from pipelines.view import timestamp
-from workers.forecast import Progress, forecast_s, rate
+from workers.forecast import allowed_per_second, forecast_s, rate
 from workers.ledger import Ledger
 from workers.loading import COUNTS, RefusedRows, Result, as_if_once, comparing, report_owner, through
 from workers.submit import FrontDoor, ImportCancelledError, Submitted
@@ -288,13 +288,10 @@ class Imports:
             for name, (fields, waiting) in zip(names, self._ledger.import_fields(names), strict=True)
             if "digest" in fields
         ]
-        going = {
-            one.name: Progress(left, rate(one.marks, one.passed, now_ms))
-            for one in found
-            if (left := one.left) and one.state == "running"
-        }
-        expected = forecast_s(going, self._ledger.budget)
-        return [one.shown(now_ms, going.get(one.name), expected.get(one.name)) for one in found]
+        going = {one.name: one.left for one in found if one.left and one.state == "running"}
+        together = _rate(self._ledger.import_speed(), now_ms) if going else None
+        expected = forecast_s(going, together or allowed_per_second(self._ledger.budget))
+        return [one.shown(now_ms, expected.get(one.name)) for one in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,23 +313,11 @@ class _Standing:
         """Records for which something is to be done by us."""
         return self.phases.get("received", 0) + self.phases.get("customer_created", 0)
 
-    @property
-    def passed(self) -> int:
-        return self.number("passed") or 0
-
-    @property
-    def marks(self) -> tuple[int, int] | None:
-        """When how many were through: the older of the two marks that there are."""
-        for which in ("before", "mark"):
-            at_ms, passed = self.number(f"{which}_ms"), self.number(f"{which}_passed")
-            if at_ms is not None and passed is not None:
-                return at_ms, passed
-        return None
-
     def number(self, name: str) -> int | None:
         return int(self.fields[name]) if name in self.fields else None
 
-    def shown(self, now_ms: int, going: Progress | None, expected_s: float | None) -> Import:
+    def shown(self, now_ms: int, expected_s: float | None) -> Import:
+        speed = _rate(self.fields, now_ms) if self.state == "running" and self.left else None
         phases, how = self.phases, self.state if self.state in ("paused", "cancelled") else None
         return Import(
             name=self.name,
@@ -347,11 +332,19 @@ class _Standing:
             loaded_ms=self.number("loaded"),
             finished_ms=self.number("finished"),
             expected_ms=None if expected_s is None else now_ms + int(expected_s * 1000),
-            per_minute=None if going is None or going.per_second is None else round(going.per_second * 60, 1),
+            per_minute=round(speed * 60, 1) if speed else None,
             halted_by=self.fields[f"{how}_by"] if how else None,
             halted_ms=self.number(how) if how else None,
             halted_reason=self.fields[f"{how}_reason"] if how else "",
         )
+
+
+def _rate(fields: Mapping[str, str], now_ms: int) -> float | None:
+    """Read a speed, in customers a second, from the older of the two marks that there are; None: too few yet to say."""
+    which = "before" if "before_ms" in fields else "mark"
+    if f"{which}_ms" not in fields:
+        return None
+    return rate(int(fields[f"{which}_ms"]), int(fields["passed"]) - int(fields[f"{which}_passed"]), now_ms)
 
 
 def default_name(path: Path) -> str:

@@ -442,6 +442,10 @@ class Ledger:
         decoded = ({field.decode(): value.decode() for field, value in fields.items()} for fields in answers[::2])
         return list(zip(decoded, answers[1::2], strict=True))
 
+    def import_speed(self) -> dict[str, str]:
+        """Read how many customers of all imports are through with our own work, and the marks of their speed."""
+        return {field.decode(): value.decode() for field, value in self.client.hgetall(f"{PREFIX}import_speed").items()}
+
     def imported(self, name: str, *, batch: int = 500) -> Iterable[Read]:
         """Read the records that an import made, in the order of its rows."""
         start = 0

@@ -21,8 +21,8 @@ from workers.vault import Vault
 
 #: Rows in one round trip to the ledger: a few milliseconds of its time, and little to repeat after a kill.
 BATCH = 500
-#: What a job with data and documents counts for in a batch: such jobs may be megabytes each.
-HEAVY = 50
+#: Characters of the rows of a batch, up to one more row: jobs with documents may be megabytes each.
+BATCH_CHARACTERS = 1 << 21
 #: Refused rows that are kept to be shown; the report has them all.
 SHOWN = 20
 #: Refused rows that the ledger keeps for the report of an import: more than anybody mends by hand.
@@ -120,13 +120,13 @@ def _ahead(batches: Iterator[list[Row]], decide: Decide) -> Iterator[tuple[list[
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
     batch: list[Row] = []
-    weight = 0
+    size = 0
     for row in rows:
         batch.append(row)
-        weight += 1 if row.job is None or row.job.identification.type == "Link" else HEAVY
-        if weight >= BATCH:
+        size += row.size
+        if len(batch) == BATCH or size >= BATCH_CHARACTERS:
             yield batch
-            batch, weight = [], 0
+            batch, size = [], 0
     if batch:
         yield batch
 

@@ -66,10 +66,10 @@ def job_row(text: str, line: int, fields: Mapping[str, str], lane: str) -> Row:
     if isinstance(value, dict):
         value.setdefault("lane", lane)
     try:
-        return Row(line, fields, parse_job(value))
+        return Row(line, fields, parse_job(value), size=len(text))
     except JobInvalidError as error:
         problems = [RowProblem(p.pointer, p.code, p.text, _shown(value, p.pointer)) for p in error.problems]
-        return Row(line, fields, None, tuple(problems))
+        return Row(line, fields, None, tuple(problems), size=len(fields.get("job", "")))
 
 
 def _refused(line: int, fields: Mapping[str, str], code: str, text: str) -> Row:

@@ -52,6 +52,8 @@ class Row:
     fingerprint: str = ""
     #: An earlier row is the same job.
     again: bool = False
+    #: Characters of the row.
+    size: int = 0
 
 
 def shown(name: str, value: object) -> str:

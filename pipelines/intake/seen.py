@@ -74,7 +74,7 @@ class Seen:
         if earlier is None and (taken := self._claim("external_ids", self._hash(job.external_id), row.line, key)):
             self._base.execute("DELETE FROM keys WHERE hash = ?", (key,))
             return _refused(row, column_of("external_id"), job.external_id, _TAKEN, taken)
-        return Row(row.line, row.fields, job, (), canonical, mark, again=earlier == 0)
+        return Row(row.line, row.fields, job, (), canonical, mark, again=earlier == 0, size=row.size)
 
     def _claim(self, table: str, hashed: int, line: int, content: int) -> int | None:
         """Enter what is new and return None; return 0 for the same content again, else the line that was first."""

@@ -95,6 +95,7 @@ def _row(header: Header, line: int, cells: list[str], lane: str) -> Row:
             _apostrophe(column) for column, cell in zip(header.columns, cells, strict=True) if is_neutralised(cell)
         ]
     fields = dict(zip(header.columns, cells, strict=True))
+    size = sum(map(len, cells))
     values = {field: cell.strip() for field, cell in zip(header.fields, cells, strict=True) if field}
     if "job" in values:
         return job_row(values["job"], line, fields, lane)
@@ -103,8 +104,8 @@ def _row(header: Header, line: int, cells: list[str], lane: str) -> Row:
     except JobInvalidError as error:
         problems += [_row_problem(header, values, problem) for problem in _for_tables(error.problems, values)]
     if problems:
-        return Row(line, fields, None, tuple(problems))
-    return Row(line, fields, job)
+        return Row(line, fields, None, tuple(problems), size=size)
+    return Row(line, fields, job, size=size)
 
 
 def _apostrophe(column: str) -> RowProblem:

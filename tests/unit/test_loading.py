@@ -78,6 +78,16 @@ def test_a_file_goes_in_batches(tmp_path: Path) -> None:
     }
 
 
+def test_large_rows_go_in_small_batches(tmp_path: Path) -> None:
+    """Memory is bounded by characters as well: what is larger than a batch goes by itself."""
+    door = Door()
+    name = "x" * 90_000
+    lines = (f"k-{number},c{number}@example.com,Person,{name}\n" for number in range(60))
+    file = write(tmp_path, HEADER.strip() + ",name\n" + "".join(lines))
+    load(file, door)
+    assert len(door.heard) == 3
+
+
 def test_every_kind_of_result_is_counted_and_reported(tmp_path: Path) -> None:
     """Created, unchanged, conflict and error; the report has each row in its order, with what is wrong and where."""
     door = Door(**{"k-1": Submitted("external_id_taken", None, holder="k-9")})

@@ -35,6 +35,7 @@
 --   imports         zset    name of an import -> ms when it began
 --   import:<name>   hash    digest of the file, by, created, read, loaded, finished; paused and cancelled (each with _by, _reason);
 --                           rows, create, unchanged, conflict, error; started, passed, phase:<phase>; marks of its speed
+--   import_speed    hash    passed and marks of the speed, as of an import, of all imports together
 --   imported:<name> list    keys of the records that an import made, in the order of its rows
 --   report:<name>   hash    number of a batch -> its refused rows, sealed; expires
 --   turns           zset    bulk/<import> with rows that wait -> 0: takes its turns, 1: paused or cancelled

@@ -1,11 +1,13 @@
 -- Imports: files of jobs whose rows wait in due sets of their own, so that several share the bulk lane row about row.
--- Keys: import:<name>, imported:<name>, imports, report:<name>, turns, turn; see base.lua.
+-- Keys: import:<name>, imported:<name>, imports, import_speed, report:<name>, turns, turn; see base.lua.
 
 -- Customers whom imports have begun and who have no identification yet; at this many no further one is begun. It keeps
 -- the threads of several machines busy, and what waits for Iron's budget meanwhile small.
 local BEGUN_MAX = 128
 -- Distance of the two marks from which the speed of an import is read, in ms.
 local MARK_MS = 120000
+-- Without anybody getting through for so long, in ms, nothing was going on: longer than between two of a small budget.
+local IDLE_MS = 300000
 local BEGUN = 'bulk/+'
 -- Phases in which something is to be done by us before the customer can do anything.
 local OURS = {received = true, customer_created = true}
@@ -45,15 +47,20 @@ local function finish(name)
   end
 end
 
--- Count a row that is through with our own work, and keep two marks from which the speed can be read.
-local function pass(import)
-  local passed = redis.call('HINCRBY', import, 'passed', 1)
-  local at = tonumber(redis.call('HGET', import, 'mark_ms') or nil)
-  if at and now_ms - at < MARK_MS then return end
-  if at then
-    redis.call('HSET', import, 'before_ms', int(at), 'before_passed', redis.call('HGET', import, 'mark_passed'))
+-- Count a customer who is through with our own work, and keep two marks from which the speed can be read. After a long
+-- time without any the speed is read anew.
+local function pass(counted)
+  local passed = redis.call('HINCRBY', counted, 'passed', 1)
+  local at, last = unpack(redis.call('HMGET', counted, 'mark_ms', 'last_ms'))
+  redis.call('HSET', counted, 'last_ms', int(now_ms))
+  if not at or now_ms - last > IDLE_MS then
+    redis.call('HDEL', counted, 'before_ms', 'before_passed')
+  elseif now_ms - at < MARK_MS then
+    return
+  else
+    redis.call('HSET', counted, 'before_ms', at, 'before_passed', redis.call('HGET', counted, 'mark_passed'))
   end
-  redis.call('HSET', import, 'mark_ms', int(now_ms), 'mark_passed', passed)
+  redis.call('HSET', counted, 'mark_ms', int(now_ms), 'mark_passed', passed)
 end
 
 -- Count a record of an import in its phase. before: nil for one that is new. Imports have no name "".
@@ -63,7 +70,10 @@ local function count_phase(name, before, phase)
   if before then redis.call('HINCRBY', import, 'phase:' .. before, -1) end
   redis.call('HINCRBY', import, 'phase:' .. phase, 1)
   if OURS[before] and not OURS[phase] then
-    if phase ~= 'cancelled' then pass(import) end
+    if phase ~= 'cancelled' then
+      pass(import)
+      pass(prefix .. 'import_speed')
+    end
     finish(name)
   end
 end
@@ -165,7 +175,7 @@ function operations.halt(name, field, by, reason)
   turn(name)
 end
 
--- resume name: rows are begun again, and the speed is read anew
+-- resume name: rows are begun again, and the import's speed is read anew
 function operations.resume(name)
   local import = import_key(name)
   if redis.call('HDEL', import, 'paused', 'paused_by', 'paused_reason') == 0 then return end
