@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,14 @@ def test_names(run: Run, loaded: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert "give this one another name" in capsys.readouterr().err
         assert run("import", other, "--name", "a b", *words) == 2
         assert "letters, digits" in capsys.readouterr().err
+
+
+def test_the_readme_tells_the_truth(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command of the README's section about imports works as it stands there."""
+    section = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").partition("## Importing a file")[2]
+    commands = [re.split(r"\s{2,}", line)[0] for line in section.split("```")[1].strip().splitlines()]
+    assert len(commands) >= 4
+    monkeypatch.chdir(tmp_path)
+    Path("customers.csv").write_text(ROWS.replace("nobody", "cleo@example.com"), encoding="utf-8")
+    for command in commands:
+        assert run(*command.split()[1:]) == 0, command
