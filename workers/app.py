@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import sys
 
+from dramatiq.middleware import CurrentMessage
+
 from pipelines.events import source
 from pipelines.transport import ThreadTransport
 from workers.actors import declare_actors
 from workers.broker import NudgeBroker
 from workers.counters import Tally
 from workers.courier import Courier
+from workers.direct import DirectEnqueueing
 from workers.leases import Leases
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
 from workers.middleware import ProcessLife
 from workers.pulse import Pulse
+from workers.refused import Refusals
 from workers.runner import Runner
 from workers.settings import Settings
+from workers.submit import FrontDoor
 from workers.sweep import Sweep
 from workers.vault import Vault
 from workers.watchdog import Watchdog
@@ -43,10 +48,13 @@ courier = Courier(
 )
 runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
 tally = Tally(ledger, runner.counters)
+direct = DirectEnqueueing(FrontDoor(ledger, vault, broker.send), Refusals(ledger))
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
 # age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
 # (ops/decisions/0001).
 broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url]))
+broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is put back as it is
+broker.add_middleware(direct)
 broker.add_middleware(
     ProcessLife(
         [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally, courier],
@@ -55,3 +63,4 @@ broker.add_middleware(
     )
 )
 declare_actors(broker, runner)
+direct.declare(broker)

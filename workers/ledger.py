@@ -602,7 +602,19 @@ def decode(key: str, raw: bytes) -> Record:
 
 
 #: The parts of the script, in the order in which they are joined; each adds its operations.
-SCRIPT_PARTS = ("base", "pace", "events", "imports", "records", "onward", "loading", "sweep", "counters", "endpoints")
+SCRIPT_PARTS = (
+    "base",
+    "pace",
+    "events",
+    "imports",
+    "records",
+    "onward",
+    "loading",
+    "sweep",
+    "counters",
+    "endpoints",
+    "refused",
+)
 
 _PHASES = frozenset(Phase)
 

@@ -58,7 +58,23 @@ def configure_logs(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_Unargued())
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+class _Unargued(logging.Filter):
+    """Names dramatiq's messages by actor and id: it would write their arguments, and one of them may be a job."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every line pass, with names in place of messages."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(_named(argument) for argument in record.args)
+        return True
+
+
+def _named(argument: Any) -> Any:
+    is_message = hasattr(argument, "actor_name") and hasattr(argument, "message_id")
+    return f"{argument.actor_name} {argument.message_id}" if is_message else argument
 
 
 def _places(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

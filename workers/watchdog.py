@@ -28,6 +28,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pipelines.onboarding import STEPS
 from workers import sweep
 from workers.ledger import STEP_LIMIT_S
 from workers.runner import GOING_ON_S
@@ -185,7 +186,7 @@ class Watchdog(dramatiq.Middleware):
             if step.looks < HUNG_LOOKS:
                 continue
             where = _where(frames[ident]) if ident in frames else None
-            finding = Finding("a step hangs", "worker", where, step.message.args[0], step.message.actor_name)
+            finding = Finding("a step hangs", "worker", where, _key(step.message), step.message.actor_name)
             if step.looks == HUNG_LOOKS:
                 log.warning("step.hangs", key=finding.key, step=finding.step, where=where)
             if step.looks >= HUNG_LOOKS + HUNG_GRACE_LOOKS:
@@ -222,6 +223,11 @@ class Watchdog(dramatiq.Middleware):
                 break
             time.sleep(0.1)
         self._exit(EXIT_STATUS)
+
+
+def _key(message: Any) -> str | None:
+    """Give the key that a nudge is for; another message's argument is a job, which nobody may log."""
+    return str(message.args[0]) if message.actor_name in STEPS and message.args else None
 
 
 def _consumer(lane: str) -> str:

@@ -3,10 +3,11 @@
 --   imports.lua (imports, and which keys of a lane are next)  records.lua (the life of a record)
 --   onward.lua (a commit and the next claim at once)  loading.lua (the rows of imports)  sweep.lua (the sweep's place)
 --   counters.lua (what workers count)  endpoints.lua (where events are delivered to)
+--   refused.lua (jobs that came as messages and were refused)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, close, sweep, swept,
---            import, load, loaded, halt, resume, drop, count; drop_events, endpoint_*, courier_*
+--            import, load, loaded, halt, resume, drop, count; drop_events, endpoint_*, courier_*, refuse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there
 --
@@ -47,6 +48,8 @@
 --   courier:<name>  hash    how far an endpoint's deliveries are: epoch, lease "<token> <until>", paused, cursor, and counts
 --   parked:<name>   hash    key -> JSON: events of an onboarding that wait because the endpoint refuses the first of them
 --   replays:<name>  hash    id -> "<cursor> <last>": events that are to be delivered again
+--   refused         zset    id of a message -> ms when its job was refused; the last 1,000, for a month
+--   refused_jobs    hash    id of a message -> JSON: idempotency key, reasons
 --   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
 --   pace:closed     string  ms until which Iron wants no call at all (429); expires
 --

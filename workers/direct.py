@@ -1,0 +1,134 @@
+"""Direct enqueueing: a job that comes as a message for the actor `start_onboarding`, from any Dramatiq producer.
+
+It goes through the same door as every other job. It is the one message that carries input, so nothing of it may end in
+a log or a dead letter: the actor never raises. What is refused is noted, with the reasons and without the input, and
+acknowledged. While the ledger does not answer, the message is held, then put back on its queue, and acknowledged only
+after that. Delivery is at least once, and so is this: the same job again changes nothing. Source: contract section 6.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.middleware import CurrentMessage
+
+from pipelines.job import JobInvalidError, Problem, parse_job
+from workers.ledger import LANES
+from workers.refused import Refusals
+from workers.submit import SENTENCES, FrontDoor, Submitted
+
+log = structlog.get_logger()
+
+ACTOR = "start_onboarding"
+
+#: Pause between two attempts while the ledger does not answer, in seconds.
+AWAY_S = 0.5
+#: How long a thread holds a message while the ledger does not answer, in seconds: then others have their turn. Shorter
+#: than the limit of a step, after which the watchdog would take it for one that hangs.
+HOLD_S = 15.0
+#: Times that a message may meet something unforeseen; after them it is refused, so that it does not come for ever.
+MOST_TRIES = 5
+#: Option of a message that counts these times.
+TRIES = "onboarding_tries"
+
+_MALFORMED = Problem("", "malformed_message", "The message must have one argument, the job, and no named one.")
+_UNFORESEEN = Problem("", "unexpected", "The program met something that it does not foresee; its log says where.")
+
+
+class DirectEnqueueing(dramatiq.Middleware):
+    """The actor, and as middleware what tells it that the process ends. Needs dramatiq's CurrentMessage beside it."""
+
+    def __init__(self, door: FrontDoor, refusals: Refusals) -> None:
+        """Take where jobs are handed in, and where it is noted that one was refused."""
+        self._door = door
+        self._refusals = refusals
+        self._stopped = threading.Event()
+        self._broker: Any = None
+
+    def declare(self, broker: dramatiq.Broker) -> None:
+        """Declare the actor on the broker."""
+        self._broker = broker
+        dramatiq.actor(actor_name=ACTOR, queue_name=LANES[0], broker=broker)(self.start)
+
+    def before_worker_shutdown(self, *_: Any) -> None:
+        """Hold no message any longer."""
+        self._stopped.set()
+
+    def start(self, *arguments: Any, **named: Any) -> None:
+        """Take a job: it is accepted, refused or put back. Never raises, whatever the message holds."""
+        message: Any = CurrentMessage.get_current_message()
+        until = time.monotonic() + HOLD_S
+        while not self._through(message, arguments, named):
+            over = self._stopped.wait(AWAY_S) or time.monotonic() > until
+            if over and self._put_back(message):
+                return
+            if over:  # the broker is away as well: there is nothing to do but to wait, and not to acknowledge
+                time.sleep(AWAY_S)
+
+    def _through(self, message: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
+        """Try once. False: the ledger does not answer."""
+        try:
+            self._take(message.message_id, arguments, named)
+        except redis.RedisError as error:
+            log.warning("job.interrupted", error=type(error).__name__)
+            return False
+        except Exception:
+            log.exception("job.failed")
+            return self._unforeseen(message)
+        return True
+
+    def _take(self, id_: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Hand the job in, or note why that cannot be. Raises redis.RedisError."""
+        if len(arguments) != 1 or named:
+            self._refuse(id_, arguments[0] if arguments else None, [_MALFORMED])
+            return
+        try:
+            job = parse_job(arguments[0])
+        except JobInvalidError as error:
+            self._refuse(id_, arguments[0], error.problems)
+            return
+        submitted = self._door.submit(job)
+        if submitted.accepted:
+            log.info("job.accepted", key=job.idempotency_key, status=submitted.status)
+        else:
+            self._refuse(id_, arguments[0], [_reason(submitted)])
+
+    def _refuse(self, id_: str, job: Any, problems: Any) -> None:
+        key = self._refusals.note(id_, job, problems)
+        log.warning("job.refused", key=key, code=",".join(sorted({problem.code for problem in problems})))
+
+    def _unforeseen(self, message: Any) -> bool:
+        """Put a message back that meets something unforeseen, and refuse it after some times."""
+        tries = int(message.options.get(TRIES, 0)) + 1
+        if tries < MOST_TRIES:
+            return self._put_back(message, {TRIES: tries})
+        try:
+            self._refuse(message.message_id, message.args[0] if message.args else None, [_UNFORESEEN])
+        except redis.RedisError:
+            return False
+        except Exception:  # the last line of defence: raised further, the job would lie in the clear as a dead letter
+            log.exception("job.lost")
+        return True
+
+    def _put_back(self, message: Any, options: dict[str, Any] | None = None) -> bool:
+        """Put a copy at the end of the queue, so that this one can be acknowledged. False: the broker is away."""
+        try:
+            self._broker.enqueue(message.copy(options=options or {}))
+        except redis.RedisError as error:
+            log.warning("job.held", error=type(error).__name__)
+            return False
+        log.warning("job.put_back")
+        return True
+
+
+def _reason(submitted: Submitted) -> Problem:
+    text = SENTENCES[submitted.status]
+    if submitted.holder is not None:
+        text = f"{text} It belongs to the key {submitted.holder}."
+    pointer = "/external_id" if submitted.holder is not None else "/idempotency_key"
+    return Problem(pointer, submitted.status, text)
