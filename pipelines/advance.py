@@ -1,7 +1,8 @@
 """From what a step found out to what the record says next: phase, step and due time. Pure; nothing here calls Iron.
 
-Whoever runs steps uses four functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
-returned or raised, and `after_acts` for what people did. Each gives a `Next` to commit.
+Whoever runs steps uses five functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
+returned or raised, `after_acts` for what people did, and `before_acts` for what of it could not be applied yet. All but
+the first give a `Next` to commit.
 """
 
 from __future__ import annotations
@@ -156,6 +157,12 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
             soon_s, step = 0, record.step  # what is to be done once on entering the phase is not done yet
     record = replace(following.record, step=step)
     return replace(following, record=record, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
+
+
+def before_acts(following: Next, stored: Sequence[bytes]) -> Next:
+    """Let acts that had to wait for a call in doubt be applied at once, if they need not wait any more."""
+    left = [act for act in stored if act not in following.applied]
+    return replace(following, delay_s=0) if left and apply_acts(following.record, left).acts else following
 
 
 def waiting_on(record: Record) -> Actor:

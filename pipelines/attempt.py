@@ -61,8 +61,7 @@ class Attempt:
             if found is not None:
                 return found
             if forgotten:
-                if effect.generation and effect.last_ms is not None and not settled:
-                    raise SettlingError
+                self._settle(effect, now_ms)
                 effect = self._begun_again(effect, now_ms)
             elif settled and self._may_renew(effect):
                 self.effect = effect.renewed(1)
@@ -80,6 +79,18 @@ class Attempt:
         if effect is None or effect.step != step or effect.subject not in (subject, ANY_SUBJECT):
             return Effect(step, subject)
         return replace(effect, subject=subject)
+
+    def _settle(self, effect: Effect, now_ms: int) -> None:
+        """Raise SettlingError until every call under a later generation must show in a look, before 0 is begun again.
+
+        That takes the settle time; but where a claim ended without a commit, as long as its worker may be asleep with
+        the call in hand: it claimed inside the first retention, and sleeps no longer than another.
+        """
+        if not effect.generation or effect.first_ms is None:
+            return
+        asleep = effect.abandoned and now_ms - effect.first_ms < 2 * self.policy.retention_s * 1000
+        if asleep or (effect.last_ms is not None and not effect.settled(now_ms, self.policy)):
+            raise SettlingError
 
     def _begun_again(self, effect: Effect, now_ms: int) -> Effect:
         """Begin at generation 0. While Iron may still remember it, its clock runs on and no generation may follow.
@@ -100,8 +111,7 @@ def effect_in_hand(record: Record, abandoned_ms: int | None, *, has_effect: bool
     """Give the effect that a claim begins with.
 
     `abandoned_ms`: when the first of the claims that ended without a commit began; its worker may be asleep and may
-    call
-    yet, so the call is in doubt and no new generation may follow. `has_effect`: the record's step changes Iron.
+    call yet, so the call is in doubt and no new generation may follow. `has_effect`: the record's step changes Iron.
     """
     if abandoned_ms is None or not has_effect:
         return record.effect

@@ -16,6 +16,7 @@
     ├── RenewedError                 the key has a new generation, which is committed before it is used
     ├── SettlingError                a look-up counts only when the settle time has passed since the last call
     ├── StaleClaimError              the lease is over, or somebody else holds the record now
+    │   └── ClockJumpedError             this process's clock has stood still or jumped since the claim
     └── InputLostError               the encrypted input is gone or no key of the ring opens it
 
 Whether a repetition can help sits on the class (`retryable`); the docstring is the default message. A message never
@@ -147,6 +148,12 @@ class StaleClaimError(OnboardingError):
 
     code = "stale_claim"
     retryable = True
+
+
+class ClockJumpedError(StaleClaimError):
+    """This process's clock has not gone on like the ledger's since the claim, so what it says about time is wrong."""
+
+    code = "clock_jumped"
 
 
 class InputLostError(OnboardingError):

@@ -309,20 +309,24 @@ def _status_error(answer: Answer) -> IronError:
         ServerFaultError if status >= 500 else RequestRefusedError if status >= 400 else AnswerUnreadableError  # noqa: PLR2004
     )
     if meaning is RateLimitedError:
-        return RateLimitedError(retry_after_s=retry_after_s(answer.headers.get("retry-after")))
+        headers = answer.headers
+        return RateLimitedError(retry_after_s=retry_after_s(headers.get("retry-after"), headers.get("date")))
     text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{_trace(answer)})"
     return meaning(text, status=status)
 
 
-def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds from now. Source: RFC 9110, 10.2.3."""
+def retry_after_s(value: str | None, sent: str | None = None) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date, as seconds from now. Source: RFC 9110, 10.2.3.
+
+    `sent`: the answer's Date header. A date counts from there, by Iron's own clock, and without it for nothing.
+    """
     if not value:
         return None
     try:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(value) - (now or datetime.now(UTC))).total_seconds()
+            seconds = (parsedate_to_datetime(value) - parsedate_to_datetime(sent or "")).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) else None

@@ -6,7 +6,6 @@ claim ends with the step's own limit: a step that hangs loses its record like on
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,7 +38,7 @@ class Leases(Background):
 
     def run_once(self) -> int:
         """Renew what is in hand and not over its limit; answers how many claims that were."""
-        oldest = time.monotonic() - STEP_LIMIT_S
+        oldest = self._ledger.clock() - STEP_LIMIT_S
         claims = [claim for claim in list(self._claims.values()) if claim.started > oldest]
         self._ledger.renew(claims)
         return len(claims)

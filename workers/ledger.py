@@ -11,9 +11,8 @@ import itertools
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
@@ -22,10 +21,11 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from pipelines import events
-from pipelines.errors import StaleClaimError
+from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.keys import canonical_json, chained
 from pipelines.lifecycle import Phase
 from pipelines.model import FORMAT, Next, Record
+from workers.clock import monotonic_s
 
 PREFIX = "onboarding:"
 
@@ -38,6 +38,9 @@ RENEW_EVERY_S = 2.0
 STEP_LIMIT_S = 60.0
 #: Part of the lease that must be left when a call to Iron leaves, in seconds.
 LEASE_MARGIN_S = 1.0
+#: How far a worker's idea of the server's time may be off when it renews or commits, in ms: more than the client takes
+#: to repeat a call (REDIS_TIMEOUT_S, four times), less than the settle time has beyond the limit of a step.
+CLOCK_TOLERANCE_MS = 22_000
 #: Longest wait for the budget that a worker thread sits out, in ms; beyond it the record is due again later.
 PACE_HORIZON_MS = 1_000
 #: The encrypted input is kept this long after the onboarding ended well, in ms: a week, for questions.
@@ -96,19 +99,24 @@ class Claim:
     sealed_input: bytes | None
     #: What people did and no commit has applied yet, as stored.
     acts: tuple[bytes, ...]
-    #: On this process's monotonic clock: when the claim was asked for, and until when the lease surely holds.
-    started: float = field(default_factory=time.monotonic)
-    holds_until: float = 0.0
+    #: This process's own clock, and on it: when the claim was asked for, and until when the lease surely holds.
+    clock: Callable[[], float]
+    started: float
+    holds_until: float
     #: Calls to Iron made so far.
     calls: int = 0
 
     def elapsed_ms(self) -> int:
         """Give the ledger's time now, as far as this process can tell."""
-        return self.now_ms + int((time.monotonic() - self.started) * 1000)
+        return self.now_ms + int((self.clock() - self.started) * 1000)
+
+    def agrees(self, now_ms: int) -> bool:
+        """Say whether this process's clock has gone on like the server's, whose time is `now_ms`, since the claim."""
+        return abs(self.elapsed_ms() - now_ms) <= CLOCK_TOLERANCE_MS
 
     def before_call(self) -> None:
         """Count a call to Iron; raise StaleClaimError unless the lease covers one that leaves now."""
-        if time.monotonic() > self.holds_until - LEASE_MARGIN_S:
+        if self.clock() > self.holds_until - LEASE_MARGIN_S:
             raise StaleClaimError
         self.calls += 1
 
@@ -186,14 +194,18 @@ class Ledger:
     """Every operation on the records, one round trip each."""
 
     def __init__(
-        self, client: redis.Redis, budget: Budget | None = None, shift_ms: Callable[[], int] = lambda: 0
+        self,
+        client: redis.Redis,
+        budget: Budget | None = None,
+        shift_ms: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = monotonic_s,
     ) -> None:
-        """Take a client of the ledger's database. `shift_ms` turns the clock in tests."""
+        """Take a client of the ledger's database. `shift_ms` turns the server's clock in tests, `clock` is our own."""
         self.client: Any = client  # redis-py's answers are typed for every mode at once
         self.budget = budget or Budget()
         self._script = client.register_script(_script())
+        self.clock = clock
         self._shift_ms = shift_ms
-        self._offset: float | None = None
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -288,24 +300,27 @@ class Ledger:
 
         `calls`: what the step takes of Iron's budget, by class; `part`: the part of the input that it needs.
         """
-        started = time.monotonic()
-        return _claimed(key, self._call("claim", key, version, *self._claim(step, calls, part)), started)
+        started = self.clock()
+        answer = self._call("claim", key, version, *self._claim(step, calls, part))
+        return _claimed(key, answer, self.clock, started)
 
     def renew(self, claims: Sequence[Claim]) -> None:
-        """Extend the leases of all claims in hand; one that is lost is left to end."""
+        """Extend the leases of all claims in hand; one that is lost, or whose clock went wrong, is left to end."""
         if not claims:
             return
-        asked = time.monotonic()
+        asked = self.clock()
         pairs = [part for claim in claims for part in (claim.record.key, claim.fence)]
-        for claim, held in zip(claims, self._call("renew", LEASE_MS, *pairs), strict=True):
-            if held:
+        *holding, now_ms = self._call("renew", LEASE_MS, *pairs)
+        for claim, held in zip(claims, holding, strict=True):
+            if held and claim.agrees(now_ms):
                 claim.holds_until = asked + LEASE_MS / 1000
 
     def commit(self, claim: Claim, following: Next, parts: Mapping[str, bytes] | None = None) -> Nudge | None:
         """Write what a step found out, all at once; answers the nudge to send now, if there is one.
 
         `parts`: sealed parts of the input to keep; an empty one is dropped.
-        Raises StaleClaimError when the record is no longer this claim's; then nothing was written.
+        Raises StaleClaimError when the record is no longer this claim's, and ClockJumpedError when our clock has not
+        gone on like the server's since the claim; then nothing was written.
         """
         return _committed(following, self._call("commit", *self._commit(claim, following, parts)))
 
@@ -323,11 +338,11 @@ class Ledger:
         None: nothing follows now, or the claim was refused; the record then has its due time, and no nudge is needed.
         `calls` and `part` as in `claim`, of the step that follows. Raises StaleClaimError like `commit`.
         """
-        started = time.monotonic()
+        started = self.clock()
         written = self._commit(claim, following, parts)
         answer = self._call("onward", len(written), *written, *self._claim(following.record.step, calls, part))
         _committed(following, answer[0])
-        taken = _claimed(following.record.key, answer[1], started) if len(answer) > 1 else None
+        taken = _claimed(following.record.key, answer[1], self.clock, started) if len(answer) > 1 else None
         return taken if isinstance(taken, Claim) else None
 
     def _claim(self, step: str, calls: Mapping[str, int], part: str) -> list[Any]:
@@ -338,11 +353,12 @@ class Ledger:
     def _commit(self, claim: Claim, following: Next, parts: Mapping[str, bytes] | None) -> list[Any]:
         """Give the arguments of a commit."""
         before, record = claim.record, following.record
-        entry, head = _history(record, claim.elapsed_ms(), before.step, following.note)
+        at_ms = claim.elapsed_ms()
+        entry, head = _history(record, at_ms, before.step, following.note)
         learned = record.customer_id if record.customer_id != before.customer_id else None
         known_as = record.external_id if record.external_id != before.external_id else None
         return [
-            record.key, claim.fence, _place(record), record.step, record.phase.value, FORMAT,
+            record.key, claim.fence, at_ms, CLOCK_TOLERANCE_MS, _place(record), record.step, record.phase.value, FORMAT,
             canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
             "" if following.delay_s is None else int(following.delay_s * 1000), _packed(following.applied),
             learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase, parts), record.import_name,
@@ -567,11 +583,9 @@ class Ledger:
         return lanes
 
     def now_ms(self) -> int:
-        """Give the Redis server's time, asked once and then carried on by this process's monotonic clock."""
-        if self._offset is None:
-            seconds, micros = self.client.time()
-            self._offset = seconds * 1000 + micros / 1000 - time.monotonic() * 1000
-        return int(time.monotonic() * 1000 + self._offset) + self._shift_ms()
+        """Ask for the Redis server's time."""
+        seconds, micros = self.client.time()
+        return int(seconds) * 1000 + int(micros) // 1000 + self._shift_ms()
 
     def call(self, operation: str, *arguments: Any) -> Any:
         """Call an operation of the script for which another module has the method."""
@@ -700,7 +714,7 @@ def _created(record: Record, answer: Any) -> Created:
             return Created("external_id_taken", holder=answer[1].decode())
 
 
-def _claimed(key: str, answer: Any, started: float) -> Claim | NotClaimed:
+def _claimed(key: str, answer: Any, clock: Callable[[], float], started: float) -> Claim | NotClaimed:
     status = answer[0].decode()
     if status != "claimed":
         return NotClaimed(status)
@@ -714,6 +728,7 @@ def _claimed(key: str, answer: Any, started: float) -> Claim | NotClaimed:
         wait_s=wait_ms / 1000,
         sealed_input=sealed,
         acts=tuple(acts),
+        clock=clock,
         started=started,
         holds_until=started + LEASE_MS / 1000,
     )
@@ -722,6 +737,8 @@ def _claimed(key: str, answer: Any, started: float) -> Claim | NotClaimed:
 def _committed(following: Next, answer: Any) -> Nudge | None:
     if answer[0] == b"stale":
         raise StaleClaimError
+    if answer[0] == b"jumped":
+        raise ClockJumpedError
     _, version, _, nudge, _ = answer
     record = following.record
     return Nudge(record.lane, record.step, record.key, version) if nudge else None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import redis
 import structlog
 
-from pipelines.advance import RATE_LIMITED_PAUSE_S, after_acts, after_crashes, after_error, after_outcome
+from pipelines.advance import RATE_LIMITED_PAUSE_S, after_acts, after_crashes, after_error, after_outcome, before_acts
 from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
@@ -80,10 +80,10 @@ class Runner:
 
     def _run_claimed(self, claim: Claim) -> Next:
         """Run the step of a claim and commit, and so on while a claim comes back with it."""
-        until = time.monotonic() + GOING_ON_S
+        until = self.ledger.clock() + GOING_ON_S
         while True:
             with self.leases.hold(claim):
-                following = self._attempt(claim)
+                following = before_acts(self._attempt(claim), claim.acts)
                 going_on = self._commit(claim, following, until)
             self._tell(claim, following)
             if going_on is None:
@@ -94,10 +94,10 @@ class Runner:
         """Commit, and either take the next claim or send the nudge.
 
         Only interactive work goes on: a thread that is through with a step of other lanes is free for it. `until`: the
-        moment on the monotonic clock when the thread is free for others in any case.
+        moment on our own clock when the thread is free for others in any case.
         """
         record, parts = following.record, self._parts(claim.record.key, following)
-        if self.going_on and record.lane == LANES[0] and time.monotonic() < until:
+        if self.going_on and record.lane == LANES[0] and self.ledger.clock() < until:
             calls, part = CALLS[record.step], INPUT.get(record.step, "")
             return self.ledger.commit_and_claim(claim, following, calls, parts, part=part)
         if nudge := self.ledger.commit(claim, following, parts):
@@ -107,7 +107,7 @@ class Runner:
     def _tell(self, claim: Claim, following: Next) -> None:
         """Count the attempt, and write its canonical line."""
         record, before = following.record, claim.record
-        took_s, code = time.monotonic() - claim.started, record.problem.code if record.problem else None
+        took_s, code = claim.clock() - claim.started, record.problem.code if record.problem else None
         self.counters.add("steps", step=before.step, lane=record.lane, code=code or "")
         self.counters.add("iron_calls", claim.calls, step=before.step)
         self.counters.took("step_duration", took_s, step=before.step)

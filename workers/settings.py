@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipelines.iron import Iron
 from pipelines.model import Policy
-from workers.ledger import STEP_LIMIT_S, Budget
+from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Budget
 from workers.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
@@ -34,6 +34,8 @@ SHORTEST_SWEEP_S = 60.0
 
 #: Events are kept at least so long, in seconds: four days, longer than an endpoint is tried before it is paused.
 SHORTEST_KEPT_S = 4 * 86_400.0
+#: The settle time is longer: than the calls of a step, and than that by what a worker's clock may be off, in seconds.
+SHORTEST_SETTLE_S = STEP_LIMIT_S + CLOCK_TOLERANCE_MS / 1000
 
 #: What each part of the program cannot do without.
 NEEDS = {
@@ -66,7 +68,7 @@ SHAPES = {
     "ONBOARDING_POLL_MIN_S": "seconds, from 0.1 to a year",
     "ONBOARDING_POLL_FOR_S": "seconds, from 0 to a year",
     "ONBOARDING_SWEEP_INTERVAL_S": "seconds, from 60 to a year, or 0 to switch it off",
-    "ONBOARDING_SETTLE_S": f"seconds, above {STEP_LIMIT_S:.0f} (the limit of a step) and at most 3600",
+    "ONBOARDING_SETTLE_S": f"seconds, above {SHORTEST_SETTLE_S:.0f} (the limit of a step and more), at most 3600",
     "ONBOARDING_MAX_ROUNDS": "a whole number from 1 to 100",
     "ONBOARDING_ROUND_SPACING_S": "seconds, from 0 to a year",
     "ONBOARDING_EVENTS_KEPT_S": "seconds, from 345600 (four days, longer than a delivery is tried) to a year",
@@ -172,7 +174,7 @@ class Settings(BaseSettings):
     ONBOARDING_POLL_MIN_S: Annotated[float, Field(ge=0.1, le=LONGEST_S)] = 5
     ONBOARDING_POLL_FOR_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 86_400
     ONBOARDING_SWEEP_INTERVAL_S: Annotated[float, Field(ge=0, le=LONGEST_S), AfterValidator(_sweep_interval)] = 21_600
-    ONBOARDING_SETTLE_S: Annotated[float, Field(gt=STEP_LIMIT_S, le=3_600)] = 120
+    ONBOARDING_SETTLE_S: Annotated[float, Field(gt=SHORTEST_SETTLE_S, le=3_600)] = 120
     ONBOARDING_MAX_ROUNDS: Annotated[int, Field(ge=1, le=100)] = 3
     ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 3_600
     ONBOARDING_EVENTS_KEPT_S: Annotated[float, Field(ge=SHORTEST_KEPT_S, le=LONGEST_S)] = 30 * 86_400

@@ -139,7 +139,7 @@ GUARDS = (
     ),
     Guard(
         "the lease check before a call", SPEED, "workers/ledger.py",
-        "if time.monotonic() > self.holds_until - LEASE_MARGIN_S:", "if False:",
+        "if self.clock() > self.holds_until - LEASE_MARGIN_S:", "if False:",
     ),
     Guard("byte-stable bodies", SPEED, "pipelines/keys.py", "sort_keys=True, ", ""),
     Guard("the poison count", SPEED, "workers/ledger.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),

@@ -45,7 +45,9 @@ def play_some(seeds: range) -> tuple[Counter[str], list[str]]:
             counts["customers"] += len(schedule.jobs)
             counts["faults"] += schedule.faults
             counts["roll-backs of the ledger"] += schedule.rollbacks
-            counts["stale commits, all refused"] += schedule.refused
+            counts["jumps of a worker's clock"] += schedule.jumps
+            counts["stale commits attempted"] += schedule.stale
+            counts["stale commits accepted"] += schedule.accepted
     return counts, failures
 
 

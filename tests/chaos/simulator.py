@@ -1,19 +1,24 @@
 """A seeded fault simulator: the real steps, runner, ledger and pulse on a real Redis, and Iron in process.
 
 A schedule is drawn from its seed: before and after each call to Redis and to Iron, between commit and send and between
-send and acknowledgement the worker may die; an answer may be lost, a call to Redis repeated; Redis may be read-only,
-full, slow or away; Iron may answer 429, 5xx or rubbish; a nudge may be dropped, doubled or late; a worker may sleep
-past its lease and go on; a request may stay on the wire. Webhooks are dropped, doubled and late. Every message may be
-lost, or the ledger's last seconds, after which upstream sends its jobs again. The same seed gives the same story. What
-must hold is asserted on Iron's own ledger: no effect twice, nobody stranded.
+send and acknowledgement the worker may die, or its clock jump by seconds to days, forward and back; an answer may be
+lost, a call repeated; Redis may be read-only, full, slow or away; Iron may answer 429, 5xx or rubbish; a nudge may be
+dropped, doubled or late; a worker may sleep past its lease and go on, with its clock going or standing still; a request
+may stay on the wire. Webhooks are dropped, doubled and late. Every message may be lost, or the ledger's last seconds,
+after which upstream sends its jobs again.
+
+The same seed gives the same story, to the millisecond: the script's clock is the schedule's. What must hold is asserted
+on Iron's own ledger: no effect twice, nobody stranded; and no commit of a worker whose claim is another's by then.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -24,11 +29,15 @@ from pipelines.iron import Iron
 from pipelines.model import Policy, Record
 from pipelines.onboarding import CALLS, INPUT
 from tests.support import API_KEY, BASE_URL, PLENTY, World
-from workers.ledger import Claim, Ledger, Nudge
+from workers.ledger import PREFIX, Claim, Created, Ledger, Nudge, _script
 from workers.sweep import Sweep
 
 #: The ledger loses so many seconds at most. Source: design section 9.
 ROLLED_BACK_S = 5.0
+#: When each story begins, in ms since the epoch.
+BEGINNING_MS = 1_800_000_000_000
+#: By how many seconds a worker's clock may jump: NTP steps, a machine that wakes up, somebody who sets it.
+JUMPS_S = ((1, 5), (5, 20), (20, 60), (60, 3_600), (3_600, 3 * 86_400))
 #: Pause from one sweep to the next, in seconds.
 SWEEP_S = 21_600.0
 
@@ -62,6 +71,9 @@ class Odds:
     fault: float = 0.04
     limited: float = 0.02
     late_request: float = 0.03
+    repeated: float = 0.02
+    jumped: float = 0.01
+    renewed: float = 0.1
     dropped: float = 0.05
     doubled: float = 0.05
     asleep: float = 0.03
@@ -83,26 +95,48 @@ REFUSALS = (
 )
 
 
+def on_time_of(ledger: Ledger, now_ms: Callable[[], int]) -> None:
+    """Let a ledger's script take this time for the server's."""
+    script, clock = _script(), b"redis.call('TIME')"
+    assert clock in script
+    ledger._script = ledger.client.register_script(script.replace(clock, b"{0, 0}"))
+    ledger._shift_ms = ledger.now_ms = now_ms  # type: ignore[method-assign]
+
+
 class ShakyLedger(Ledger):
-    """A ledger whose calls may be refused, lost on the way there or back, or sent twice."""
+    """A ledger whose calls may be refused, lost on the way there or back, or sent twice. It watches for zombies."""
 
     schedule: Schedule
 
+    def create(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> list[Created]:
+        with self.schedule.shaken(dies=False):  # upstream submits until it has an answer
+            return super().create(records)
+
+    def commit(self, claim: Claim, *arguments: Any, **more: Any) -> Nudge | None:
+        with self.watched(claim):
+            return super().commit(claim, *arguments, **more)
+
+    def commit_and_claim(self, claim: Claim, *arguments: Any, **more: Any) -> Claim | None:
+        with self.watched(claim):
+            return super().commit_and_claim(claim, *arguments, **more)
+
+    @contextlib.contextmanager
+    def watched(self, claim: Claim) -> Iterator[None]:
+        """Note whether a commit's claim is another's by now, and whether it is accepted."""
+        raw: Any = self.client.hget(f"{PREFIX}claims", claim.record.key)
+        stale = raw is None or raw.split(b" ")[0].decode() != claim.fence
+        self.schedule.stale += stale
+        yield
+        self.schedule.accepted += stale
+
     def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
-        chance, reads = self.schedule, operation == "read"
-        if client is not None or reads or not chance.happens(chance.odds.redis * 4):
+        chance = self.schedule
+        if client is not None or operation == "read":
             return super()._call(operation, *arguments, client=client)
-        fault = chance.random.choice(["refused", "dead before", "lost", "twice", "dead after"])
-        if fault == "refused":
-            raise chance.refusal()
-        if fault == "dead before":
-            raise DeathError
-        answer = super()._call(operation, *arguments)
-        if fault == "lost":
-            raise redis.exceptions.ConnectionError("Connection reset by peer")
-        if fault == "dead after":
-            raise DeathError
-        return super()._call(operation, *arguments) if operation != "take" else answer
+        with chance.shaken():
+            if chance.happens(chance.odds.redis):
+                super()._call(operation, *arguments)
+            return super()._call(operation, *arguments)
 
 
 class Schedule(httpx.BaseTransport):
@@ -121,9 +155,13 @@ class Schedule(httpx.BaseTransport):
         )
         self.jobs: dict[str, str] = {}
         self.past: tuple[dict[bytes, tuple[bytes, int]], float] | None = None
-        self.shaky = ShakyLedger(client, PLENTY, lambda: self.world.shift_ms)
+        self.jumped_s = 0.0
+        self.shaky = ShakyLedger(client, PLENTY, clock=lambda: self.now() + self.jumped_s)
         self.shaky.schedule = self
         world = self.world
+        world.shift_ms = BEGINNING_MS
+        on_time_of(world.ledger, lambda: world.shift_ms)
+        on_time_of(self.shaky, lambda: world.shift_ms)
         world.leases._ledger = world.pulse._ledger = world.door._ledger = self.shaky
         self.inner = self.world.transport
         self.world.transport = self
@@ -131,8 +169,10 @@ class Schedule(httpx.BaseTransport):
         self.late: list[tuple[float, httpx.Request]] = []
         self.sleepers: list[tuple[float, Callable[[], object]]] = []
         self.faults = 0
-        #: Commits of workers that had lost their claim.
-        self.refused = 0
+        #: How often a worker's clock jumped.
+        self.jumps = 0
+        #: Commits tried by workers whose claim was another's by then, and those of them that were accepted.
+        self.stale = self.accepted = 0
         #: How often the ledger lost its last seconds.
         self.rollbacks = 0
         self.quiet = False
@@ -146,6 +186,27 @@ class Schedule(httpx.BaseTransport):
         drawn = self.random.random() < odds and not self.quiet
         self.faults += drawn
         return drawn
+
+    @contextlib.contextmanager
+    def shaken(self, *, dies: bool = True) -> Iterator[None]:
+        """Let a call to Redis fail before or after it did what it was asked to, or the worker die there."""
+        self.jump()
+        if self.happens(self.odds.redis):
+            raise self.refusal()
+        if dies and self.happens(self.odds.redis):
+            raise DeathError
+        yield
+        self.jump()
+        if self.happens(self.odds.redis):
+            raise redis.exceptions.ConnectionError("Connection reset by peer")
+        if dies and self.happens(self.odds.redis):
+            raise DeathError
+
+    def jump(self) -> None:
+        """Let the worker's clock jump, forward or back."""
+        if self.happens(self.odds.jumped):
+            self.jumps += 1
+            self.jumped_s += self.random.choice([-1, 1]) * self.random.uniform(*self.random.choice(JUMPS_S))
 
     def refusal(self) -> redis.RedisError:
         """Draw what Redis answers instead of doing what it was asked to."""
@@ -161,22 +222,23 @@ class Schedule(httpx.BaseTransport):
             self.worker.run(step, key, version)
 
     def fall_asleep(self, step: str, key: str, version: int) -> None:
-        """Claim now, and go on long after the lease: a frozen machine whose own clock stood still too."""
+        """Claim now, and go on long after the lease: stopped, or on a frozen machine whose clock stood still too."""
         claim = None
         with self.trouble():
             claim = self.shaky.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
         if not isinstance(claim, Claim):
             return
-        held = claim
+        held, asleep_s = claim, self.random.uniform(1, 60)
+        stood_still = self.random.random() < 0.5
 
         def wake_up() -> None:
-            with self.trouble():
-                try:
-                    self.worker._run_claimed(held)
-                except StaleClaimError:
-                    self.refused += 1
+            if stood_still:
+                held.started += asleep_s
+                held.holds_until += asleep_s
+            with self.trouble(), contextlib.suppress(StaleClaimError):
+                self.worker._run_claimed(held)
 
-        self.sleepers.append((self.now() + self.random.uniform(1, 60), wake_up))
+        self.sleepers.append((self.now() + asleep_s, wake_up))
 
     @contextlib.contextmanager
     def trouble(self) -> Iterator[None]:
@@ -189,6 +251,7 @@ class Schedule(httpx.BaseTransport):
             pass
 
     def send(self, nudge: Nudge) -> None:
+        self.jump()
         if self.happens(self.odds.death):
             raise DeathError
         if self.happens(self.odds.dropped):
@@ -207,6 +270,16 @@ class Schedule(httpx.BaseTransport):
     # --- the way to Iron -----------------------------------------------------------------------------------------
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.jump()
+        if self.happens(self.odds.renewed):
+            with contextlib.suppress(redis.RedisError):  # the leases' own thread takes it as it comes
+                self.world.leases.run_once()
+        answer = self.answer(request)
+        self.jump()
+        return answer
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Let the request get lost or late, be refused, executed, repeated, and its answer get lost."""
         if self.happens(self.odds.death):
             raise DeathError
         if self.happens(self.odds.late_request):
@@ -215,20 +288,32 @@ class Schedule(httpx.BaseTransport):
                 raise DeathError
             raise httpx.ReadTimeout("the request is still on the wire")
         if self.happens(self.odds.limited):
-            return httpx.Response(429, headers={"Retry-After": "2"} if self.random.random() < 0.5 else {})
+            return httpx.Response(429, headers=self.random.choice([{}, {"Retry-After": "2"}, self.retry_at()]))
         if self.happens(self.odds.fault):
-            kind = self.random.choice(["before", "after", "rubbish"])
-            if kind != "before":
-                self.inner.handle_request(request)
-            if kind == "rubbish":
-                return httpx.Response(200, content=b"<html>")
-            return httpx.Response(self.random.choice([500, 502, 503]))
+            return self.faulted(request)
+        if self.happens(self.odds.repeated):
+            self.inner.handle_request(request)
         response = self.inner.handle_request(request)
         if self.happens(self.odds.lost_answer):
             raise httpx.ReadError("connection reset")
         if self.happens(self.odds.death):
             raise DeathError
         return response
+
+    def faulted(self, request: httpx.Request) -> httpx.Response:
+        """Answer with a fault, before or after the effect, or with rubbish after it."""
+        kind = self.random.choice(["before", "after", "rubbish"])
+        if kind != "before":
+            self.inner.handle_request(request)
+        if kind == "rubbish":
+            return httpx.Response(200, content=b"<html>")
+        return httpx.Response(self.random.choice([500, 502, 503]))
+
+    def retry_at(self) -> dict[str, str]:
+        """Give the headers of a 429 that names a time by Iron's clock, with or without saying what that clock shows."""
+        sent = datetime.fromtimestamp(self.world.clock.wall(), UTC)
+        headers = {"Retry-After": format_datetime(sent + timedelta(seconds=2), usegmt=True)}
+        return headers | ({"Date": format_datetime(sent, usegmt=True)} if self.random.random() < 0.5 else {})
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -344,6 +429,7 @@ def play(client: redis.Redis, seed: int, odds: Odds | None = None) -> Schedule:
         return done and world.next_event_s() is None
 
     schedule.run(until=lambda: arrived() and not schedule.late and not schedule.sleepers, seconds=20 * 86_400)
+    assert schedule.accepted == 0, (seed, "a stale commit was accepted")
     for key, tag in tags.items():
         phase, identifications = ENDS[tag]
         signings = SIGNINGS.get(tag, 2 if phase == "active" else 0)

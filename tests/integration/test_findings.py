@@ -269,6 +269,66 @@ def test_13_consent_does_not_wait_for_another_documents_doubt(lagging: World) ->
     assert lagging.effects()["k-1"]["signings"] == 1
 
 
+@pytest.mark.parametrize("ending", ["refused", "active"])
+def test_14_acts_are_applied_when_the_doubt_is_over(lagging: World, ending: str) -> None:
+    """A cancellation that waited for a call in doubt is applied when Iron's answer is certain, not a year later."""
+    operation = "create_customer" if ending == "refused" else "create_signing"
+    if ending == "active":
+        lagging.submit()
+        lagging.run_until("k-1", "signings_required")
+        lagging.run(until=lambda: bool(lagging.record().signings))
+        documents = [signing.id for signing in lagging.record().signings]
+        lagging.act("k-1", "sign", documents=documents[:1])
+        lagging.run(until=lambda: lagging.effects()["k-1"]["signings"] == 1, seconds=60)
+        lost(lagging, operation)
+        lagging.act("k-1", "sign", documents=documents[1:])
+        lagging.drain()
+    else:
+        lagging.sandbox.faults.add(Fault(operation=operation, lost="timeout", times=1))
+        lagging.sandbox.faults.add(Fault(operation=operation, status=422))
+        lagging.submit()
+        lagging.drain()
+    assert lagging.record().effect is not None
+    lagging.act("k-1", "cancel")
+    lagging.run_until("k-1", "cancelled", seconds=600)
+
+
+@pytest.mark.parametrize("news", ["webhook", "act"])
+def test_15_news_between_a_lease_and_a_late_commit(lagging: World, news: str) -> None:
+    """A lease ends, news comes, nobody has claimed, and the late worker commits a due time far away: it is due now."""
+    lagging.onboard()
+    lagging.run(until=lambda: lagging.record().step == "refresh" and not lagging.queue.nudges)
+    late = claim(lagging, "refresh")
+    following = lagging.runner._attempt(late)
+    lagging.advance(LEASE_MS / 1000 + 1)
+    if news == "act":
+        lagging.act("k-1", "cancel")
+    else:
+        lagging.ledger.wake(str(lagging.record().customer_id))
+    lagging.queue.nudges.clear()
+    lagging.ledger.commit(late, following)
+    lagging.advance(6)
+    assert lagging.pulse.run_once().nudges == 1
+
+
+def test_16_a_late_generation_and_a_worker_asleep_with_it(lagging: World) -> None:
+    """Generation 1 sleeps in a worker's hands when the retention is nearly over: 0 is not begun beside it."""
+    lagging.sandbox.faults.add(Fault(name="broken", operation="create_customer", status=500, stored="nothing"))
+    lagging.submit(tag="manual")
+    lagging.run(until=lambda: (effect := lagging.record().effect) is not None and effect.generation == 1, seconds=3600)
+    lagging.sandbox.faults.clear("broken")
+    first_ms = lagging.record().effect.first_ms  # type: ignore[union-attr]
+    lagging.advance((first_ms + 0.8 * RETENTION_S * 1000 - lagging.ledger.now_ms()) / 1000 - 1)
+    lagging.queue.nudges.clear()
+    sleeper = claim(lagging, "create_customer")
+    lagging.run(until=lambda: lagging.ledger.now_ms() > first_ms + 1.7 * RETENTION_S * 1000, seconds=RETENTION_S)
+    assert lagging.effects() == {}
+    sleeper.holds_until = sleeper.clock() + LEASE_MS / 1000  # it had looked at its clock before it fell asleep
+    lagging.runner._attempt(sleeper)
+    lagging.run_until("k-1", "identification_pending", seconds=2 * RETENTION_S)
+    one_of_each(lagging)
+
+
 def test_a_409_that_shows_nothing(lagging: World) -> None:
     """409 and nothing to be found: the same key again and again, an operator is told, and in the end it goes on."""
     requests = watched(lagging)

@@ -300,6 +300,19 @@ def test_going_on_repeated(client: redis.Redis, clock: Clock) -> None:
     assert ledger.commit(onward, following(onward, 60)) is None
 
 
+@pytest.mark.parametrize("news", ["webhook", "act"])
+def test_wake_of_a_claim_that_may_yet_commit(ledger: Ledger, clock: Clock, news: str) -> None:
+    """News after a lease's end makes the record due, also when the worker that was late commits after it."""
+    create(ledger, a_record())
+    claim = claimed(ledger)
+    ledger.commit(claim, following(claim, 3600, phase=Phase.IN_REVIEW, step="refresh"))
+    late = claimed(ledger, 2, "refresh")
+    clock.ms += LEASE_MS + 1
+    act = {"act": "cancel", "by": "ops"}
+    assert ledger.wake("c-1") if news == "webhook" else ledger.act("k-1", act)
+    assert ledger.commit(late, Next(late.record, 365 * 86_400.0)) == Nudge("interactive", "refresh", "k-1", 3)
+
+
 def test_wake_too_early(ledger: Ledger) -> None:
     """News about a customer whom no record knows yet is kept until one does."""
     create(ledger, a_record())

@@ -18,12 +18,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pipelines.errors import StaleClaimError
+from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY
+from workers.clock import monotonic_s
 from workers.events import EventStream
-from workers.ledger import LEASE_MS, Claim, Ledger, New, NotClaimed
+from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger, New, NotClaimed
 
 KEYS = ("k-0", "k-1", "k-2")
 NUDGE_MS = 5000
@@ -64,9 +65,16 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.client.flushdb()
         self.shift_ms = 0
-        self.ledger = Ledger(self.client, PLENTY, lambda: self.shift_ms)
+        self.jumped_s = 0
+        self.ledger = Ledger(self.client, PLENTY, lambda: self.shift_ms, self.clock)
         self.models: dict[str, Model] = {}
         self.claims: list[Claim] = []
+        #: How far the worker's clock had jumped when a claim was made, by fence.
+        self.jumped_before: dict[str, int] = {}
+
+    def clock(self) -> float:
+        """The worker's own clock."""
+        return monotonic_s() + self.shift_ms / 1000 + self.jumped_s
 
     def now_ms(self) -> int:
         seconds, micros = self.client.time()
@@ -97,6 +105,26 @@ class LedgerMachine(RuleBasedStateMachine):
             model.fence, model.woken = answer.fence, False
             model.lease_ms = model.due_ms = now + LEASE_MS
             self.claims.append(answer)
+            self.jumped_before[answer.fence] = self.jumped_s
+
+    @rule(seconds=st.sampled_from([-86_400, -30, -5, 5, 30, 3600]))
+    def jump(self, seconds: int) -> None:
+        self.jumped_s += seconds
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        claim = data.draw(st.sampled_from(self.claims))
+        model, before = self.models[claim.record.key], claim.holds_until
+        self.ledger.renew([claim])
+        held = model.fence == claim.fence
+        if held:
+            model.lease_ms = model.due_ms = self.now_ms() + LEASE_MS
+        assert (claim.holds_until != before) == (held and self.trusted(claim))
+
+    def trusted(self, claim: Claim) -> bool:
+        """Whether the worker's clock went on like the server's since a claim."""
+        return abs(self.jumped_s - self.jumped_before[claim.fence]) * 1000 < CLOCK_TOLERANCE_MS
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), delay_s=st.sampled_from([None, 0, 60]))
@@ -109,6 +137,10 @@ class LedgerMachine(RuleBasedStateMachine):
         now = self.now_ms()
         if model.fence != claim.fence:
             with pytest.raises(StaleClaimError):
+                self.ledger.commit(claim, Next(record, delay_s))
+            return
+        if not self.trusted(claim):
+            with pytest.raises(ClockJumpedError):
                 self.ledger.commit(claim, Next(record, delay_s))
             return
         nudge = self.ledger.commit(claim, Next(record, delay_s))
@@ -130,9 +162,13 @@ class LedgerMachine(RuleBasedStateMachine):
         model = self.models[key]
         record = replace(claim.record, phase=Phase.IN_REVIEW, step="refresh", customer_id=f"c-{key}")
         now = self.now_ms()
-        ledger = TwiceLedger(self.client, PLENTY, lambda: self.shift_ms) if repeated else self.ledger
+        ledger = TwiceLedger(self.client, PLENTY, lambda: self.shift_ms, self.clock) if repeated else self.ledger
         if model.fence != claim.fence:
             with pytest.raises(StaleClaimError):
+                ledger.commit_and_claim(claim, Next(record, delay_s), {})
+            return
+        if not self.trusted(claim):
+            with pytest.raises(ClockJumpedError):
                 ledger.commit_and_claim(claim, Next(record, delay_s), {})
             return
         answer = ledger.commit_and_claim(claim, Next(record, delay_s), {})
@@ -147,6 +183,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (answer.crashes, answer.record.version) == (0, model.version)
             model.fence, model.lease_ms, model.due_ms = answer.fence, now + LEASE_MS, now + LEASE_MS
             self.claims.append(answer)
+            self.jumped_before[answer.fence] = self.jumped_s
 
     @precondition(lambda self: self.models)
     @rule(data=st.data())
@@ -155,11 +192,10 @@ class LedgerMachine(RuleBasedStateMachine):
         model, now = self.models[key], self.now_ms()
         nudge = self.ledger.act(key, {"act": "sign", "documents": [], "by": "consent"})
         self.client.delete(f"onboarding:acts:{key}")
-        if model.fence and model.lease_ms > now:
-            model.woken = True
-            assert nudge is None
-        else:
-            assert nudge is not None
+        model.woken = bool(model.fence)
+        in_hand = model.woken and model.lease_ms > now
+        assert (nudge is None) == in_hand
+        if not in_hand:
             model.due_ms = now + NUDGE_MS
 
     @rule(seconds=st.sampled_from([1, 4, 7, 61]))

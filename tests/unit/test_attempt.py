@@ -329,6 +329,21 @@ def test_a_late_generation_settles_before_it_is_forgotten(pause_s: float) -> Non
     assert story.later(SETTLE_S - pause_s) == ["look", "call 0", "made"]
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_late_generation_waits_for_whoever_may_sleep_with_it(answered: bool) -> None:
+    """A worker that had generation 1 in hand may call yet: 0 is begun again when it cannot be asleep any more."""
+    story = faulty(fault(), fault(), fault())
+    if answered:
+        assert story.later(0, AnswerLostError())[1] == "call 1"
+    begun_ms = int(story.now_s + FORGOTTEN_S - 7) * 1000
+    assert story.later(FORGOTTEN_S, abandoned_ms=begun_ms) == ["look", "SettlingError"]
+    assert (story.effect.generation, story.effect.in_doubt) == (1, True)
+    story.now_s = 1_000 + 2 * RETENTION_S - 1
+    assert story.attempt() == ["look", "SettlingError"]
+    assert story.later(0, found="the sleeper's") == ["look", "the sleeper's"]
+    assert story.later(1) == ["look", "call 0", "made"]
+
+
 @pytest.mark.parametrize("pause_s", [1, 30, SETTLE_S - 1])
 def test_no_new_generation_before_the_settle_time(pause_s: float) -> None:
     """Faults that come faster than the settle time never make a new key, however many they are."""

@@ -29,6 +29,7 @@ EXPECTED = {
     "RenewedError": ("key_renewed", True, False),
     "SettlingError": ("settling", True, False),
     "StaleClaimError": ("stale_claim", True, False),
+    "ClockJumpedError": ("clock_jumped", True, False),
     "InputLostError": ("input_lost", False, True),
 }
 

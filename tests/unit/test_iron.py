@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -448,7 +447,7 @@ def test_the_client_does_not_show_its_key() -> None:
 
 # --- Retry-After -----------------------------------------------------------------------------------------------------
 
-NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+NOW = "Sun, 22 Nov 2026 10:00:00 GMT"
 
 
 @pytest.mark.parametrize(
@@ -485,10 +484,16 @@ DATES = st.builds(
 
 @given(value=st.text(max_size=40) | DATES | st.integers().map(str) | st.floats().map(str))
 def test_retry_after_never_fails(value: str) -> None:
-    """Whatever stands in the header, the answer is None or a pause of an hour at most."""
-    for now in (NOW, None):
-        seconds = retry_after_s(value, now)
+    """Whatever stands in the headers, the answer is None or a pause of an hour at most."""
+    for headers in ((value, NOW), (value, None), (NOW, value)):
+        seconds = retry_after_s(*headers)
         assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER_S
+
+
+def test_retry_after_needs_no_clock_of_ours() -> None:
+    """A date counts from the Date of the same answer; without one it says nothing."""
+    assert retry_after_s("Sun, 22 Nov 2099 10:00:30 GMT", "Sun, 22 Nov 2099 10:00:00 GMT") == 30
+    assert retry_after_s("Sun, 22 Nov 2026 10:00:30 GMT") is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from pipelines.model import Policy
-from workers.ledger import LEASE_MARGIN_S, LEASE_MS, RENEW_EVERY_S, STEP_LIMIT_S
+from workers.ledger import (
+    CLOCK_TOLERANCE_MS,
+    LEASE_MARGIN_S,
+    LEASE_MS,
+    REDIS_TIMEOUT_S,
+    RENEW_EVERY_S,
+    STEP_LIMIT_S,
+)
 from workers.settings import NEEDS, SHAPES, Settings, SettingsError, database
 from workers.vault import new_key
 
@@ -156,7 +163,7 @@ MALFORMED = [
     *(("ONBOARDING_POLL_MIN_S", value) for value in ("marker", "0", "0.09", "nan", "inf", "31536001")),
     *(("ONBOARDING_POLL_FOR_S", value) for value in ("marker", "-1", "nan", "inf", "31536001")),
     *(("ONBOARDING_SWEEP_INTERVAL_S", value) for value in ("marker", "-1", "59", "nan", "inf", "31536001")),
-    *(("ONBOARDING_SETTLE_S", value) for value in ("marker", "60", "3601", "nan", "inf")),
+    *(("ONBOARDING_SETTLE_S", value) for value in ("marker", "82", "3601", "nan", "inf")),
     *(("ONBOARDING_MAX_ROUNDS", value) for value in ("marker", "0", "101")),
     *(("ONBOARDING_ROUND_SPACING_S", value) for value in ("marker", "-1", "nan", "inf", "31536001")),
     *(("ONBOARDING_PUBLIC_URL", value) for value in ("marker", "ftp://marker", "https://marker/?x=1")),
@@ -319,12 +326,16 @@ def test_the_ledgers_database_is_no_broker(ledger: str, broker: str, same: bool,
 
 
 @pytest.mark.parametrize(
-    "extreme", [{}, {"IRON_TIMEOUT_S": "19", "ONBOARDING_SETTLE_S": "60.1"}, {"ONBOARDING_SETTLE_S": "3600"}]
+    "extreme", [{}, {"IRON_TIMEOUT_S": "19", "ONBOARDING_SETTLE_S": "82.1"}, {"ONBOARDING_SETTLE_S": "3600"}]
 )
 def test_time_budgets_nest(extreme: dict[str, str], env: pytest.MonkeyPatch) -> None:
-    """HTTP timeout < step limit < settle time < 80 % of the retention, and twice the renewal interval < lease."""
+    """HTTP timeout < step limit < settle time < 80 % of the retention; twice the renewal interval < lease.
+
+    A call to Redis that the client repeats < what clocks may differ < what the settle time has beyond the step limit.
+    """
     settings = load(env, **extreme)
     policy = settings.policy
     assert 3 * settings.IRON_TIMEOUT_S < STEP_LIMIT_S < policy.settle_s
     assert policy.settle_s < policy.retention_used * policy.retention_s <= 0.8 * policy.retention_s
+    assert 4 * REDIS_TIMEOUT_S < CLOCK_TOLERANCE_MS / 1000 < policy.settle_s - STEP_LIMIT_S
     assert 2 * RENEW_EVERY_S < LEASE_MS / 1000 - LEASE_MARGIN_S

@@ -146,7 +146,7 @@ function operations.claim(key, version, step, token, lease_ms, format, part, hor
   return {'claimed', record.raw, fence, now_ms, claim.crashes, claim.since, wait, input, acts}
 end
 
--- renew lease_ms (key fence)* -> for each pair 1 while the claim holds, else 0
+-- renew lease_ms (key fence)* -> for each pair 1 while the claim holds, else 0; and now
 function operations.renew(lease_ms, ...)
   local given, held = {...}, {}
   for i = 1, #given, 2 do
@@ -159,14 +159,15 @@ function operations.renew(lease_ms, ...)
       held[#held + 1] = 0
     end
   end
+  held[#held + 1] = now_ms
   return held
 end
 
--- commit key fence place step phase format json history told delay_ms applied customer_id external_id input_ttl_ms import (part sealed)*
+-- commit key fence at_ms tolerance_ms place step phase format json history told delay_ms applied customer_id external_id input_ttl_ms import (part sealed)*
 -- applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the next nudge now. sealed "": the part is dropped
--- -> committed version due nudge now | stale
+-- at_ms: what the worker takes for now. -> committed version due nudge now | stale | jumped: the worker's clock is wrong
 function operations.commit(
-  key, fence, place, step, phase, format, json, history, told, delay_ms, applied, customer_id, external_id, ttl_ms, import, ...
+  key, fence, at_ms, tolerance_ms, place, step, phase, format, json, history, told, delay_ms, applied, customer_id, external_id, ttl_ms, import, ...
 )
   local record = load(key)
   if record and record.token == fence then
@@ -175,6 +176,8 @@ function operations.commit(
   end
   local claim = claim_of(key)
   if not record or not claim or claim.fence ~= fence then return {'stale'} end
+  -- Whoever slept with a clock that stood still does not know when its calls were made.
+  if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return {'jumped'} end
 
   local version = record.version + 1
   local since = phase == record.phase and record.since or int(now_ms)
@@ -216,10 +219,10 @@ end
 -- Make a record due now, unless a claim is in hand: then its commit does. -> nudge lane step version | later
 local function wake(key, record)
   local claim = claim_of(key)
-  if claim and claim.ends > now then
-    claim.woken = 1
+  if claim then
+    claim.woken = 1  -- also when its lease is over: until somebody else claims, a late commit is accepted
     put_claim(key, claim)
-    return {'later'}
+    if claim.ends > now then return {'later'} end
   end
   set_due(record, key, now_ms + NUDGE_MS)
   return {'nudge', record.lane, record.step, record.version, key}
