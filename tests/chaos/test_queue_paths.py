@@ -49,6 +49,7 @@ class Wired:
         self.world = world
         self.broker_url = broker_url
         self.workers: list[dramatiq.Worker] = []
+        self.brokers: list[NudgeBroker] = []
         self.broker = self.another_broker()
         world.queue = self.broker  # type: ignore[assignment]
         world.pulse = Pulse(world.ledger, self.broker)
@@ -58,7 +59,8 @@ class Wired:
 
     def another_broker(self) -> NudgeBroker:
         """A broker of another process."""
-        return NudgeBroker(self.broker_url)
+        self.brokers.append(NudgeBroker(self.broker_url))
+        return self.brokers[-1]
 
     def start(self, broker: NudgeBroker | None = None) -> dramatiq.Worker:
         """Start a worker."""
@@ -70,6 +72,8 @@ class Wired:
     def stop(self) -> None:
         for worker in self.workers:
             worker.stop(timeout=2000)
+        for broker in self.brokers:
+            broker.client.close()
 
     def waiting(self) -> int:
         """Count the messages that nobody has acknowledged."""
