@@ -1,4 +1,4 @@
-"""The whole at a glance: counts and oldest of each phase, lanes, budget, sweep. Contract, sections 5 and 6.
+"""The whole at a glance: counts and oldest of each phase, lanes, budget, sweep, deliveries. Contract, sections 5 and 6.
 
 `onboarding summary --json`, `GET /v1/summary` and the console show this one value.
 """
@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.view import timestamp
+from workers.endpoints import Endpoints
 from workers.ledger import Ledger
+from workers.refused import Refusals
 
 
 def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
@@ -27,6 +29,8 @@ def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
             "identifications_per_minute": ledger.budget.identifications_per_minute,
         },
         "sweep": _sweep(ledger),
+        "endpoints": _endpoints(ledger),
+        "refused": Refusals(ledger).count(),
     }
 
 
@@ -36,3 +40,11 @@ def _sweep(ledger: Ledger) -> dict[str, Any]:
     finished = state.get("finished")
     counts = {name: int(state[f"last_{name}"]) for name in ("read", "differ", "unknown")} if finished else {}
     return {"running": "place" in state, "finished_at": timestamp(int(finished)) if finished else None, **counts}
+
+
+def _endpoints(ledger: Ledger) -> dict[str, int]:
+    """Count the endpoints by state, and the onboardings whose events one of them refuses."""
+    standings = Endpoints(ledger).all()
+    states = [standing.progress.state for standing in standings]
+    counts = {state: states.count(state) for state in ("active", "failing", "paused")}
+    return {"total": len(states), **counts, "parked": sum(len(standing.parked) for standing in standings)}

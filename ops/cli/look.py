@@ -181,6 +181,14 @@ def summary(json: Json = False) -> int:
             f"The last sweep ended at {sweep['finished_at']}: {sweep['read']:,} customers read,"
             f" {sweep['differ']:,} differed, {sweep['unknown']:,} have no record."
         )
+    endpoints = counts["endpoints"]
+    if endpoints["failing"] or endpoints["paused"] or endpoints["parked"]:
+        output.say(
+            f"Endpoints: {endpoints['failing']} failing, {endpoints['paused']} paused; events of"
+            f" {endpoints['parked']:,} onboardings are refused: `onboarding endpoints list` shows where."
+        )
+    if counts["refused"]:
+        output.say(f"{counts['refused']:,} jobs that came as messages were refused: `onboarding refused` shows why.")
     return Status.DONE
 
 

@@ -39,6 +39,8 @@ ACCESS: Mapping[str, frozenset[Role]] = {
     "POST /v1/onboardings/{key}/actions/cancel": _OPERATE,
     "POST /v1/find": _EVERYBODY,
     "GET /v1/summary": _EVERYBODY,
+    "GET /v1/events": _EVERYBODY,
+    "GET /v1/refused": _EVERYBODY,
 }
 
 #: What any guarded route may answer with.

@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from ops.gateway import (
     acts,
+    events,
     go,
     listing,
     metrics,
@@ -44,9 +45,12 @@ from ops.gateway.lines import RequestLines
 from ops.gateway.nudges import Nudges
 from ops.gateway.submissions import Submissions
 from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
+from pipelines.events import source
 from workers.broker import NudgeBroker
+from workers.events import EventStream
 from workers.ledger import Ledger
 from workers.links import CustomerLinks
+from workers.refused import Refusals
 from workers.submit import FrontDoor
 from workers.tokens import ApiToken
 from workers.vault import Vault
@@ -74,6 +78,8 @@ class Options:
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.
     webhook_secrets: Sequence[str] = ()
     webhook_tolerance_s: float = WEBHOOK_TOLERANCE_S
+    #: Part of every event's source.
+    installation: str = "default"
     #: The company's name as its customers know it.
     company: str | None = None
     body_within_s: float = BODY_WITHIN_S
@@ -89,10 +95,13 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     wakeups = WakeUps(ledger, nudges, options.wake_within_s)
     door = FrontDoor(ledger, vault, nudges.send)
     submissions = Submissions(door)
+    stream = EventStream(ledger)
+    tail = events.Tail(stream)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        tail.close()
         for threads in (submissions, wakeups, nudges):
             threads.close()
 
@@ -105,6 +114,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         redoc_url=None,
         dependencies=[Depends(guard(options.tokens))],
     )
+    app.state.leave = tail.close  # called before answers under way are waited for
     problems.install(app)
     openapi.install(app)
     app.add_middleware(Segments)
@@ -116,6 +126,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.include_router(listing.routes(ledger, vault, show))
     app.include_router(acts.routes(ledger, vault, door, nudges.send, show))
     app.include_router(overview.routes(ledger, peers.broker))
+    app.include_router(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))
     app.include_router(metrics.routes(registry, options.tokens))
     app.include_router(webhooks.routes(_verification(options), wakeups))

@@ -44,6 +44,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "act_refused": (409, "This cannot be done to the onboarding now."),
     "external_id_taken": (409, "Another onboarding has this external id."),
     "input_lost": (409, "What was stored of the customer cannot be read any more."),
+    "events_gone": (410, "Events after this one are not kept any more."),
     "body_too_large": (413, "The body is too large."),
     "media_type_unsupported": (415, "The body is of a type that is not taken here."),
     "idempotency_key_reused": (422, "This idempotency key was used for another job."),

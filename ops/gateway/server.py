@@ -11,6 +11,7 @@ import gc
 import signal
 import socket
 from collections.abc import Iterator
+from typing import cast
 
 import structlog
 import uvicorn
@@ -74,6 +75,7 @@ def _options(settings: Settings) -> Options:
         webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
         company=settings.ONBOARDING_COMPANY_NAME,
+        installation=settings.ONBOARDING_INSTALLATION,
     )
 
 
@@ -115,6 +117,7 @@ class _Server(uvicorn.Server):
         log.info("gateway.started", host=host, port=port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so when the last answer is out."""
+        """Let those go who wait for events, and say so when the last answer is out."""
+        cast("FastAPI", self.config.app).state.leave()
         await super().shutdown(sockets)
         log.info("gateway.stopped")

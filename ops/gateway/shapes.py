@@ -225,6 +225,82 @@ class Personal(BaseModel):
     personal: dict[str, Any]
 
 
+class EventData(BaseModel):
+    """What an event is about: which onboarding, and how it was then."""
+
+    idempotency_key: str
+    phase: str
+    waiting_on: str
+    version: int = Field(description="The record's, as reading it shows it.")
+
+
+class CloudEvent(BaseModel):
+    """An event as CloudEvents 1.0 has it, without personal data."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "specversion": "1.0",
+                    "id": "1790000000123-0",
+                    "source": "urn:onboarding:default",
+                    "type": "onboarding.signings_required",
+                    "subject": "crm-2026-000123",
+                    "time": "2026-09-21T14:13:20.123Z",
+                    "sequence": "17900000001230000000",
+                    "datacontenttype": "application/json",
+                    "data": {
+                        "idempotency_key": "crm-2026-000123",
+                        "phase": "signings_required",
+                        "waiting_on": "us",
+                        "version": 6,
+                    },
+                }
+            ]
+        }
+    )
+
+    specversion: str
+    id: str = Field(description="The same over every delivery; also the place in the stream.")
+    source: str
+    type: str = Field(description="`onboarding.<phase>`, `onboarding.needs_changed`, and others as they are added.")
+    subject: str = Field(description="The idempotency key.")
+    time: str
+    sequence: str = Field(description="Grows with each event of an onboarding, compared as a text.")
+    datacontenttype: str
+    data: EventData
+
+
+class Events(BaseModel):
+    """A page of the event stream."""
+
+    events: list[CloudEvent]
+    next: str = Field(description="Ask with it as `after` to go on.")
+
+
+class JobProblem(BaseModel):
+    """One thing that is wrong with a job."""
+
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the job.")
+    code: str
+    text: str
+
+
+class RefusedJob(BaseModel):
+    """A job that came as a message and was refused."""
+
+    id: str = Field(description="The message's id.")
+    at: str
+    idempotency_key: str | None
+    reasons: list[JobProblem]
+
+
+class Refused(BaseModel):
+    """Refused jobs, the newest first."""
+
+    refused: list[RefusedJob]
+
+
 class PhaseCount(BaseModel):
     """How many are in a phase, and since when the oldest."""
 
@@ -240,3 +316,5 @@ class Summary(BaseModel):
     lanes: dict[str, dict[str, int]]
     budget: dict[str, Any]
     sweep: dict[str, Any]
+    endpoints: dict[str, int] = Field(description="Endpoints by state, and onboardings whose events one refuses.")
+    refused: int = Field(description="Jobs that came as messages and were refused.")

@@ -27,6 +27,8 @@ MATRIX = {
     "POST /v1/onboardings/{key}/actions/cancel": "oa",
     "POST /v1/find": "svoca",
     "GET /v1/summary": "svoca",
+    "GET /v1/events": "svoca",
+    "GET /v1/refused": "svoca",
 }
 CELLS = [(route, role) for route in MATRIX for role in Role]
 

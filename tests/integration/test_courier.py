@@ -35,7 +35,8 @@ from workers.dispatch import (
 )
 from workers.endpoints import EndpointError, Endpoints, NoEndpointError, Standing
 from workers.events import OLDEST, STREAM, EventStream
-from workers.ledger import PREFIX, Ledger
+from workers.ledger import LANES, PREFIX, Ledger
+from workers.summary import summarised
 from workers.vault import Vault, new_key
 
 DAY_S = 86_400.0
@@ -226,6 +227,8 @@ def test_a_receiver_that_is_down_for_three_days(post: Post) -> None:
     assert receiver.accepted == []
     assert post.standing().progress.state == "failing"
     assert post.standing().parked == {}, "what waits for a dead endpoint waits in the stream"
+    counted = summarised(post.ledger, dict.fromkeys(LANES, 0))["endpoints"]
+    assert counted == {"total": 2, "active": 1, "failing": 1, "paused": 0, "parked": 0}
     probes = len(receiver.requests)
     assert probes < 3 * 72 * 3_600 / PROBE_MAX_S * 1.5
     receiver.answers = lambda _: 200

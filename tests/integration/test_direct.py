@@ -22,9 +22,10 @@ from tests.support import PLENTY, a_job
 from workers import direct as direct_module
 from workers.broker import NudgeBroker
 from workers.direct import ACTOR, MOST_TRIES, DirectEnqueueing
-from workers.ledger import PREFIX, Ledger
+from workers.ledger import LANES, PREFIX, Ledger
 from workers.refused import AT_MOST, KEPT_MS, Refusals
 from workers.submit import FrontDoor
+from workers.summary import summarised
 from workers.vault import Vault, new_key
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -325,3 +326,4 @@ def test_the_list_on_the_command_line(
     assert [reason["pointer"] for reason in told["reasons"]] == ["/customer"]
     assert main(["refused"]) == 0
     assert "/customer" in capsys.readouterr().err
+    assert summarised(fleet.ledger, dict.fromkeys(LANES, 0))["refused"] == 1
