@@ -35,7 +35,7 @@ from workers.dispatch import (
 )
 from workers.endpoints import EndpointError, Endpoints, NoEndpointError, Standing
 from workers.events import OLDEST, STREAM, EventStream
-from workers.ledger import LANES, PREFIX, Ledger
+from workers.ledger import LANES, PREFIX, Ledger, New
 from workers.summary import summarised
 from workers.vault import Vault, new_key
 
@@ -203,7 +203,7 @@ def test_a_new_endpoint_begins_where_it_is_told(post: Post) -> None:
 def test_a_real_onboardings_events(post: Post) -> None:
     """What the ledger's commits tell is what arrives."""
     receiver = post.endpoint()
-    post.ledger.create([(Record(key="k-1", external_id="k-1", fingerprint="f"), {})])
+    post.ledger.create([New(Record(key="k-1", external_id="k-1", fingerprint="f"), {})])
     post.run(post.dispatcher(receiver))
     assert [told["type"] for told in receiver.accepted] == ["onboarding.received"]
 
