@@ -1,4 +1,4 @@
-"""What people do to an onboarding: sign, correct, cancel, restart, renew, retry; read its personal data, revoke links.
+"""What people do: sign, correct, cancel, restart, renew, retry, reidentify; read personal data, revoke links.
 
 An act is stored at once and applied by the next claim, so that it never collides with a step under way. Whatever would
 change a call waits while such a call is in doubt; consent does not. Source: design section 5, race e.
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
-from pipelines.model import Record
+from pipelines.model import Again, Record
 
 #: Acts that change what is sent to Iron, or end it: they wait until a call in doubt is certain.
-WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "renew", "retry"})
+WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "renew", "retry", "reidentify"})
 
 #: New rounds that a customer may ask for before a person has to look: enough for real trouble with a camera, and few
 #: enough that a link in the wrong hands costs little.
@@ -118,6 +118,19 @@ def _may_retry(record: Record) -> str | None:
     return None if needed else "There is no problem to try again after."
 
 
+def _may_reidentify(record: Record) -> str | None:
+    """Refuse where a new identification would harm; of an active customer the step itself looks for one in flight."""
+    if record.phase is not Phase.ACTIVE and record.identification_status in IN_FLIGHT:
+        return "An identification is under way; another one would make it worthless."
+    if record.phase is Phase.STEP_UP_REQUIRED:
+        return "Iron asks this customer for more (step-up); a new identification would make what it asks for worthless."
+    if record.phase is not Phase.ACTIVE:
+        return f"The onboarding is {record.phase.value}; only an active customer is identified again."
+    if record.again is not None and (record.again.asked or record.again.starting):
+        return f"It is asked for already, in the run {record.again.run}."
+    return None
+
+
 _RULES: dict[str, Callable[[Record], str | None]] = {
     "sign": _may_sign,
     "correct": _may_correct,
@@ -125,6 +138,7 @@ _RULES: dict[str, Callable[[Record], str | None]] = {
     "restart": _may_restart,
     "renew": _may_renew,
     "retry": _may_retry,
+    "reidentify": _may_reidentify,
     "read": lambda _: None,
     "revoke_links": lambda _: None,
 }
@@ -171,6 +185,16 @@ def _retry(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 --
     return _tried_again(record)
 
 
+def _reidentify(record: Record, act: Mapping[str, Any]) -> Record:
+    """Ask for a new identification: by hand whatever the date is, else only if the policy's date has come."""
+    before = record.again if record.again is not None and record.again.begun_ms is None else Again()
+    asked = replace(before, run=act["run"], asked_ms=act["at_ms"], by_hand=not act.get("due", False))
+    effect = record.effect
+    if effect is not None and effect.refused:
+        effect = effect.renewed()  # a person's decision to try once more what Iron refused
+    return replace(record, again=asked, effect=effect, problem=None)
+
+
 def _tried_again(record: Record) -> Record:
     """Let the table decide anew, with a key under which Iron has not refused yet."""
     effect = record.effect
@@ -186,6 +210,7 @@ _ACTS: dict[str, Callable[[Record, Mapping[str, Any]], Record]] = {
     "restart": _restart,
     "renew": _renew,
     "retry": _retry,
+    "reidentify": _reidentify,
     "read": lambda record, _: record,  # changes nothing; the history says who read
     "revoke_links": lambda record, _: record,  # done when it was stored; the history says by whom
 }

@@ -26,6 +26,10 @@ from pipelines.iron import Customer
 from pipelines.keys import fingerprint
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
 from pipelines.model import Done, Effect, Next, Outcome, Policy, Problem, Record, Refused, Wait
+from pipelines.reidentification import Doing, plan
+
+#: The lane of those who are about to be identified again.
+REIDENTIFY = "reidentify"
 
 #: Growth of the pause from one read to the next while a change is fresh.
 POLL_GROWTH = 1.5
@@ -100,15 +104,22 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
     """Say what is next after a step that returned."""
     match outcome:
         case Done(changes, note, keep, event):
-            now_true = replace(record, **changes, effect=_still_in_doubt(record, attempt), problem=None, attempts=0)
+            now_true = replace(record, **changes, effect=_still_in_doubt(record, attempt), attempts=0)
+            now_true = replace(now_true, problem=record.problem if given_up(now_true) else None)
             return replace(_onward(record, now_true, attempt, note), keep=keep, event=event)
-        case Wait(because, then):
+        case Wait(because, then, until_ms):
             waiting = replace(record, effect=attempt.effect, problem=None, attempts=0, step=then)
-            waiting = replace(waiting, reads=record.reads + 1)
+            waiting = _in_lane(replace(waiting, reads=record.reads + 1))
+            if until_ms is not None:
+                return Next(waiting, max(0.001, (until_ms - attempt.now_ms()) / 1000), because, rule=_rule(attempt))
             return Next(waiting, _jittered(poll_pause_s(waiting, attempt)), because)
         case Refused(code, text):
             now_ms = attempt.now_ms()
             problem = Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=record.problem)
+            if record.phase is Phase.ACTIVE:  # the customer stays what Iron says; only the new identification failed
+                again = record.again.withdrawn() if record.again else None
+                refused = replace(record, effect=attempt.effect, problem=problem, attempts=0, again=again)
+                return _onward(record, refused, attempt, text)
             failed = replace(record, phase=Phase.FAILED, effect=attempt.effect, problem=problem, reads=0)
             failed = replace(failed, step=_what_next(failed, attempt, entered=True)[0])
             return Next(failed, None, text)
@@ -211,10 +222,25 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     phase = _phase(record, attempt.policy)
     entered = phase is not before.phase or record.identification_id != before.identification_id
     record = replace(record, phase=phase, reads=0 if entered else record.reads + 1)
+    if phase is not Phase.ACTIVE and record.again is not None and (record.again.asked or record.again.starting):
+        record = replace(record, again=record.again.withdrawn())  # something else came first
     if phase is Phase.ON_HOLD and record.problem is None:
         record = replace(record, problem=_why_on_hold(record, before, attempt.now_ms()))
     step, pause_s = _what_next(record, attempt, entered=entered)
-    return Next(replace(record, step=step, effect=_carried(record, before)), pause_s, note)
+    rule = _rule(attempt) if phase is Phase.ACTIVE else None
+    return Next(_in_lane(replace(record, step=step, effect=_carried(record, before))), pause_s, note, rule=rule)
+
+
+def _in_lane(record: Record) -> Record:
+    """Put a record into the lane of its step: `reidentify` until the new identification has begun, then home again."""
+    away = record.phase is Phase.ACTIVE and record.step in ("reidentify", "create_identification")
+    if away and not record.home:
+        return replace(record, lane=REIDENTIFY, home=record.lane)
+    return replace(record, lane=record.home, home="") if record.home and not away else record
+
+
+def _rule(attempt: Attempt) -> int:
+    return attempt.rule().version
 
 
 def _carried(record: Record, before: Record) -> Effect | None:
@@ -274,8 +300,32 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
         rest_s = _spacing_s(record, attempt)
         return ("refresh", rest_s) if rest_s > 0 else ("create_identification", 0)
     if record.phase is Phase.ACTIVE:
-        return "refresh", _jittered(attempt.policy.poll_far_s)
+        return _next_identification(record, attempt)
     return "refresh", poll_s
+
+
+def _next_identification(record: Record, attempt: Attempt) -> tuple[str, float]:
+    """Give the step and the pause of an active customer: the due time is the next notice or start, if there is one."""
+    far_s = _jittered(attempt.policy.poll_far_s)
+    if given_up(record):
+        return "refresh", far_s
+    if record.again is not None and record.again.starting:
+        return "create_identification", 0
+    now_ms = attempt.now_ms()
+    found = plan(record, attempt.rule(), now_ms)
+    if found is None or found.at_ms is None:
+        return "refresh", far_s
+    if found.doing is not Doing.WAIT:
+        return "reidentify", 0
+    return "refresh", min(far_s, max(0.001, (found.at_ms - now_ms) / 1000))
+
+
+def given_up(record: Record) -> bool:
+    """Say whether Iron refused to identify this active customer again: nothing more is tried until a person does."""
+    effect = record.effect
+    if record.phase is not Phase.ACTIVE or effect is None or not effect.refused:
+        return False
+    return effect.subject == (record.customer_id, record.identification_id or "")
 
 
 def _at_once(record: Record, *, entered: bool) -> str | None:

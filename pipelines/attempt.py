@@ -9,12 +9,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from datetime import date
+from typing import Any, Literal, TypeVar
 
 from pipelines.errors import IronError, RenewedError, SettlingError
 from pipelines.model import Effect, Policy, Record
+from pipelines.reidentification.policy import InForce
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Somebody who is to be identified again now asks for a place among the starts of a day.
+
+    Whoever has the lowest order comes first; `cap` is how many places the day has.
+    """
+
+    key: str
+    run: str
+    day: date
+    order_ms: int
+    cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The answer. When the day is full, `ahead` wait before this one and `taken` have a place."""
+
+    answer: Literal["granted", "full", "paused", "cancelled"]
+    ahead: int = 0
+    taken: int = 0
+
+
+def no_place(ask: Ask) -> Place:  # noqa: ARG001 -- the signature of whoever gives places
+    """Give nobody a place: an attempt that cannot count starts begins none."""
+    return Place("paused")
+
 
 #: Subject of an effect that a claim without a commit may have begun: only the step itself knows which one it was.
 ANY_SUBJECT: tuple[str, ...] = ()
@@ -32,6 +63,10 @@ class Attempt:
     input: Callable[[], Mapping[str, Any]]
     #: The effect in hand: from the record and the claims before, then as this attempt's calls leave it.
     effect: Effect | None = None
+    #: The re-identification policy in force. The same one however often it is asked for.
+    rule: Callable[[], InForce] = InForce
+    #: Ask for a place among a day's starts of re-identification.
+    place: Callable[[Ask], Place] = no_place
 
     def perform(
         self,

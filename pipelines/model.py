@@ -117,6 +117,10 @@ class Again:
     day: str = ""
     begun_ms: int | None = None
 
+    def withdrawn(self) -> Again:
+        """Give what is left when nobody asks for it any more: the notice, if one was given."""
+        return Again(noticed_ms=self.noticed_ms, announced_ms=self.announced_ms)
+
     @property
     def asked(self) -> bool:
         """Whether somebody asked for it and it has not begun."""
@@ -332,6 +336,8 @@ class Wait:
 
     because: str
     then: str = "refresh"
+    #: The instant of the next look; None: the usual growing pauses.
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,3 +369,5 @@ class Next:
     applied: tuple[bytes, ...] = ()
     #: What upstream is told beside the phase, by name; "" for nothing.
     event: str = ""
+    #: Version of the re-identification policy by which the due time was computed; None: by none.
+    rule: int | None = None

@@ -12,11 +12,12 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.attempt import Attempt
+from pipelines.attempt import Ask, Attempt
 from pipelines.errors import ConflictError, InputLostError, RequestRefusedError
-from pipelines.iron import Customer, Document, Identification, Iron
-from pipelines.lifecycle import CustomerStatus
-from pipelines.model import Done, Outcome, Record, Refused, Signing, Wait
+from pipelines.iron import BEFORE_ALL, Customer, Document, Identification, Iron
+from pipelines.lifecycle import IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
+from pipelines.model import Again, Done, Outcome, Record, Refused, Signing, Wait
+from pipelines.reidentification import Doing, announced, announced_start, date_of, plan, turn_ms
 
 Step = Callable[[Record, Iron, Attempt], Outcome]
 
@@ -54,6 +55,9 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     """Begin the identification that follows the newest one we know of, or adopt one that somebody else began."""
     customer_id = _customer_id(record)
     follows = record.identification_id
+    again = record.phase is Phase.ACTIVE
+    if again and not _may_begin_again(record, attempt):
+        return Done({"again": replace(record.again or Again(), day="")}, "no start now: look again")
     called = attempt.effect is not None and attempt.effect.in_doubt
     given = follows is None and record.identification_type != "Link"
     if given and record.identification_type == "Token" and not called and _token_is_over(record, attempt):
@@ -64,7 +68,8 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
     def look() -> Identification | None:
         newest = _newest(_not_older(record, iron.identifications(customer_id)))
-        return newest if newest and (newest.id != follows or newest.status not in OVER) else None
+        over = OVER | {IdentificationStatus.APPROVED} if again else OVER
+        return newest if newest and (newest.id != follows or newest.status not in over) else None
 
     fresh = attempt.now_ms() - record.since_ms < attempt.policy.settle_s * 1000
     try:
@@ -78,6 +83,8 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     except RequestRefusedError as error:
         return _refused(error, "Iron refuses the identification's details")
     changes = _identified(record, identification, attempt) | {"restart": False}
+    if again:
+        changes |= {"again": replace(record.again or Again(), day="", begun_ms=attempt.now_ms())}
     if identification.id != follows:
         changes |= {"customer_status": CustomerStatus.IDENTIFICATION_REQUIRED.value, "was_active": False}
     return Done(changes, keep={"identification": None} if given else {})
@@ -85,16 +92,24 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
 def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     """Read the customer and, while identification is what matters, the newest identification."""
-    customer = iron.customer(_customer_id(record))
+    return _seen(record, iron.customer(_customer_id(record)), iron, attempt)
+
+
+def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> Outcome:
+    """Say what a customer who was just read makes true; one more call where the newest identification matters."""
     changes: dict[str, Any] = {"customer_status": customer.status, "update": _differs(record, customer, attempt)}
     keep: dict[str, Any] = {}
+    if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):
+        return Wait("Iron does not show the new identification with the customer yet")
     if customer.status == CustomerStatus.IDENTIFICATION_REQUIRED:
         newest = _newest(_not_older(record, iron.identifications(customer.id)))
         if newest:
-            changes |= _identified(record, newest, attempt)
+            changes |= _identified(record, newest, attempt) | _begun(record, newest, attempt)
             if newest.review_comment and newest.status != record.identification_status:
                 keep = {"review_comment": newest.review_comment}
     else:
+        if customer.status == CustomerStatus.ACTIVE and record.identified_ms is None:
+            changes |= _known_since(record, iron.identifications(customer.id), attempt)
         changes |= {"link": None, "reasons": ()}
     if customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED):
         changes |= {"was_active": True, "restart": False}
@@ -105,6 +120,65 @@ def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         kept = (signing for signing in record.signings if signing.signed_ms or signing.consented_ms)
         changes |= {"signings": tuple(kept)}
     return Done(changes, keep=keep)
+
+
+def reidentify(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
+    """Look whether an active customer is to be identified again now: give notice of it, or take a place for the start.
+
+    The customer and the newest identification are read first, and the plan is made of what they show: who is not
+    active any more, or was identified meanwhile, is left alone. The identification itself is begun by the next step.
+    """
+    customer = iron.customer(_customer_id(record))
+    if customer.status != CustomerStatus.ACTIVE:
+        return _seen(record, customer, iron, attempt)
+    now_ms = attempt.now_ms()
+    changes = _known_since(record, _not_older(record, iron.identifications(customer.id)), attempt)
+    changes |= {"customer_status": customer.status, "was_active": True, "link": None}
+    seen = replace(record, **changes)
+    if seen.identification_status in IN_FLIGHT:
+        return Wait("an identification is under way", until_ms=now_ms + int(attempt.policy.settle_s * 1000))
+    found = plan(seen, attempt.rule(), now_ms)
+    again = seen.again or Again()
+    match found.doing if found else None:
+        case Doing.NOTICE:
+            at_ms = announced(seen, attempt.rule(), now_ms)
+            told = Again(noticed_ms=now_ms, announced_ms=at_ms)
+            note = f"notice: identified again from {attempt.rule().policy.hours.day(at_ms)}"
+            return Done(changes | {"again": told}, note, event="reidentification_due")
+        case Doing.START:
+            return _take_place(seen, changes, attempt)
+        case Doing.WAIT if found and found.at_ms is not None and again.asked and _stands(seen, attempt):
+            return Wait("asked for before its time", "reidentify", found.at_ms)
+    return Done(changes | {"again": again.withdrawn() if again.asked else seen.again}, "nothing to begin now")
+
+
+def _stands(record: Record, attempt: Attempt) -> bool:
+    """Say whether a request is still good: a person's always, a run's while the date has not moved away."""
+    again = record.again or Again()
+    return again.by_hand or announced_start(record, attempt.rule()) is not None
+
+
+def _take_place(record: Record, changes: dict[str, Any], attempt: Attempt) -> Outcome:
+    """Ask for one of the day's starts."""
+    rule, now_ms, again = attempt.rule(), attempt.now_ms(), record.again or Again()
+    hours, cap, due = rule.policy.hours, rule.policy.max_per_day, date_of(record, rule)
+    today = hours.day(now_ms)
+    run = again.run if again.asked else today.isoformat()
+    by_hand = again.asked and again.by_hand
+    order_ms = again.asked_ms if by_hand and again.asked_ms else hours.moment(due or today, 0)
+    place = attempt.place(Ask(record.key, run, today, order_ms, cap))
+    match place.answer:
+        case "granted":
+            started = replace(again, run=run, day=today.isoformat())
+            return Done(changes | {"again": started}, f"one of the starts of {today}")
+        case "full":
+            at_ms = turn_ms(rule, now_ms, place.ahead + place.taken - cap)
+            return Wait(f"the {cap} starts of {today} are taken", "reidentify", at_ms)
+        case "cancelled" if again.asked:
+            return Done(changes | {"again": again.withdrawn()}, f"the run {run} is cancelled")
+        case _:
+            pause_ms = now_ms + PAUSED_MS
+            return Wait(f"the run {run} is {place.answer}", "reidentify", hours.next_open(pause_ms))
 
 
 def update_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -180,6 +254,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
             update_customer,
             handle_step_up,
             explain_decline,
+            reidentify,
         )
     }
 )
@@ -195,6 +270,7 @@ CALLS: MappingProxyType[str, Mapping[str, int]] = MappingProxyType(
         "update_customer": {"call": 1},
         "handle_step_up": {"call": 1},
         "explain_decline": {"call": 1},
+        "reidentify": {"call": 2},
     }
 )
 
@@ -208,11 +284,15 @@ INPUT: MappingProxyType[str, str] = MappingProxyType(
         "create_identification": "identification",
         "update_customer": "customer",
         "refresh": "customer",
+        "reidentify": "customer",
     }
 )
 
 #: Statuses after which another identification may follow.
 OVER = frozenset({"Declined", "Expired", "Archived"})
+
+#: Pause before a run that is paused is asked again, in milliseconds; `--resume` wakes those who wait.
+PAUSED_MS = 3_600_000
 
 #: Life of a Sumsub share token, in milliseconds. Source: iron-api 5.2, where the sample's is 600 s.
 TOKEN_LIFE_MS = 600_000
@@ -273,6 +353,7 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
         "link": newest.url,
         "may_retry": newest.may_retry and (record.may_retry or not same),
         "none_yet": False,
+        "identified_ms": _began_ms(record, newest, attempt),
     }
     if newest.id != record.identification_id:
         in_a_row = record.round + 1 if record.identification_status == "Expired" else 1
@@ -280,6 +361,48 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
     if newest.status == "Approved":
         changes |= {"was_active": True}
     return changes
+
+
+def _began_ms(record: Record, newest: Identification, attempt: Attempt) -> int:
+    """Give when an identification began: as Iron says it, else when we first saw it."""
+    if newest.created_at != BEFORE_ALL:
+        return int(newest.created_at.timestamp() * 1000)
+    same = newest.id == record.identification_id and record.identified_ms is not None
+    return record.identified_ms or 0 if same else attempt.now_ms()
+
+
+def _known_since(record: Record, identifications: list[Identification], attempt: Attempt) -> dict[str, Any]:
+    """Say what an active customer's identifications make true; without any, count from when we first knew them."""
+    newest = _newest(identifications)
+    if newest is None:
+        return {"identified_ms": record.identified_ms or record.created_ms}
+    changes = _identified(record, newest, attempt)
+    return changes | {"link": None}
+
+
+def _begun(record: Record, newest: Identification, attempt: Attempt) -> dict[str, Any]:
+    """Take a new identification as the one that was to begin: then it is no step-up, also where an answer was lost."""
+    effect, again = attempt.effect, record.again or Again()
+    called = effect is not None and effect.step == "create_identification" and effect.in_doubt
+    if newest.id == record.identification_id or record.phase is not Phase.ACTIVE or not (called or again.starting):
+        return {}
+    return {"was_active": False, "again": replace(again, day="", begun_ms=attempt.now_ms())}
+
+
+def _just_begun(record: Record, attempt: Attempt) -> bool:
+    """Say whether Iron may show a customer as active only because its look-ups lag behind our new identification."""
+    if record.phase is not Phase.IDENTIFICATION_PENDING or record.again is None or record.again.begun_ms is None:
+        return False
+    return attempt.now_ms() - record.again.begun_ms < attempt.policy.settle_s * 1000
+
+
+def _may_begin_again(record: Record, attempt: Attempt) -> bool:
+    """Say whether the start that this customer has a place for may still happen: same day, open hours, same plan."""
+    rule, now_ms, again = attempt.rule(), attempt.now_ms(), record.again
+    if again is None or not again.starting or not rule.policy.hours.is_open(now_ms):
+        return False
+    found = plan(record, rule, now_ms)
+    return again.day == rule.policy.hours.day(now_ms).isoformat() and found is not None and found.doing is Doing.START
 
 
 def _required(record: Record, documents: list[Document], attempt: Attempt) -> tuple[Signing, ...]:

@@ -51,6 +51,7 @@ NEXT = {
     "update_customer": "Bring Iron's e-mail and external id up to the correction",
     "handle_step_up": "Read what Iron asks for",
     "explain_decline": "Read why Iron declined",
+    "reidentify": "Look whether the customer is to be identified again",
 }
 
 #: What happens next in a phase that ends the work.

@@ -103,6 +103,8 @@ class Claim:
     clock: Callable[[], float]
     started: float
     holds_until: float
+    #: Version of the re-identification policy in force.
+    rule: int = 0
     #: Calls to Iron made so far.
     calls: int = 0
 
@@ -360,9 +362,9 @@ class Ledger:
         return [
             record.key, claim.fence, at_ms, CLOCK_TOLERANCE_MS, _place(record), record.step, record.phase.value, FORMAT,
             canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
-            "" if following.delay_s is None else int(following.delay_s * 1000), _packed(following.applied),
-            learned or "", known_as or "", _input_ttl_ms(before.phase, record.phase, parts), record.import_name,
-            *_flat(parts or {}),
+            _scheduled(following), "" if following.delay_s is None else int(following.delay_s * 1000),
+            _packed(following.applied), learned or "", known_as or "",
+            _input_ttl_ms(before.phase, record.phase, parts), record.import_name, *_flat(parts or {}),
         ]  # fmt: skip
 
     def wake(self, customer_id: str) -> Nudge | None:
@@ -621,9 +623,11 @@ SCRIPT_PARTS = (
     "pace",
     "events",
     "imports",
+    "schedule",
     "records",
     "onward",
     "loading",
+    "reidentification",
     "sweep",
     "counters",
     "endpoints",
@@ -661,6 +665,14 @@ def _script() -> bytes:
 
 def _flat(pairs: Mapping[str, Any]) -> list[Any]:
     return [part for pair in pairs.items() for part in pair]
+
+
+def _scheduled(following: Next) -> str:
+    """Write for the schedule of re-identification since when an active customer is identified, and by which policy."""
+    record = following.record
+    if record.phase is not Phase.ACTIVE or record.identified_ms is None:
+        return ""
+    return f"{record.risk_tier} {record.identified_ms} {'-' if following.rule is None else following.rule}"
 
 
 def _packed(acts: Sequence[bytes]) -> str:
@@ -718,7 +730,7 @@ def _claimed(key: str, answer: Any, clock: Callable[[], float], started: float) 
     status = answer[0].decode()
     if status != "claimed":
         return NotClaimed(status)
-    raw, fence, now_ms, crashes, since, wait_ms, sealed, acts = answer[1:]
+    raw, fence, now_ms, crashes, since, wait_ms, sealed, acts, rule = answer[1:]
     return Claim(
         record=decode(key, raw),
         fence=fence.decode(),
@@ -728,6 +740,7 @@ def _claimed(key: str, answer: Any, clock: Callable[[], float], started: float) 
         wait_s=wait_ms / 1000,
         sealed_input=sealed,
         acts=tuple(acts),
+        rule=int(rule),
         clock=clock,
         started=started,
         holds_until=started + LEASE_MS / 1000,

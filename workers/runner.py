@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import redis
 import structlog
@@ -25,6 +26,7 @@ from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, STEPS
 from workers.counters import Counters
 from workers.leases import Leases
 from workers.ledger import LANES, POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
+from workers.reidentify import Rules
 from workers.vault import Vault
 
 log = structlog.get_logger()
@@ -56,6 +58,11 @@ class Runner:
     counters: Counters = field(default_factory=Counters)
     #: Whether a thread goes on with the next step of a record.
     going_on: bool = True
+    rules: Rules = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep the re-identification policy at hand."""
+        self.rules = Rules(self.ledger)
 
     def end(self) -> None:
         """Go on with nothing any more, since the process is about to end: what follows goes to the queue."""
@@ -137,6 +144,8 @@ class Runner:
             now_ms=claim.elapsed_ms,
             input=lambda: self.vault.open(record.key, claim.sealed_input),
             effect=effect_in_hand(record, claim.abandoned_ms, has_effect=record.step in HAS_EFFECT),
+            rule=cache(lambda: self.rules.at(claim.rule)),
+            place=self.rules.place,
         )
         if claim.crashes >= POISON_CRASHES:
             return after_crashes(record, claim.crashes, attempt)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pipelines.reidentification.days import Hours, Interval
 from pipelines.reidentification.forecast import Forecast, Week, forecast
-from pipelines.reidentification.plan import Doing, Plan, announced, date_of, plan, planned_day, planned_start
+from pipelines.reidentification.plan import (
+    Doing,
+    Plan,
+    announced,
+    announced_start,
+    date_of,
+    plan,
+    planned_day,
+    planned_start,
+    turn_ms,
+)
 from pipelines.reidentification.policy import (
     InForce,
     PolicyInvalidError,
@@ -26,6 +36,7 @@ __all__ = [
     "ReidentificationPolicy",
     "Week",
     "announced",
+    "announced_start",
     "date_of",
     "forecast",
     "plan",
@@ -35,4 +46,5 @@ __all__ = [
     "read_policy",
     "restored",
     "stored",
+    "turn_ms",
 ]

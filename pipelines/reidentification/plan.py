@@ -131,6 +131,13 @@ def planned_day(record: Planned, rule: InForce, *, noticed: bool = False) -> dat
     return earliest + timedelta(days=int(late * (left if left > 0 else rule.backlog_days)))
 
 
+def turn_ms(rule: InForce, now_ms: int, position: int) -> int:
+    """Give the instant at which whoever has this position (from 0) in the queue for the days to come has its turn."""
+    days, place = divmod(max(position, 0), rule.policy.max_per_day)
+    day = rule.policy.hours.day(now_ms) + timedelta(days=1 + days)
+    return rule.policy.hours.moment(day, (place + 0.5) / rule.policy.max_per_day)
+
+
 def _start(record: Planned, rule: InForce, now_ms: int, day: date | None, start_ms: int, why: str) -> Plan:
     """Start when the moment has come and the hours are open."""
     hours = rule.policy.hours

@@ -92,11 +92,20 @@ def through_a_correction(world: World) -> tuple[str, int]:
     return "active", 2
 
 
+def through_another_identification(world: World) -> tuple[str, int]:
+    world.onboard()
+    world.act("k-1", "reidentify", run="r-1", reason="a changed name")
+    world.run_until("k-1", "identification_pending")
+    world.run_until("k-1", "active")
+    return "active", 2
+
+
 #: How an onboarding comes to pass a step that most never see.
 STORIES = {
     "handle_step_up": through_a_step_up,
     "explain_decline": to_a_decline,
     "update_customer": through_a_correction,
+    "reidentify": through_another_identification,
 }
 
 POINTS = [
@@ -124,7 +133,8 @@ def test_resume(client: redis.Redis, going_on: bool, step: str, point: str, lag_
     world.run_step = scythe.run()
     phase, signings = STORIES.get(step, to_active)(world)
     assert world.record().phase == phase
-    assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": signings}}
+    identifications = 2 if step == "reidentify" else 1
+    assert world.effects() == {"k-1": {"customers": 1, "identifications": identifications, "signings": signings}}
     assert scythe.struck == ((step, point) not in NEVER_REACHED)
 
 

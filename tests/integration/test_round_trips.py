@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -70,14 +71,16 @@ def of_an_onboarding(ledger_url: str, broker_url: str, *, going_on: bool) -> dic
     declare_actors(broker, runner)
     pulse = Pulse(ledger, broker)
     FrontDoor(ledger, vault, broker.send).submit(a_job())
-    consumer = broker.consume("interactive", prefetch=1)
+    consumers = cycle([broker.consume(lane, prefetch=1) for lane in ("interactive", "reidentify")])
     trips: dict[str, int] = {}
-    while (read := ledger.read("k-1")) and read.record.phase != "active":
+    while (read := ledger.read("k-1")) and not (read.record.again and read.record.again.begun_ms):
+        if read.record.phase == "active" and not (read.acts_waiting or read.record.again):
+            broker.send(ledger.act("k-1", {"act": "reidentify", "run": "r-1", "by": "a test"}))
         if any(not signing.consented_ms for signing in read.record.signings):
             documents = [signing.id for signing in read.record.signings]
             ledger.act("k-1", {"act": "sign", "documents": documents, "by": "consent"})
         with counted() as sent:
-            message = next(consumer)
+            message = next(consumer := next(consumers))
             if message is not None:
                 broker.get_actor(message.actor_name)(*message.args)
                 consumer.ack(message)

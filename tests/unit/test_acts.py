@@ -20,7 +20,7 @@ from pipelines.model import Done, Effect, Next, Policy, Problem, Record, Refused
 from pipelines.onboarding import STEPS
 
 NOW_MS = 1_768_471_200_000
-ACTS = ("sign", "correct", "cancel", "restart", "renew", "retry")
+ACTS = ("sign", "correct", "cancel", "restart", "renew", "retry", "reidentify")
 JOB = parse_job(
     {"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "marker@example.com"}}
 ).canonical()
@@ -36,6 +36,8 @@ def act(name: str, **more: Any) -> bytes:
     known: dict[str, Any] = {"act": name, "by": "ops", "at_ms": NOW_MS + 7}
     if name == "sign":
         known["documents"] = ["d-1"]
+    if name == "reidentify":
+        known["run"] = "r-1"
     if name == "correct":
         fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd")
         known |= {field: getattr(NEW, field) for field in fields}
@@ -107,6 +109,7 @@ TAKEN = {
     "restart": {Phase.DECLINED, Phase.EXPIRED, Phase.ON_HOLD, Phase.CANCELLED},
     "renew": {Phase.DECLINED, Phase.EXPIRED},
     "retry": {Phase.FAILED, Phase.ON_HOLD},
+    "reidentify": {Phase.ACTIVE},
 }
 EACH_PHASE = pytest.mark.parametrize("phase", Phase)
 EACH_ACT = pytest.mark.parametrize("name", ACTS)
@@ -153,7 +156,7 @@ def test_no_act_strands_a_record(name: str, phase: Phase) -> None:
 @EACH_PHASE
 @EACH_ACT
 def test_what_changes_a_call_waits_while_one_is_in_doubt(name: str, phase: Phase) -> None:
-    """Correct, cancel, restart and retry stay stored until Iron's answer is definite; consent does not wait."""
+    """Whatever changes a call stays stored until Iron's answer is definite; consent does not wait."""
     record = replace(RECORDS[phase], effect=replace(effect_of(RECORDS[phase]), last_ms=NOW_MS - 500))
     abandoned = replace(record, effect=replace(effect_of(record), abandoned=True))
     for doubtful in (record, abandoned):
@@ -184,7 +187,7 @@ def test_which_acts_wait_for_certainty(name: str) -> None:
     ],
     ids=["not called", "refused", "none"],
 )
-@pytest.mark.parametrize("name", sorted(WAIT_FOR_CERTAINTY - {"restart", "renew"}))
+@pytest.mark.parametrize("name", sorted(WAIT_FOR_CERTAINTY - {"restart", "renew", "reidentify"}))
 def test_nothing_waits_where_the_outcome_is_certain(name: str, certain: Effect | None) -> None:
     """An effect that was never called, or that Iron refused for good, holds up nobody."""
     record = replace(NEW, phase=Phase.FAILED, effect=certain, problem=PROBLEM)

@@ -12,7 +12,7 @@ import pytest
 
 from ops.sandbox import Fault, ManualClock, Sandbox, SandboxTransport, Switches
 from pipelines.advance import after_acts, after_error, after_outcome, begin, input_parts
-from pipelines.attempt import Attempt, effect_in_hand
+from pipelines.attempt import Ask, Attempt, Place, effect_in_hand
 from pipelines.errors import (
     AnswerLostError,
     ConflictError,
@@ -29,6 +29,7 @@ from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
 from pipelines.model import Done, Effect, Next, Outcome, Policy, Record, Refused, Signing, Wait
 from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, MAX_UPDATES, STEPS
+from pipelines.reidentification import InForce
 from pipelines.view import read_view
 from tests.bodies import BUSINESS, PERSON, TOKEN
 
@@ -58,6 +59,7 @@ class Stage(httpx.BaseTransport):
         self.parts: dict[str, Any] = input_parts(job)
         self.kept: list[dict[str, Any]] = []
         self.delay_s: float | None = 0
+        self.rule, self.places, self.asks = InForce(), Place("granted"), list[Ask]()
         self.record = replace(begin(job), created_ms=self.now_ms(), since_ms=self.now_ms())
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -73,7 +75,13 @@ class Stage(httpx.BaseTransport):
     def attempt(self, abandoned_ms: int | None = None) -> Attempt:
         """The circumstances of the next run of a step."""
         effect = effect_in_hand(self.record, abandoned_ms, has_effect=self.record.step in HAS_EFFECT)
-        return Attempt("default", Policy(), self.now_ms, self.input, effect=effect)
+        rule, place = lambda: self.rule, self.place
+        return Attempt("default", Policy(), self.now_ms, self.input, effect=effect, rule=rule, place=place)
+
+    def place(self, ask: Ask) -> Place:
+        """Give places among a day's starts as a test says."""
+        self.asks.append(ask)
+        return self.places
 
     def input(self) -> Any:
         """The part of the input that the step asks for, if it is still there."""
@@ -223,6 +231,11 @@ def test_no_step_makes_more_calls_than_its_budget(stage: Stage) -> None:
     stage.steps("submit_signings", "submit_signings", "refresh")
     stage.move("stepup")
     stage.steps("refresh", "handle_step_up")
+    stage.move("approve")
+    stage.later(5)
+    stage.steps("refresh")
+    stage.act("reidentify", run="r-1")
+    stage.steps("reidentify", "create_identification")
     assert set(stage.most) == set(STEPS)
     assert all(stage.most[name] <= CALLS[name]["call"] for name in STEPS)
 

@@ -80,7 +80,7 @@ kind("evidence_nowhere", "Evidence of consent belongs to no record.", LOST)
 
 def needed(record: Record) -> str | None:
     """Name the part of the input without which the step in hand cannot be done."""
-    if record.step == "refresh":
+    if record.step in ("refresh", "reidentify"):
         return None  # it compares with the input, and does without when there is none
     if record.step == "create_identification" and (record.identification_id or record.identification_type == "Link"):
         return None

@@ -111,7 +111,8 @@ def fits(record: Record) -> bool:
 
 #: The phases in which a step may wait, where it is not told by what the record wants.
 _STEP_IN = {
-    "create_identification": (Phase.CUSTOMER_CREATED, Phase.EXPIRED),
+    "create_identification": (Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.ACTIVE),
+    "reidentify": (Phase.ACTIVE,),
     "fetch_required_signings": (Phase.SIGNINGS_REQUIRED,),
     "submit_signings": (Phase.SIGNINGS_REQUIRED,),
     "handle_step_up": (Phase.STEP_UP_REQUIRED,),

@@ -1,13 +1,15 @@
 -- The ledger: every change of an onboarding's record is one call of one script. Its parts are joined in this order:
 --   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  events.lua (what upstream is told)
---   imports.lua (imports, and which keys of a lane are next)  records.lua (the life of a record)
+--   imports.lua (imports, and which keys of a lane are next)  schedule.lua (who is identified since when)
+--   records.lua (the life of a record)  reidentification.lua (its policy, days and runs)
 --   onward.lua (a commit and the next claim at once)  loading.lua (the rows of imports)  sweep.lua (the sweep's place)
 --   counters.lua (what workers count)  endpoints.lua (where events are delivered to)
 --   refused.lua (jobs that came as messages and were refused)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, close, sweep, swept,
---            import, load, loaded, halt, resume, drop, count; drop_events, endpoint_*, courier_*, refuse
+--            import, load, loaded, halt, resume, drop, count; drop_events, endpoint_*, courier_*, refuse; policy, move, due, place,
+--            ask, run, rouse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3+] arguments of the operation, see there
 --
@@ -30,6 +32,13 @@
 --   unclaimed:<id>  string  a wake for a customer id that no record knows yet; expires
 --   links           hash    key -> "<serial> <token>": how often the customer's links to a record were revoked, where they were
 --   sub_partners    set     sub-partners that any record has
+--   identified:<tier>    zset    active customers: key -> ms when the newest identification began
+--   reidentification     hash    the policy in force: version, policy (JSON), token; how far its due times are moved
+--   reidentification_log list    every policy that ever was in force, oldest first
+--   waiting_start        zset    key -> order of those who wait for a place among a day's starts
+--   starts:<day>         zset    key -> ms when it got its place among the starts of this day; expires
+--   run:<run>            hash    begun, state, last: who changed it and why; expires
+--   run_keys:<run>       zset    key -> ms when it got its place, 0 before; expires
 --   sweep           hash    the sweep under way and the last one: token, until, started, place, and counts
 --   events          stream  what upstream is told, oldest first: key, and what "<name> <phase> <waiting on> <version>"
 --   events_gone     string  id of the newest event that was dropped because of its age

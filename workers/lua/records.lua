@@ -94,6 +94,7 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
       redis.call('HSET', prefix .. 'links', key, links)
       redis.call('HDEL', prefix .. 'links', old_key)
     end
+    reschedule_as(old_key, key)
   end
   save(key, format, record.version + 1, token, lane, record.phase, step, record.created, record.since, json)
   keep_parts(key, {...})
@@ -109,7 +110,7 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
 end
 
 -- claim key version step token lease_ms format part horizon_ms (class n interval_ms)*
--- -> claimed raw fence now crashes since wait_ms input acts | gone | newer | leased | superseded | halted | paced ms
+-- -> claimed raw fence now crashes since wait_ms input acts rule | gone | newer | leased | superseded | halted | paced ms
 function operations.claim(key, version, step, token, lease_ms, format, part, horizon_ms, ...)
   local record = load(key)
   if not record then return {'gone'} end
@@ -143,7 +144,8 @@ function operations.claim(key, version, step, token, lease_ms, format, part, hor
   end
   local input = part ~= '' and redis.call('HGET', prefix .. 'input:' .. key, part)
   local acts = redis.call('LRANGE', prefix .. 'acts:' .. key, 0, -1)
-  return {'claimed', record.raw, fence, now_ms, claim.crashes, claim.since, wait, input, acts}
+  local rule = redis.call('HGET', prefix .. 'reidentification', 'version') or '0'
+  return {'claimed', record.raw, fence, now_ms, claim.crashes, claim.since, wait, input, acts, rule}
 end
 
 -- renew lease_ms (key fence)* -> for each pair 1 while the claim holds, else 0; and now
@@ -163,11 +165,12 @@ function operations.renew(lease_ms, ...)
   return held
 end
 
--- commit key fence at_ms tolerance_ms place step phase format json history told delay_ms applied customer_id external_id input_ttl_ms import (part sealed)*
--- applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the next nudge now. sealed "": the part is dropped
+-- commit key fence at_ms tolerance_ms place step phase format json history told scheduled delay_ms applied customer_id external_id input_ttl_ms import (part sealed)*
+-- scheduled: see schedule in schedule.lua. applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the next nudge now. sealed "": the part is dropped
 -- at_ms: what the worker takes for now. -> committed version due nudge now | stale | jumped: the worker's clock is wrong
 function operations.commit(
-  key, fence, at_ms, tolerance_ms, place, step, phase, format, json, history, told, delay_ms, applied, customer_id, external_id, ttl_ms, import, ...
+  key, fence, at_ms, tolerance_ms, place, step, phase, format, json, history, told, scheduled, delay_ms, applied, customer_id,
+  external_id, ttl_ms, import, ...
 )
   local record = load(key)
   if record and record.token == fence then
@@ -190,6 +193,8 @@ function operations.commit(
     redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
     count_phase(import, record.phase, phase)
   end
+  local was_or_is_active = phase == 'active' or record.phase == 'active'
+  local by_another_policy = was_or_is_active and schedule(key, phase, step, scheduled)
   for _, act in ipairs(cjson.decode(applied)) do redis.call('LREM', prefix .. 'acts:' .. key, 1, act) end
   local woken = claim.woken == '1'
   if customer_id ~= '' and redis.call('HSET', prefix .. 'customer', customer_id, key) == 1 then
@@ -212,6 +217,7 @@ function operations.commit(
     return {'committed', version, false, 0, now_ms}
   end
   local due = now_ms + (nudge and NUDGE_MS or delay_ms)
+  if by_another_policy then due = math.min(due, now_ms + RULE_MS) end
   redis.call('ZADD', due_of(place), int(due), key)
   return {'committed', version, int(due), nudge and 1 or 0, now_ms}
 end
