@@ -22,6 +22,7 @@ from workers.logs import configure_logs
 from workers.middleware import ProcessLife
 from workers.pulse import Pulse
 from workers.refused import Refusals
+from workers.reidentify import Mover
 from workers.runner import Runner
 from workers.settings import Settings
 from workers.submit import FrontDoor
@@ -55,12 +56,10 @@ direct = DirectEnqueueing(FrontDoor(ledger, vault, broker.send), Refusals(ledger
 broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url]))
 broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is put back as it is
 broker.add_middleware(direct)
+sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
+mover = Mover(ledger, settings.policy.poll_far_s)
 broker.add_middleware(
-    ProcessLife(
-        [leases, Pulse(ledger, broker), Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S), tally, courier],
-        transport,
-        runner.end,
-    )
+    ProcessLife([leases, Pulse(ledger, broker), sweep, mover, tally, courier], transport, runner.end)
 )
 declare_actors(broker, runner)
 direct.declare(broker)

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+import redis
 import structlog
 
 from pipelines.attempt import Ask, Place
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
-from pipelines.reidentification import Doing, InForce, ReidentificationPolicy, date_of, plan, restored, stored
+from pipelines.reidentification import Doing, InForce, ReidentificationPolicy, plan, restored, stored
 from pipelines.reidentification.policy import TIERS
+from workers.background import Background
 from workers.ledger import PREFIX, Ledger, Read
 
 log = structlog.get_logger()
@@ -33,6 +35,10 @@ LOG = f"{PREFIX}reidentification_log"
 BATCH = 500
 #: Whoever moves due times and says nothing for so long has lost that to another process, in ms.
 MOVE_LEASE_MS = 30_000
+#: Pause between two questions whether there is something to move, in seconds.
+IDLE_S = 10.0
+#: Pause between two batches, in seconds: the ledger has other things to do.
+BUSY_S = 0.05
 
 
 class PolicyChangedError(Exception):
@@ -112,11 +118,15 @@ class Moved:
     wait_s: float = 0.0
 
 
-class Mover:
-    """Moves the due times of active customers to the policy in force, in batches; goes on where another ended."""
+class Mover(Background):
+    """Moves the due times of active customers to the policy in force, in batches; goes on where another ended.
+
+    Whoever changes the policy lets it run to the end; the thread in each worker process is for what that left undone.
+    """
 
     def __init__(self, ledger: Ledger, far_s: float) -> None:
         """`far_s`: no due time is farther away than this, whatever the policy says."""
+        super().__init__("mover")
         self._ledger = ledger
         self._far_ms = int(far_s * 1000)
         self._token = secrets.token_urlsafe(9)
@@ -136,6 +146,15 @@ class Mover:
         self._ledger.call("due", *_flat(self._due(read, rule) for read in reads))
         self._move(rule, place, before + len(reads))
         return Moved(before + len(reads), done=place == ".")
+
+    def turn(self) -> float:
+        """Move a batch, if there is one to move."""
+        try:
+            moved = self.run_once()
+        except redis.RedisError as error:
+            log.warning("mover.interrupted", error=type(error).__name__)
+            return IDLE_S
+        return IDLE_S if moved.done or moved.wait_s else BUSY_S
 
     def _move(self, rule: InForce, place: str, count: int) -> Any:
         return self._ledger.call("move", self._token, MOVE_LEASE_MS, rule.version, place, count)
@@ -203,19 +222,3 @@ def summarised(ledger: Ledger) -> Mapping[str, Any]:
 
 def _flat(triples: Any) -> list[Any]:
     return [part for triple in triples if triple is not None for part in triple]
-
-
-__all__ = [
-    "Moved",
-    "Mover",
-    "PolicyChangedError",
-    "Rules",
-    "date_of",
-    "identified",
-    "in_force",
-    "overdue",
-    "past_policies",
-    "proposed",
-    "store",
-    "summarised",
-]

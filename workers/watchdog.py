@@ -55,7 +55,13 @@ ANSWER_S = 1.0
 EXIT_STATUS = 70
 
 #: Our own threads by name, each with the looks after which it hangs.
-OWN_THREADS = {"leases": STUCK_LOOKS, "pulse": STUCK_LOOKS, "sweep": SWEEP_LOOKS, "courier": STUCK_LOOKS}
+OWN_THREADS = {
+    "leases": STUCK_LOOKS,
+    "pulse": STUCK_LOOKS,
+    "sweep": SWEEP_LOOKS,
+    "mover": SWEEP_LOOKS,
+    "courier": STUCK_LOOKS,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,20 +110,25 @@ def _arrivals(
         overdue += count if due < first else 0
         if 0 <= (number := (due - first).days) < len(days):
             days[number].due[cohort[0]] += count
-        for day, planned in _spread(due, count, rule):
-            number = max(0, (day - first).days)
+        for day, planned in _spread(due, count, rule, first):
+            number = (day - first).days
             if number < len(days):
                 arriving[number].append((due, cohort, planned))
     return arriving, overdue
 
 
-def _spread(due: date, count: int, rule: InForce) -> list[tuple[date, float]]:
-    """Spread a cohort as the plan does: evenly over the days before the date, or over those of the backlog."""
+def _spread(due: date, count: int, rule: InForce, today: date) -> list[tuple[date, float]]:
+    """Spread a cohort as the plan does: evenly over the days before the date, or over those of the backlog.
+
+    Whoever is still counted has not started, so days that are over have no part in it.
+    """
     policy, earliest = rule.policy, rule.earliest
     usual = [due - timedelta(days=MARGIN_DAYS + n) for n in range(policy.spread_days + 1)]
-    early = [day for day in usual if day >= earliest]
-    share = count / len(usual)
     left = (due - earliest).days
-    days = left if left > 0 else rule.backlog_days
-    late = (len(usual) - len(early)) * share / days
-    return [(day, share) for day in early] + [(earliest + n * ONE_DAY, late) for n in range(days) if late]
+    late = [earliest + n * ONE_DAY for n in range(left if left > 0 else rule.backlog_days)]
+    too_early = sum(day < earliest for day in usual) / len(usual)
+    shares = [(day, (1 - too_early) / len(usual)) for day in usual if day >= earliest]
+    shares += [(day, too_early / len(late)) for day in late] if too_early else []
+    coming = [(day, share) for day, share in shares if day >= today]
+    whole = sum(share for _, share in coming)
+    return [(day, count * share / whole) for day, share in coming] if whole else [(today, float(count))]

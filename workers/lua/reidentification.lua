@@ -76,7 +76,7 @@ function operations.ask(run, act, ...)
     if not record then
       answers[i] = -1
     elseif redis.call('ZADD', keys, 'NX', 0, key) == 0 then
-      answers[i] = 0
+      answers[i] = redis.call('LPOS', prefix .. 'acts:' .. key, act) and 1 or 0
     else
       redis.call('RPUSH', prefix .. 'acts:' .. key, act)
       if wake(key, record)[1] == 'nudge' then set_due(record, key, now_ms) end
@@ -98,4 +98,17 @@ function operations.run(name, state, json)
     before = state
   end
   return before
+end
+
+-- rouse key* -> how many. Those who wait for something that has changed look at once; one in hand does after its commit.
+function operations.rouse(...)
+  local roused = 0
+  for _, key in ipairs({...}) do
+    local record = load(key)
+    if record and redis.call('ZSCORE', due_of(record.place), key) then
+      if wake(key, record)[1] == 'nudge' then set_due(record, key, now_ms) end
+      roused = roused + 1
+    end
+  end
+  return roused
 end
