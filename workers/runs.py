@@ -33,6 +33,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: How an identification of a run ended, or where it stands.
 OUTCOMES = ("approved", "declined", "expired", "not finished", "not started", "withdrawn")
 
+#: Days of the calendar: a year, to the end of its last week.
+YEAR_DAYS = 53 * 7 + 1
+
 State = Literal["running", "paused", "cancelled"]
 
 
@@ -181,7 +184,7 @@ def by_day(ledger: Ledger, rule: InForce, count: int) -> list[tuple[date, int]]:
     return found
 
 
-def calendar(ledger: Ledger, rule: InForce, days: int = 365) -> Forecast:
+def calendar(ledger: Ledger, rule: InForce, days: int = YEAR_DAYS) -> Forecast:
     """Play the policy for the days to come with those who are active now."""
     today = rule.policy.hours.day(ledger.now_ms())
     return forecast(cohorts(ledger, rule, today, days), rule, today, days)

@@ -29,7 +29,7 @@ def change(policy: ReidentificationPolicy, *, by: str, store: bool, as_json: boo
         before = reidentify.in_force(session.ledger)
         rule = reidentify.proposed(session.ledger, policy, by=by)
         differ = changes(before.policy, policy)
-        found = runs.calendar(session.ledger, rule, 365)
+        found = runs.calendar(session.ledger, rule)
         if store and differ:
             _put_in_force(session, rule)
     if as_json:
