@@ -58,8 +58,6 @@ broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
 mover = Mover(ledger, settings.policy.poll_far_s)
-broker.add_middleware(
-    ProcessLife([leases, Pulse(ledger, broker), sweep, mover, tally, courier], transport, runner.end)
-)
+broker.add_middleware(ProcessLife([leases, Pulse(ledger, broker), sweep, mover, tally, courier], transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)
