@@ -46,6 +46,8 @@ class Model:
     woken: bool = False
     entries: int = 1
     told: list[str] = field(default_factory=lambda: ["received"])
+    #: A row of the import that nobody has taken in hand yet.
+    waits: bool = False
 
 
 class TwiceLedger(Ledger):
@@ -67,6 +69,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.shift_ms = 0
         self.jumped_s = 0
         self.ledger = Ledger(self.client, PLENTY, lambda: self.shift_ms, self.clock)
+        self.ledger.begin_import("list", "digest", "olga")
+        self.paused = False
         self.models: dict[str, Model] = {}
         self.claims: list[Claim] = []
         #: How far the worker's clock had jumped when a claim was made, by fence.
@@ -87,6 +91,22 @@ class LedgerMachine(RuleBasedStateMachine):
         if answer.status == "created":
             self.models[key] = Model(due_ms=self.now_ms() + NUDGE_MS)
 
+    @rule(key=st.sampled_from(KEYS))
+    def load(self, key: str) -> None:
+        record = Record(key=key, external_id=key, fingerprint="f", lane="bulk", import_name="list")
+        [answer] = self.ledger.load("list", {}, [New(record, {})]) or []
+        assert (answer.status == "created") == (key not in self.models)
+        if answer.status == "created":
+            self.models[key] = Model(due_ms=self.now_ms(), waits=True)
+
+    @rule(paused=st.booleans())
+    def halt(self, paused: bool) -> None:
+        if paused:
+            self.ledger.halt_import("list", "paused", "olga", "")
+        else:
+            self.ledger.resume_import("list")
+        self.paused = paused
+
     @precondition(lambda self: self.models)
     @rule(data=st.data(), behind=st.sampled_from([0, 0, 0, 1]))
     def claim(self, data: st.DataObject, behind: int) -> None:
@@ -98,8 +118,11 @@ class LedgerMachine(RuleBasedStateMachine):
             assert answer == NotClaimed("superseded")
         elif model.fence and model.lease_ms > now:
             assert answer == NotClaimed("leased")
+        elif model.waits and self.paused:
+            assert answer == NotClaimed("halted")
         else:
             assert isinstance(answer, Claim)
+            model.waits = False
             model.crashes = model.crashes + 1 if model.fence else 0
             assert answer.crashes == model.crashes
             model.fence, model.woken = answer.fence, False
@@ -205,9 +228,11 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         now = self.now_ms()
-        taken = {nudge.key for nudge in self.ledger.take({"interactive": 10})}
+        taken = {nudge.key for nudge in self.ledger.take({"interactive": 10, "bulk": 10})}
         for key, model in self.models.items():
-            if model.due_ms is not None and abs(model.due_ms - now) > SLACK_MS:
+            if model.waits and self.paused:
+                assert key not in taken, key
+            elif model.due_ms is not None and abs(model.due_ms - now) > SLACK_MS:
                 assert (key in taken) == (model.due_ms < now), key
             if key in taken:
                 model.due_ms = now + NUDGE_MS
@@ -233,6 +258,11 @@ class LedgerMachine(RuleBasedStateMachine):
         assert {phase: count for phase, (count, _) in self.ledger.phases().items()} == {
             phase: phases.count(phase) for phase in set(phases)
         }
+        [(fields, waiting)] = self.ledger.import_fields(["list"])
+        assert waiting == sum(model.waits for model in self.models.values())
+        assert self.client.llen("onboarding:imported:list") == sum(
+            int(count) for name, count in fields.items() if name.startswith("phase:")
+        )
 
 
 def test_ledger_machine(client: redis.Redis) -> None:
