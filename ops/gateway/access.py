@@ -41,6 +41,12 @@ ACCESS: Mapping[str, frozenset[Role]] = {
     "GET /v1/summary": _EVERYBODY,
     "GET /v1/events": _EVERYBODY,
     "GET /v1/refused": _EVERYBODY,
+    "POST /v1/imports": _SUBMIT,
+    "GET /v1/imports": _EVERYBODY,
+    "GET /v1/imports/{name}": _EVERYBODY,
+    "GET /v1/imports/{name}/report": _SUBMIT | _PERSONAL,
+    "POST /v1/imports/{name}/actions/pause": _OPERATE,
+    "POST /v1/imports/{name}/actions/resume": _OPERATE,
 }
 
 #: What any guarded route may answer with.

@@ -28,6 +28,7 @@ from ops.gateway import (
     acts,
     events,
     go,
+    imports,
     listing,
     metrics,
     onboardings,
@@ -44,10 +45,12 @@ from ops.gateway.keys import Segments
 from ops.gateway.lines import RequestLines
 from ops.gateway.nudges import Nudges
 from ops.gateway.submissions import Submissions
+from ops.gateway.uploads import Uploads
 from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
 from pipelines.events import source
 from workers.broker import NudgeBroker
 from workers.events import EventStream
+from workers.imports import Imports
 from workers.ledger import Ledger
 from workers.links import CustomerLinks
 from workers.refused import Refusals
@@ -97,12 +100,15 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     submissions = Submissions(door)
     stream = EventStream(ledger)
     tail = events.Tail(stream)
+    files = Imports(ledger, vault)
+    uploads = Uploads(files)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         tail.close()
         for threads in (submissions, wakeups, nudges):
+        for threads in (uploads, submissions, wakeups, nudges):
             threads.close()
 
     app = FastAPI(
@@ -125,6 +131,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.include_router(onboardings.routes(ledger, door, show))
     app.include_router(listing.routes(ledger, vault, show))
     app.include_router(acts.routes(ledger, vault, door, nudges.send, show))
+    app.include_router(imports.routes(files, uploads))
     app.include_router(overview.routes(ledger, peers.broker))
     app.include_router(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))

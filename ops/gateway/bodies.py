@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.requests import Request
 
@@ -17,10 +18,16 @@ _CLOSE = {"Connection": "close"}
 
 async def read_body(request: Request, limit_bytes: int, within_s: float = BODY_WITHIN_S) -> bytes:
     """Read the whole body. Raises ProblemError: body_too_large, also before the first byte, or body_too_slow."""
+    parts: list[bytes] = []
+    await receive(request, parts.append, limit_bytes, within_s)
+    return b"".join(parts)
+
+
+async def receive(request: Request, keep: Callable[[bytes], object], limit_bytes: int, within_s: float) -> None:
+    """Hand the body on part by part as it arrives. Raises as `read_body` does."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit_bytes:
         raise _too_large(limit_bytes)
-    parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(within_s):
@@ -28,11 +35,10 @@ async def read_body(request: Request, limit_bytes: int, within_s: float = BODY_W
                 size += len(part)
                 if size > limit_bytes:
                     raise _too_large(limit_bytes)
-                parts.append(part)
+                keep(part)
     except TimeoutError:
         detail = f"The whole body is to arrive within {within_s:g} seconds."
         raise ProblemError("body_too_slow", detail, headers=_CLOSE) from None
-    return b"".join(parts)
 
 
 def _too_large(limit_bytes: int) -> ProblemError:

@@ -5,7 +5,7 @@ Bodies are checked with these models; answers are not made from them, for speed,
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -318,3 +318,32 @@ class Summary(BaseModel):
     sweep: dict[str, Any]
     endpoints: dict[str, int] = Field(description="Endpoints by state, and onboardings whose events one refuses.")
     refused: int = Field(description="Jobs that came as messages and were refused.")
+
+
+class ImportState(BaseModel):
+    """How far an import is, and what became of its rows."""
+
+    name: str
+    state: Literal["loading", "interrupted", "running", "paused", "cancelled", "finished"]
+    by: str
+    created_at: str
+    loaded_at: str | None
+    rows: int
+    create: int
+    unchanged: int
+    conflict: int
+    error: int
+    waiting: int = Field(description="Records that nobody has taken in hand yet.")
+    started: int
+    finished: int = Field(description="Records for which all our own work is done.")
+    phases: dict[str, int]
+    per_minute: float | None
+    expected_at: str | None
+    finished_at: str | None
+    halted: dict[str, Any] | None
+
+
+class Imports(BaseModel):
+    """All imports, the newest first."""
+
+    imports: list[ImportState]

@@ -29,6 +29,12 @@ MATRIX = {
     "GET /v1/summary": "svoca",
     "GET /v1/events": "svoca",
     "GET /v1/refused": "svoca",
+    "POST /v1/imports": "soa",
+    "GET /v1/imports": "svoca",
+    "GET /v1/imports/{name}": "svoca",
+    "GET /v1/imports/{name}/report": "soca",
+    "POST /v1/imports/{name}/actions/pause": "oa",
+    "POST /v1/imports/{name}/actions/resume": "oa",
 }
 CELLS = [(route, role) for route in MATRIX for role in Role]
 
