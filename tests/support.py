@@ -192,7 +192,10 @@ class World:
 
 
 def contents(client: redis.Redis) -> dict[bytes, Any]:
-    """Every key of a database with its whole value. DUMP would not do: it compresses, each time in its own way."""
+    """Every key of a database with its whole value, but for the budget's marks, which pass away by themselves.
+
+    DUMP would not do: it compresses, each time in its own way.
+    """
     read: dict[bytes, Callable[[bytes], Any]] = {
         b"string": client.get,
         b"hash": client.hgetall,
@@ -201,4 +204,5 @@ def contents(client: redis.Redis) -> dict[bytes, Any]:
         b"set": client.smembers,
         b"stream": client.xrange,
     }
-    return {key: read[client.type(key)](key) for key in client.scan_iter()}
+    passing = (f"{PREFIX}pace:".encode(), f"{PREFIX}counted:".encode())
+    return {key: read[client.type(key)](key) for key in client.scan_iter() if not key.startswith(passing)}

@@ -55,6 +55,9 @@ SWEEP_SHARE = 0.1
 
 #: Seconds without an answer after which a Redis call has failed.
 REDIS_TIMEOUT_S = 5.0
+#: How long an acknowledgement may wait for the disk, in ms: three times what `appendfsync everysec` takes at most, and
+#: less than a call may.
+DURABLE_WITHIN_MS = 3_000
 
 #: Rows of an import that one script call makes records of: some 2 ms in which Redis does nothing else.
 LOADED_AT_ONCE = 100
@@ -130,6 +133,26 @@ class NotClaimed:
     reason: str
 
 
+class NotDurableError(redis.RedisError):
+    """Redis has what it was sent, and has not made it as safe as it was asked to in time: send the same again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What is waited for before a job or an act of a person is acknowledged. Source: Redis' WAITAOF, since 7.2.
+
+    `local`: 1 waits until the server's append-only file is synced to disk; `replicas`: until so many replicas' are.
+    """
+
+    local: int = 0
+    replicas: int = 0
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to wait for."""
+        return bool(self.local or self.replicas)
+
+
 class New(NamedTuple):
     """What the ledger is to store as a new record."""
 
@@ -201,13 +224,18 @@ class Ledger:
         budget: Budget | None = None,
         shift_ms: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = monotonic_s,
+        durability: Durability | None = None,
     ) -> None:
-        """Take a client of the ledger's database. `shift_ms` turns the server's clock in tests, `clock` is our own."""
+        """Take a client of the ledger's database. `shift_ms` turns the server's clock in tests, `clock` is our own.
+
+        `durability`: what a job and an act of a person wait for before they are acknowledged.
+        """
         self.client: Any = client  # redis-py's answers are typed for every mode at once
         self.budget = budget or Budget()
         self._script = client.register_script(_script())
         self.clock = clock
         self._shift_ms = shift_ms
+        self._durability = durability or Durability()
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -223,7 +251,7 @@ class Ledger:
                     canonical_json(replace(record, head=head).stored()), entry, events.beginning(record),
                     *_flat(parts), client=pipeline,
                 )  # fmt: skip
-            answers = pipeline.execute()
+            answers = self._surely(pipeline)
         return [_created(one.record, answer) for one, answer in zip(new, answers, strict=True)]
 
     def begin_import(self, name: str, digest: str, by: str) -> str:
@@ -253,7 +281,7 @@ class Ledger:
 
     def loaded(self, name: str, counts: Mapping[str, int]) -> None:
         """Note that an import's file was read to its end, and what became of its rows."""
-        self._call("loaded", name, json.dumps(counts))
+        self._safe_call("loaded", name, json.dumps(counts))
 
     def halt_import(self, name: str, how: Literal["paused", "cancelled"], by: str, reason: str) -> None:
         """Let nothing of an import begin any more; one that is halted like this already is left as it is."""
@@ -284,7 +312,7 @@ class Ledger:
         record = new.record
         entry, head = _history(record, self.now_ms(), "", new.note)
         joined = replace(record, head=head)
-        answer = self._call(
+        answer = self._safe_call(
             "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step,
             FORMAT, canonical_json(joined.stored()), entry, events.beginning(joined), record.external_id,
             record.customer_id or "", new.email, INPUT_KEPT_MS if record.phase in INPUT_DONE else "",
@@ -377,7 +405,7 @@ class Ledger:
         `email`: digest of the address that a correction brings, by which the record is found from now on.
         """
         stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), **act})
-        answer = self._call("act", key, stored, evidence, email)
+        answer = self._safe_call("act", key, stored, evidence, email)
         if answer[0] == b"gone":
             raise KeyError(key)
         return _nudge(answer)
@@ -388,7 +416,7 @@ class Ledger:
         Raises KeyError when there is no such record.
         """
         stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), "act": "revoke_links", **act})
-        answer = self._call("revoke", key, secrets.token_urlsafe(12), stored)
+        answer = self._safe_call("revoke", key, secrets.token_urlsafe(12), stored)
         if answer[0] == b"gone":
             raise KeyError(key)
         return _nudge(answer)
@@ -584,6 +612,11 @@ class Ledger:
             lanes[lane_of(place)]["scheduled"] += total - due
         return lanes
 
+    def overdue_s(self, lane: str) -> float:
+        """Say for how long, in seconds, the record of a lane that has been due the longest is due; 0: none is."""
+        first = self.client.zrange(f"{PREFIX}due:{lane}", 0, 0, withscores=True)
+        return max(0.0, (self.now_ms() - first[0][1]) / 1000) if first else 0.0
+
     def now_ms(self) -> int:
         """Ask for the Redis server's time."""
         seconds, micros = self.client.time()
@@ -595,6 +628,25 @@ class Ledger:
 
     def _classes(self, calls: Mapping[str, int]) -> list[Any]:
         return [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]
+
+    def _safe_call(self, operation: str, *arguments: Any) -> Any:
+        """Call an operation, and wait until what it wrote is as safe as was asked. Raises NotDurableError."""
+        if not self._durability.asked:
+            return self._call(operation, *arguments)
+        with self.client.pipeline(transaction=False) as pipeline:
+            self._call(operation, *arguments, client=pipeline)
+            return self._surely(pipeline)[0]
+
+    def _surely(self, pipeline: Any) -> list[Any]:
+        """Execute a pipeline and wait until what it wrote is as safe as was asked. Raises NotDurableError."""
+        wanted = self._durability
+        if not wanted.asked:
+            return list(pipeline.execute())
+        pipeline.execute_command("WAITAOF", wanted.local, wanted.replicas, DURABLE_WITHIN_MS)
+        *answers, (local, replicas) = pipeline.execute()
+        if local < wanted.local or replicas < wanted.replicas:
+            raise NotDurableError
+        return list(answers)
 
     def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
         return self._script(keys=[PREFIX], args=[operation, self._shift_ms(), *arguments], client=client)

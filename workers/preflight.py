@@ -7,10 +7,12 @@ Source: design section 7.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import redis
+
+from workers.ledger import Durability, NotDurableError
 
 #: The oldest release with all commands that the ledger uses (design, section 7).
 OLDEST_RELEASE = (6, 2)
@@ -23,8 +25,13 @@ SAFE_POLICY = "noeviction"
 _LEDGER = "ONBOARDING_REDIS_URL"
 _BROKER = "ONBOARDING_BROKER_URL"
 
+#: The release in which WAITAOF came.
+WAITAOF_RELEASE = (7, 2)
+
 #: What each of redis-py's errors means for whoever runs the program. The first that fits counts.
 _ANSWERS: dict[type[redis.RedisError], str] = {
+    NotDurableError: "Redis at {where} has it, but has not synced it to disk in time as ONBOARDING_WAITAOF asks:"
+    " do the same again, and look after the disk of the server and its replicas.",
     redis.AuthenticationError: "Redis at {where} does not accept the user or password, so nothing can be read or"
     " stored: correct {setting}.",
     redis.exceptions.AuthorizationError: "Redis at {where} lets this user do nothing: correct {setting}.",
@@ -43,8 +50,10 @@ _ANSWERS: dict[type[redis.RedisError], str] = {
 }
 
 
-def check_ledger(client: redis.Redis) -> tuple[str, ...]:
+def check_ledger(client: redis.Redis, durability: Durability | None = None) -> tuple[str, ...]:
     """Look at the server that is to hold the ledger; answers what is wrong with it, nothing when all is well.
+
+    `durability`: what it is to be asked for before anything is acknowledged.
 
     One round trip, with commands that managed servers allow too: INFO tells the eviction policy without CONFIG.
     """
@@ -58,7 +67,7 @@ def check_ledger(client: redis.Redis) -> tuple[str, ...]:
         return (text,)
     except redis.RedisError as error:
         return (unanswered(client, error),)
-    return problems_of(facts, address(client))
+    return problems_of(facts, address(client), durability)
 
 
 def check_broker(client: redis.Redis) -> tuple[str, ...]:
@@ -70,12 +79,17 @@ def check_broker(client: redis.Redis) -> tuple[str, ...]:
     return ()
 
 
-def problems_of(facts: Mapping[str, Any], where: str) -> tuple[str, ...]:
+def release_of(facts: Mapping[str, Any]) -> tuple[int, int]:
+    """Read the server's release; (0, 0) where it cannot be read."""
+    found = re.match(r"(\d+)\.(\d+)", str(facts.get("redis_version", "")))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def problems_of(facts: Mapping[str, Any], where: str, durability: Durability | None = None) -> tuple[str, ...]:
     """Judge what INFO says of the server at `where`."""
     problems = []
     release = str(facts.get("redis_version", "0"))
-    found = re.match(r"(\d+)\.(\d+)", release)
-    if not found or (int(found[1]), int(found[2])) < OLDEST_RELEASE:
+    if release_of(facts) < OLDEST_RELEASE:
         problems.append(
             f"Redis at {where} is release {release}, and the ledger's script needs commands that came with 6.2:"
             " update it to Redis 6.2 or later, or Valkey."
@@ -89,7 +103,21 @@ def problems_of(facts: Mapping[str, Any], where: str) -> tuple[str, ...]:
         )
     if facts.get("role") == "slave":
         problems.append(_ANSWERS[redis.ReadOnlyError].format(where=where, setting=_LEDGER))
+    if durability and durability.asked:
+        problems += _not_durable(facts, where, durability)
     return tuple(problems)
+
+
+def _not_durable(facts: Mapping[str, Any], where: str, durability: Durability) -> Iterator[str]:
+    """Say why a server cannot do what ONBOARDING_WAITAOF asks of it."""
+    ends = "or set ONBOARDING_WAITAOF to off and know that the last second of acknowledged jobs may be lost."
+    if release_of(facts) < WAITAOF_RELEASE:
+        release = facts.get("redis_version", "unknown")
+        yield f"ONBOARDING_WAITAOF needs Redis 7.2, and the one at {where} is release {release}: update it, {ends}"
+    elif not facts.get("aof_enabled"):
+        yield f"ONBOARDING_WAITAOF needs an append-only file at {where}: set `appendonly yes` there, {ends}"
+    if durability.replicas > int(facts.get("connected_slaves", 0)):
+        yield f"ONBOARDING_WAITAOF asks for a replica, and the server at {where} has none: connect one, {ends}"
 
 
 def unanswered(client: redis.Redis, error: redis.RedisError, setting: str = _LEDGER) -> str:

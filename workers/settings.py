@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipelines.iron import Iron
 from pipelines.model import Policy
-from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Budget
+from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Budget, Durability
 from workers.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
@@ -73,6 +73,7 @@ SHAPES = {
     "ONBOARDING_ROUND_SPACING_S": "seconds, from 0 to a year",
     "ONBOARDING_EVENTS_KEPT_S": "seconds, from 345600 (four days, longer than a delivery is tried) to a year",
     "ONBOARDING_PRIVATE_ENDPOINTS": "true or false",
+    "ONBOARDING_WAITAOF": "off, local (the server's disk) or replica (and that of a replica)",
     "ONBOARDING_LOG": "console or json",
 }
 
@@ -179,6 +180,8 @@ class Settings(BaseSettings):
     ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 3_600
     ONBOARDING_EVENTS_KEPT_S: Annotated[float, Field(ge=SHORTEST_KEPT_S, le=LONGEST_S)] = 30 * 86_400
     ONBOARDING_PRIVATE_ENDPOINTS: bool = False
+    #: What a job and an act of a person wait for before they are acknowledged. Redis 7.2 and later, with AOF.
+    ONBOARDING_WAITAOF: Literal["off", "local", "replica"] = "off"
     ONBOARDING_LOG: Literal["console", "json"] | None = None
 
     @classmethod
@@ -230,6 +233,11 @@ class Settings(BaseSettings):
         """Make the client of Iron's API on this transport."""
         key = self.IRON_API_KEY.get_secret_value() if self.IRON_API_KEY else ""
         return Iron(transport, str(self.IRON_BASE_URL), key, self.IRON_API_VERSION, self.IRON_TIMEOUT_S)
+
+    @property
+    def durability(self) -> Durability:
+        """What is waited for before a job or an act is acknowledged."""
+        return {"off": Durability(), "local": Durability(1), "replica": Durability(1, 1)}[self.ONBOARDING_WAITAOF]
 
     @property
     def api_tokens(self) -> tuple[ApiToken, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from ops.cli import acts, audit, endpoints, events, imports, jobs, keys, link, look, refused, reidentify, run, tokens
+from ops.cli import acts, audit, doctor, endpoints, events, imports, jobs, keys, link, look, refused, reidentify, run, tokens
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, jobs, acts, reidentify, look, link, events, refused, audit):
+for group in (run, jobs, acts, reidentify, look, link, events, refused, audit, doctor):
     group.register(app)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(imports.app, name="imports")

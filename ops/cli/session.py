@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import redis
 
     from workers.broker import NudgeBroker
-    from workers.ledger import Ledger, Nudge
+    from workers.ledger import Durability, Ledger, Nudge
     from workers.settings import Settings
     from workers.submit import FrontDoor
     from workers.vault import Vault
@@ -84,11 +84,11 @@ def opened(need: str = "ledger", *, check: bool = False) -> Iterator[Session]:
         client = connect(settings.ledger_url)
     except ValueError:
         raise usage("ONBOARDING_REDIS_URL is malformed: it should be like redis://:password@host:6379/0.") from None
-    session = Session(settings, Ledger(client, settings.budget))
+    session = Session(settings, Ledger(client, settings.budget, durability=settings.durability))
     with client, answering(client):
         try:
             if check:
-                require(client)
+                require(client, settings.durability)
             yield session
         finally:
             session.close()
@@ -119,11 +119,11 @@ def answering(client: redis.Redis) -> Iterator[None]:
         raise CommandError(unanswered(client, error)) from None
 
 
-def require(client: redis.Redis) -> None:
+def require(client: redis.Redis, durability: Durability | None = None) -> None:
     """Refuse a ledger's server that is not fit for it. One that does not answer raises redis-py's own error."""
     from workers.preflight import check_ledger
 
     client.ping()
-    problems = check_ledger(client)
+    problems = check_ledger(client, durability)
     if problems:
         raise usage(*problems)

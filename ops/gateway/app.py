@@ -93,7 +93,7 @@ class Options:
 
 def create_app(peers: Peers, options: Options) -> FastAPI:
     """Make the application. Its lifespan's end stops its threads; the peers stay open."""
-    ledger, vault, links, nudges = peers.ledger, peers.vault, peers.links, Nudges(peers.broker.send)
+    ledger, vault, links, nudges = peers.ledger, peers.vault, peers.links, Nudges(peers.broker.send_many)
     show = onboardings.showing(links)
     wakeups = WakeUps(ledger, nudges, options.wake_within_s)
     door = FrontDoor(ledger, vault, nudges.send)

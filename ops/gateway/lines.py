@@ -32,7 +32,7 @@ CLIENT_GONE = 499
 
 def note(request: Request, **fields: object) -> None:
     """Add fields to the request's line."""
-    request.state.line.update(fields)
+    request.scope["state"]["line"].update(fields)
 
 
 #: Hears of every answer: route or None, method, status, seconds.

@@ -17,6 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from workers.ledger import NotDurableError
+
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
@@ -121,6 +123,9 @@ def install(app: FastAPI) -> None:
     async def ledger_away(request: Request, error: Exception) -> JSONResponse:
         log.warning("ledger.away", error=type(error).__name__)
         headers = {"Retry-After": str(_RETRY_AFTER_S)}
+        if isinstance(error, NotDurableError):
+            text = "It is stored, but not synced to disk as it is to be: send the same again."
+            return answer(request, ProblemError("not_durable", text, headers=headers))
         return answer(request, ProblemError("ledger_away", "Ask again in some seconds.", headers=headers))
 
     app.add_exception_handler(ProblemError, refused)

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator
 from typing import cast
 
+import redis
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -24,7 +25,8 @@ from workers.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.links import customer_links
 from workers.logs import configure_logs
-from workers.settings import Settings
+from workers.preflight import check_ledger
+from workers.settings import Settings, SettingsError
 from workers.vault import Vault
 
 log = structlog.get_logger()
@@ -49,9 +51,10 @@ def serve(host: str = HOST, port: int = PORT) -> None:
     settings = Settings.load("gateway")
     configure_logs(settings.ONBOARDING_LOG)
     with listen(host, port) as listener:
-        ledger = Ledger(connect(settings.ledger_url), settings.budget)
+        ledger = Ledger(connect(settings.ledger_url), settings.budget, durability=settings.durability)
         broker = NudgeBroker(settings.broker_url)
         try:
+            _refuse_unfit(ledger, settings)
             links = customer_links(settings, address(host, listener.getsockname()[1]))
             app = create_app(Peers(ledger, broker, Vault(settings.key_ring), links), _options(settings))
             gc.collect()
@@ -61,6 +64,14 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             broker.close()
             broker.client.close()
             ledger.client.close()
+
+
+def _refuse_unfit(ledger: Ledger, settings: Settings) -> None:
+    """Raise SettingsError when Redis is not fit for what it is to keep. One that is away may come: /readyz tells."""
+    with contextlib.suppress(redis.RedisError):
+        ledger.client.ping()
+        if problems := check_ledger(ledger.client, settings.durability):
+            raise SettingsError(problems)
 
 
 def address(host: str, port: int) -> str | None:

@@ -32,6 +32,22 @@ def test_depths(broker_url: str) -> None:
     assert broker.depths()["bulk"] == 1
 
 
+def test_many_are_sent_as_one_is(broker_url: str) -> None:
+    """Nudges sent together arrive like those sent one by one, each acknowledged by itself."""
+    broker = NudgeBroker(broker_url)
+    broker.send_many([Nudge("bulk", "refresh", "k-1", 1), Nudge("interactive", "refresh", "k-2", 2)])
+    broker.send(Nudge("bulk", "refresh", "k-3", 3))
+    consumer, found = broker.consume("bulk", prefetch=5, timeout=1), []
+    deadline = time.monotonic() + 10
+    while len(found) < 2 and time.monotonic() < deadline:
+        if (message := next(consumer)) is not None:
+            found.append((message.queue_name, message.actor_name, tuple(message.args)))
+            consumer.ack(message)
+    assert sorted(found) == [("bulk", "refresh", ("k-1", 1)), ("bulk", "refresh", ("k-3", 3))]
+    assert broker.depths() == {"interactive": 1, "bulk": 0, "reidentify": 0}
+    assert broker.client.hlen("dramatiq:bulk.msgs") == 0
+
+
 def test_bell_ends_the_pause(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A nudge sent by this process is taken at once, however long the consumer would have slept."""
     monkeypatch.setattr(broker_module, "IDLE_MIN_S", 30.0)

@@ -48,6 +48,7 @@ CONTRACT: dict[str, Any] = {
     "ONBOARDING_ROUND_SPACING_S": 3600,
     "ONBOARDING_EVENTS_KEPT_S": 2_592_000,
     "ONBOARDING_PRIVATE_ENDPOINTS": False,
+    "ONBOARDING_WAITAOF": "off",
     "ONBOARDING_LOG": None,
 }
 RING = f"{new_key()},{new_key()}"
@@ -170,6 +171,7 @@ MALFORMED = [
     ("ONBOARDING_COMPANY_NAME", "marker" * 14),
     *(("ONBOARDING_EVENTS_KEPT_S", value) for value in ("marker", "0", "345599", "nan", "inf", "31536001")),
     ("ONBOARDING_PRIVATE_ENDPOINTS", "marker"),
+    ("ONBOARDING_WAITAOF", "marker"),
     ("ONBOARDING_LOG", "marker"),
 ]
 
