@@ -107,7 +107,6 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         tail.close()
-        for threads in (submissions, wakeups, nudges):
         for threads in (uploads, submissions, wakeups, nudges):
             threads.close()
 
