@@ -13,7 +13,22 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from ops.cli import acts, audit, doctor, endpoints, events, imports, jobs, keys, link, look, refused, reidentify, run, tokens
+from ops.cli import (
+    acts,
+    audit,
+    doctor,
+    endpoints,
+    events,
+    imports,
+    jobs,
+    keys,
+    link,
+    look,
+    refused,
+    reidentify,
+    run,
+    tokens,
+)
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
