@@ -6,12 +6,14 @@ is reduced to places in the code, because the values in it may be personal.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -48,7 +50,7 @@ def configure_logs(
     structlog.configure(
         processors=[*shared, _allowed, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Harmless(stream))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
@@ -75,6 +77,24 @@ class _Unargued(logging.Filter):
 def _named(argument: Any) -> Any:
     is_message = hasattr(argument, "actor_name") and hasattr(argument, "message_id")
     return f"{argument.actor_name} {argument.message_id}" if is_message else argument
+
+
+class _Harmless(io.TextIOBase):
+    """A stream whose reader may be gone: a line is lost then, and whoever writes it goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if anybody reads."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if anybody reads."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _places(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

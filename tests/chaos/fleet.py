@@ -73,8 +73,9 @@ class Server(EmbeddedRedis):
 
     @property
     def file(self) -> Path:
-        """The append-only file."""
-        return self.folder / "appendonly.aof"
+        """The append-only file; from Redis 7 on a folder with its parts."""
+        parts = self.folder / "appendonlydir"
+        return parts if parts.is_dir() else self.folder / "appendonly.aof"
 
     def end(self, number: signal.Signals) -> None:
         """Send the server a signal that ends it, and wait until it has ended."""
@@ -88,6 +89,14 @@ class Server(EmbeddedRedis):
         process = _spawn([str(find_server()), str(self.folder / "redis.conf")], self.folder, self._lock)
         self._running = replace(running, process=process)
         self._wait_until_it_answers(self._running)
+
+
+def _copied(file: Path, copy: Path) -> Path:
+    """Copy a file or a folder in place of what was there."""
+    if file.is_dir():
+        shutil.rmtree(copy, ignore_errors=True)
+        return Path(shutil.copytree(file, copy))
+    return Path(shutil.copy(file, copy))
 
 
 @dataclass(slots=True)
@@ -297,14 +306,12 @@ class Fleet:
 
     def copy_of_the_ledger(self) -> Path:
         """Copy Redis' append-only file as it is now."""
-        copy = self.folder / "copy.aof"
-        shutil.copy(self.redis.file, copy)
-        return copy
+        return _copied(self.redis.file, self.folder / "copy.aof")
 
     def roll_back(self, copy: Path) -> None:
         """Kill Redis, and start it with an earlier copy of its file."""
         self.redis.end(signal.SIGKILL)
-        shutil.copy(copy, self.redis.file)
+        _copied(copy, self.redis.file)
         self.redis.start_again()
 
     def wipe_broker(self) -> int:

@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from ops.embedded import EmbeddedRedis
+from tests.chaos.figures import keep
 from tests.chaos.simulator import play
 from workers.ledger import connect
 from workers.logs import configure_logs
@@ -63,6 +64,15 @@ def main(first: int, last: int) -> int:
             failures += failed
             print(f"\r{totals['schedules']:,} of {last - first:,}, {len(failures)} failed", end="", file=sys.stderr)
     print(file=sys.stderr)
+    keep(
+        "run",
+        {
+            "schedules": totals["schedules"],
+            "failed": len(failures),
+            "stale": totals["stale commits attempted"],
+            "accepted": totals["stale commits accepted"],
+        },
+    )
     totals["duplicate effects, lost or stuck onboardings"] = len(failures)
     totals["seconds"] = round(time.monotonic() - started)
     for name, count in totals.items():

@@ -166,3 +166,18 @@ def test_configuring_twice_writes_once(configured: Configured) -> None:
     first, second = configured("json"), configured("json")
     logging.getLogger("library").warning("once")
     assert (len(first().splitlines()), len(second().splitlines())) == (0, 1)
+
+
+def test_a_reader_that_is_gone_hurts_nobody(configured: Configured) -> None:
+    """A line that nobody can read any more is lost, and whoever wrote it goes on."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    configured("json")
+    configure_logs("json", stream=Gone())
+    structlog.get_logger().info("step.committed", key="k-1")
