@@ -204,8 +204,8 @@ def summarised(ledger: Ledger) -> Mapping[str, Any]:
     late_ms = rule.policy.hours.moment(today, 0)
     with ledger.client.pipeline(transaction=False) as pipeline:
         pipeline.zcard(f"{PREFIX}starts:{today}")
-        pipeline.zcard(f"{PREFIX}waiting_start")
-        pipeline.zcount(f"{PREFIX}waiting_start", "-inf", f"({late_ms}")
+        pipeline.zcard(f"{PREFIX}waiting:start")
+        pipeline.zcount(f"{PREFIX}waiting:start", "-inf", f"({late_ms}")
         pipeline.hmget(RULE, "moved", "count")
         starts, waiting, late, (moved, count) = pipeline.execute()
     return {

@@ -173,7 +173,7 @@ def by_day(ledger: Ledger, rule: InForce, count: int) -> list[tuple[date, int]]:
     day = hours.day(hours.next_open(ledger.now_ms()))
     with ledger.client.pipeline(transaction=False) as pipeline:
         pipeline.zcard(f"{PREFIX}starts:{day}")
-        pipeline.zcard(f"{PREFIX}waiting_start")
+        pipeline.zcard(f"{PREFIX}waiting:start")
         taken, waiting = pipeline.execute()
     busy, found = taken + waiting, []
     while count > 0:

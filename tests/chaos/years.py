@@ -229,7 +229,7 @@ class Years:
         customer.identified_ms = self.now_ms
         customer.again = None
         customer.busy_until_ms = self.now_ms + int(self.random.uniform(*TAKES_DAYS) * DAY_MS)
-        self.client.zrem(f"{PREFIX}waiting_start", customer.key)
+        self.client.zrem(f"{PREFIX}waiting:start", customer.key)
         self.delayed.discard(customer.key)
 
     # --- what must hold ------------------------------------------------------------------------------------------

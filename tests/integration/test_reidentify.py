@@ -145,7 +145,7 @@ def test_by_hand_the_cap_holds_and_the_rest_comes_in_order_the_next_days(world: 
     assert [days.count(day) for day in dict.fromkeys(days)] == [5, 5, 2]
     assert all(BERLIN.is_open(at_ms) for at_ms in begun.values())
     assert sorted(begun, key=lambda key: begun[key]) == keys
-    assert world.client.zcard(f"{PREFIX}waiting_start") == 0
+    assert world.client.zcard(f"{PREFIX}waiting:start") == 0
 
 
 @pytest.mark.parametrize("lag_s", [0, 30])

@@ -10,6 +10,7 @@ are the kinds, each a rule or a place in `records`, `motion`, `indexes` or `cont
                     turn_missing*
     claims          lease_over*, claim_other_version*, claim_other_lane*, claim_malformed*, claim_nowhere*
     phases          phase_missing*, phase_wrong*, phase_twice*, phase_score*, phase_nowhere*
+    schedule        schedule_wrong*, identified_nowhere*, waiting_nowhere*
     external ids    external_missing*, external_shadowed*, external_stray*, external_nowhere*, external_twice
     Iron's ids      customer_missing*, customer_stray*, customer_nowhere*, customer_twice
     links           link_nowhere*

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pipelines.lifecycle import Phase
 from workers.audit.kinds import Circumstances, kind, rule
 from workers.audit.seen import Holder, Seen
 
@@ -70,9 +71,27 @@ def customer_twice(seen: Seen, _: Circumstances) -> str | None:
     return f"as has {holder.key}" if holder and holder.same else None
 
 
+@rule("Mending writes there what the record says.", "identified")
+def schedule_wrong(seen: Seen, _: Circumstances) -> str | None:
+    """The schedule of re-identification says something else of the customer than the record."""
+    record = seen.record
+    if not seen.header or record is None:
+        return None
+    known = record.phase is Phase.ACTIVE and record.identified_ms is not None
+    wanted = {record.risk_tier: float(record.identified_ms or 0)} if known else {}
+    found = {tier: float(at) for tier, at in seen.identified.items()}
+    return (
+        None
+        if found == wanted
+        else f"{', '.join(sorted(found)) or 'nothing'} instead of {', '.join(wanted) or 'nothing'}"
+    )
+
+
 GONE = "There is no record; mending takes the entry away."
 kind("due_nowhere", "A due time belongs to no record.", GONE, "unmember")
 kind("phase_nowhere", "An entry in the index of a phase belongs to no record.", GONE, "unmember")
+kind("identified_nowhere", "An entry in the schedule of re-identification belongs to no record.", GONE, "unmember")
+kind("waiting_nowhere", "A place in the queue for re-identification belongs to no record.", GONE, "unmember")
 kind("claim_nowhere", "A claim belongs to no record.", GONE, "unmember")
 kind("link_nowhere", "A note that customer's links were revoked belongs to no record.", GONE, "unmember")
 kind(

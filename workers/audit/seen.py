@@ -78,6 +78,8 @@ class Seen:
     external: Holder | None
     customer: Holder | None
     sub_partner_known: bool
+    #: Since when the customer is identified, by the tier of the schedule that says so.
+    identified: dict[str, str]
 
     @cached_property
     def held(self) -> Held | None:
@@ -148,6 +150,7 @@ def read_seen(key: str, answer: bytes) -> Seen:
         external=_holder(found["external"]),
         customer=_holder(found["customer"]),
         sub_partner_known=found["sub_partner"],
+        identified=dict(found["identified"]),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines.lifecycle import Phase
 from pipelines.model import FORMAT, Policy
+from pipelines.reidentification.policy import TIERS
 from workers.audit.kinds import KINDS, Circumstances, Kind
 from workers.audit.proof import chain
 from workers.audit.rules import CHAIN, judged
@@ -134,7 +135,8 @@ class Auditor:
     def _entries(self) -> Iterator[tuple[Subject, ...]]:
         """Page through every index."""
         client = self.ledger.client
-        for place in [f"due:{lane}" for lane in self._lanes] + [f"phase:{phase}" for phase in self._phases]:
+        scheduled = [f"identified:{tier}" for tier in TIERS] + ["waiting:start"]
+        for place in [f"due:{lane}" for lane in self._lanes] + [f"phase:{phase}" for phase in self._phases] + scheduled:
             members = client.zscan_iter(PREFIX + place, count=MEMBERS)
             yield from _pages((Subject(key, place) for key, _ in members), MEMBERS)
         for place in ("claims", "links"):

@@ -2,7 +2,7 @@
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: traffic, seen, orphans, pointers; due, undue, lanes, turn, phases, unmember, unpoint, point, unclaim,
---            input, drop_input, drop_rest, sub_partner
+--            input, drop_input, drop_rest, sub_partner, identified
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  newest format of a record that the caller can judge
 --   ARGV[4+] arguments of the operation, see there
@@ -87,6 +87,9 @@ local function holder_of(index, id)
   return {holder, exists(holder), same or false, body and tonumber(body.revision) or 0}
 end
 
+-- The tiers by which active customers are scheduled; a body without one has the second.
+local TIERS = {'low', 'standard', 'high'}
+
 local function seen(key, lanes, phases)
   local raw = ask('GET', prefix .. 'record:' .. key)
   local body = body_of(raw) or {}
@@ -96,8 +99,10 @@ local function seen(key, lanes, phases)
   if header then due[header.lane] = score('due:' .. header.lane, key) or nil end
   for _, phase in ipairs(phases) do places[phase] = score('phase:' .. phase, key) or nil end
   local sub_partner = type(body.sub_partner_id) == 'string' and body.sub_partner_id
+  local identified = {}
+  for _, tier in ipairs(TIERS) do identified[tier] = score('identified:' .. tier, key) or nil end
   return {
-    now = int(now_ms), raw = raw, exists = exists(key), due = due, phases = places,
+    identified = identified, now = int(now_ms), raw = raw, exists = exists(key), due = due, phases = places,
     claim = ask('HGET', prefix .. 'claims', key),
     parts = ask('HKEYS', prefix .. 'input:' .. key), input_ttl = ask('PTTL', prefix .. 'input:' .. key),
     acts = ask('LLEN', prefix .. 'acts:' .. key), history = ask('LRANGE', prefix .. 'history:' .. key, 0, -1),
@@ -316,6 +321,20 @@ end
 -- drop_rest place name: what is left of an endpoint that was removed
 function operations.drop_rest(place, name)
   if OF_ENDPOINTS[place] and not owned(place, name) then redis.call('DEL', prefix .. place .. ':' .. name) end
+end
+
+-- identified key: an active customer is scheduled by its tier and in no other, anybody else in none
+function operations.identified(key)
+  local header, body = header_of(key), body_at(key)
+  if not header or not body then return end
+  local own = header.phase == 'active' and tonumber(body.identified_ms) and (body.risk_tier or 'standard')
+  for _, tier in ipairs(TIERS) do
+    if tier == own then
+      redis.call('ZADD', prefix .. 'identified:' .. tier, int(body.identified_ms), key)
+    else
+      redis.call('ZREM', prefix .. 'identified:' .. tier, key)
+    end
+  end
 end
 
 -- sub_partner key: the record's sub-partner is one of those that the sweep asks for

@@ -35,7 +35,7 @@
 --   identified:<tier>    zset    active customers: key -> ms when the newest identification began
 --   reidentification     hash    the policy in force: version, policy (JSON), token; how far its due times are moved
 --   reidentification_log list    every policy that ever was in force, oldest first
---   waiting_start        zset    key -> order of those who wait for a place among a day's starts
+--   waiting:start        zset    key -> order of those who wait for a place among a day's starts
 --   starts:<day>         zset    key -> ms when it got its place among the starts of this day; expires
 --   run:<run>            hash    begun, state, last: who changed it and why; expires
 --   run_keys:<run>       zset    key -> ms when it got its place, 0 before; expires

@@ -47,7 +47,7 @@ end
 -- place key run day order_ms cap -> granted | full ahead taken | paused | cancelled
 -- One of the day's starts, for the same key always the same one. Those who wait come in their order, whoever asks first.
 function operations.place(key, run, day, order_ms, cap)
-  local starts, waiting = prefix .. 'starts:' .. day, prefix .. 'waiting_start'
+  local starts, waiting = prefix .. 'starts:' .. day, prefix .. 'waiting:start'
   if redis.call('ZSCORE', starts, key) then return {'granted'} end
   local state = redis.call('HGET', prefix .. 'run:' .. run, 'state')
   if state == 'paused' or state == 'cancelled' then

@@ -1,5 +1,5 @@
 -- The schedule of re-identification, kept by every commit: who is active, and identified since when. Keys: identified:*,
--- waiting_start, see base.lua.
+-- waiting:start, see base.lua.
 
 local TIERS = {'low', 'standard', 'high'}
 -- A due time that was computed by a policy that is over is looked at again after this many ms.
@@ -14,7 +14,7 @@ local function schedule(key, phase, step, scheduled)
     if name ~= tier then redis.call('ZREM', prefix .. 'identified:' .. name, key) end
   end
   if tier then redis.call('ZADD', prefix .. 'identified:' .. tier, at, key) end
-  if phase ~= 'active' or step ~= 'reidentify' then redis.call('ZREM', prefix .. 'waiting_start', key) end
+  if phase ~= 'active' or step ~= 'reidentify' then redis.call('ZREM', prefix .. 'waiting:start', key) end
   return tier ~= nil and version ~= '-' and version ~= (redis.call('HGET', prefix .. 'reidentification', 'version') or '0')
 end
 
@@ -27,5 +27,5 @@ local function reschedule_as(old_key, key)
       redis.call('ZADD', prefix .. 'identified:' .. tier, at, key)
     end
   end
-  redis.call('ZREM', prefix .. 'waiting_start', old_key)
+  redis.call('ZREM', prefix .. 'waiting:start', old_key)
 end
