@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.view import timestamp
+from workers import reidentify
 from workers.endpoints import Endpoints
 from workers.ledger import Ledger
 from workers.refused import Refusals
@@ -31,6 +32,7 @@ def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
         "sweep": _sweep(ledger),
         "endpoints": _endpoints(ledger),
         "refused": Refusals(ledger).count(),
+        "reidentification": reidentify.summarised(ledger),
     }
 
 

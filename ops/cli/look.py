@@ -187,6 +187,13 @@ def summary(json: Json = False) -> int:
             f"Endpoints: {endpoints['failing']} failing, {endpoints['paused']} paused; events of"
             f" {endpoints['parked']:,} onboardings are refused: `onboarding endpoints list` shows where."
         )
+    again = counts["reidentification"]
+    if again["enabled"] or again["waiting"]:
+        late = f", {again['past_their_date']:,} of them past their date" if again["past_their_date"] else ""
+        output.say(
+            f"Re-identification: {again['started_today']:,} of {again['max_per_day']:,} starts taken today;"
+            f" {again['waiting']:,} customers wait for one{late}."
+        )
     if counts["refused"]:
         output.say(f"{counts['refused']:,} jobs that came as messages were refused: `onboarding refused` shows why.")
     return Status.DONE

@@ -318,6 +318,7 @@ class Summary(BaseModel):
     sweep: dict[str, Any]
     endpoints: dict[str, int] = Field(description="Endpoints by state, and onboardings whose events one refuses.")
     refused: int = Field(description="Jobs that came as messages and were refused.")
+    reidentification: dict[str, Any] = Field(description="The policy's cap, today's starts, and who waits for one.")
 
 
 class ImportState(BaseModel):

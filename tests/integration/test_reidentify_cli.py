@@ -47,8 +47,8 @@ def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
     made = Ledger.__init__
 
-    def in_world_time(self: Any, client: Any, budget: Any = None, shift_ms: Any = None) -> None:
-        made(self, client, budget, lambda: world.shift_ms)
+    def in_world_time(self: Any, *arguments: Any, **options: Any) -> None:
+        made(self, *arguments, **options | {"shift_ms": lambda: world.shift_ms})
 
     monkeypatch.setattr(Ledger, "__init__", in_world_time)
     return lambda *arguments: main(["reidentify", *map(str, arguments)])
@@ -207,6 +207,21 @@ def test_the_calendar_alerts_where_the_cap_is_too_small(run: Run, world: World, 
     assert {line["date"] for line in late} == {due.isoformat()}
     assert 30 < len(late) < 80
     assert len(runs.cohorts(world.ledger, reidentify.in_force(world.ledger), due - timedelta(days=300), 365)) == 1
+
+
+def test_the_summary_shows_who_waits(run: Run, world: World, capsys: Any) -> None:
+    """How many of the day's starts are taken and who waits, for people and as data."""
+    put_in_force(world, replace(POLICY, max_per_day=1))
+    for key in ("k-1", "k-2", "k-3"):
+        world.onboard(key)
+    assert run("k-1", "k-2", "k-3", "--reason", "r") == 0
+    settle(world)
+    capsys.readouterr()
+    assert main(["summary", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["reidentification"]
+    assert (counts["started_today"], counts["waiting"], counts["past_their_date"]) == (1, 2, 0)
+    assert main(["summary"]) == 0
+    assert "1 of 1 starts taken today; 2 customers wait for one" in capsys.readouterr().err
 
 
 def test_without_a_policy_a_scheduler_finds_nothing(run: Run, capsys: Any) -> None:
