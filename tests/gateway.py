@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
 from ops.gateway import Options, Peers, create_app
+from tests.hostile import hostile
 from tests.support import World
 from workers.broker import NudgeBroker
 from workers.links import CustomerLinks
@@ -72,3 +74,19 @@ class Gateway:
                 consumer.ack(message)
         assert len(found) == wanted, found
         return found
+
+
+def harm(gateway: Gateway, seed: int, statuses: Counter[int]) -> str | None:
+    """Send the hostile request of a seed; gives what harm it did, if any. Whatever is accepted is taken away again."""
+    body, headers = hostile(seed)
+    answer = gateway.request("POST", "/v1/onboardings", role="submitter", content=body, headers=headers)
+    statuses[answer.status_code] += 1
+    client = gateway.world.client
+    stored = client.dbsize()
+    if stored:
+        client.flushdb()
+    if answer.status_code >= 500 or (answer.status_code >= 300 and stored):
+        return f"{answer.status_code}, {stored} keys"
+    if answer.status_code >= 300 and answer.headers["content-type"] != "application/problem+json":
+        return f"{answer.status_code} as {answer.headers['content-type']}"
+    return None

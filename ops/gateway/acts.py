@@ -1,4 +1,4 @@
-"""What people do to an onboarding over HTTP: pass on consent, retry, correct, restart, cancel. Contract, section 6.
+"""What operators do to an onboarding over HTTP: retry, correct, restart, cancel, reidentify. Contract, section 6.
 
 An act is stored at once, answered 202, and applied by a worker, so that it never collides with a step under way. The
 history says whose token it was, and why.
@@ -7,7 +7,6 @@ history says whose token it was, and why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -23,13 +22,10 @@ from ops.gateway.openapi import body_of
 from ops.gateway.problems import ProblemError
 from pipelines.acts import refusal
 from pipelines.job import Job
-from workers.consent import Consent, NotAskedError, record_consent
 from workers.ledger import Ledger, Nudge
+from workers.reidentify import in_force
+from workers.runs import ask
 from workers.submit import ExternalIdTakenError, FrontDoor
-from workers.vault import Vault
-
-#: A consent may be dated so far ahead of our clock, which need not be the caller's.
-CLOCKS_APART = timedelta(minutes=1)
 
 _SUMMARIES = {
     "retry": "Try again what ended in a problem",
@@ -49,7 +45,7 @@ _STORED: dict[int | str, dict[str, Any]] = {
 _REFUSALS = (*contents.REFUSALS, "onboarding_unknown", "act_refused", "not_durable")
 
 
-def routes(ledger: Ledger, vault: Vault, door: FrontDoor, send: Callable[[Nudge], object], show: Show) -> APIRouter:
+def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], show: Show) -> APIRouter:
     """Make the routes. `send` puts a nudge on the queue, and does not wait for that."""
     router = APIRouter(tags=["acts"])
 
@@ -80,6 +76,25 @@ def routes(ledger: Ledger, vault: Vault, door: FrontDoor, send: Callable[[Nudge]
         )
 
     @router.post(
+        "/v1/onboardings/{key}/actions/reidentify",
+        summary="Identify an active customer again",
+        status_code=202,
+        openapi_extra=body_of(shapes.Act),
+        responses={**_STORED, **refusals(*_REFUSALS, "invalid_request")},
+    )
+    def reidentify(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
+        """Ask for a new identification; it starts when the policy's quiet hours and its cap a day allow.
+
+        It takes the customer offline until it is done. Whoever is in the day's run already is answered the same.
+        """
+        reason = checked(shapes.Act, body).reason
+        found(ledger, key)
+        run = f"hand-{in_force(ledger).policy.hours.day(ledger.now_ms())}"
+        if refused := ask(ledger, [key], run=run, by=caller.name, reason=reason).refused:
+            raise ProblemError("act_refused", f"{refused[0][1]} Nothing was changed.")
+        return stored(key, None)
+
+    @router.post(
         "/v1/onboardings/{key}/actions/correct",
         summary="Replace the input with corrected one",
         status_code=202,
@@ -94,28 +109,6 @@ def routes(ledger: Ledger, vault: Vault, door: FrontDoor, send: Callable[[Nudge]
             return stored(key, door.correct(job, by=caller.name, reason=reason))
         except ExternalIdTakenError as error:
             raise ProblemError("external_id_taken", str(error), holder=error.holder) from None
-
-    @router.post(
-        "/v1/onboardings/{key}/signings",
-        summary="Pass on the customer's consent",
-        status_code=202,
-        openapi_extra=body_of(shapes.Consent),
-        responses={
-            **_STORED,
-            200: {"model": shapes.Onboarding, "description": "All of it was recorded before; nothing changed."},
-            **refusals(*_REFUSALS, "invalid_request"),
-        },
-    )
-    def sign(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
-        """Record the consent to documents; a worker submits the signatures to Iron."""
-        given = checked(shapes.Consent, body)
-        consent = Consent(given.signed_by, _signed_at(given.signed_at), given.evidence)
-        record = found(ledger, key).record
-        try:
-            recorded = record_consent(ledger, vault, record, given.documents, consent, by=caller.name)
-        except NotAskedError as error:
-            raise ProblemError("act_refused", str(error)) from None
-        return stored(key, recorded.nudge, 202 if recorded.fresh else 200)
 
     return router
 
@@ -138,17 +131,3 @@ def _correction(key: str, body: Any) -> tuple[str, Job]:
     if errors:
         raise ProblemError("invalid_job", errors=errors)
     return checked(shapes.Act, head).reason, checked_job(job)
-
-
-def _signed_at(text: str | None) -> datetime:
-    """Read when consent was given."""
-    now = datetime.now(UTC)
-    if text is None:
-        return now
-    at = datetime.fromisoformat(text[:19] + "+00:00")
-    if at > now + CLOCKS_APART:
-        sentence = "This is in the future: consent can only be recorded after it was given."
-        raise ProblemError(
-            "invalid_request", errors=[{"pointer": "/signed_at", "code": "in_the_future", "text": sentence}]
-        )
-    return at

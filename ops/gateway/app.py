@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from ops.gateway import (
     acts,
+    consents,
     events,
     go,
     imports,
@@ -129,7 +130,8 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.include_router(submitting.routes(submissions, links))
     app.include_router(onboardings.routes(ledger, door, show))
     app.include_router(listing.routes(ledger, vault, show))
-    app.include_router(acts.routes(ledger, vault, door, nudges.send, show))
+    app.include_router(acts.routes(ledger, door, nudges.send, show))
+    app.include_router(consents.routes(ledger, vault, nudges.send, show))
     app.include_router(imports.routes(files, uploads))
     app.include_router(overview.routes(ledger, peers.broker))
     app.include_router(events.routes(stream, tail, Refusals(ledger), source(options.installation)))

@@ -462,6 +462,20 @@ def test_retry(gateway: Gateway) -> None:
     assert "no problem" in answer.json()["detail"]
 
 
+def test_reidentify(gateway: Gateway) -> None:
+    """An active customer is asked for, with who and why; anybody else is refused with the reason."""
+    world = gateway.world
+    world.submit("k-2")
+    world.onboard()
+    body = {"reason": "new owner"}
+    assert act(gateway, "reidentify", body).status_code == 202
+    assert act(gateway, "reidentify", body).status_code in {202, 409}  # it is asked for already
+    world.run(until=lambda: any("reidentify by the-operator (new owner)" in note for note in notes(world)))
+    answer = act(gateway, "reidentify", body, "k-2")
+    assert (answer.status_code, answer.json()["code"]) == (409, "act_refused")
+    assert gateway.request("POST", f"{JOBS}/nobody/actions/reidentify", role="admin", json=body).status_code == 404
+
+
 def test_correct(gateway: Gateway) -> None:
     """A correction replaces the input, and the onboarding is found by the new e-mail address at once."""
     world = gateway.world

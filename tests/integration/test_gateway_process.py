@@ -246,3 +246,59 @@ def test_a_setting_is_missing() -> None:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("ONBOARDING_REDIS_URL is not set")
+
+
+class Upstream:
+    """An upstream system in threads that hands in one job after the other and remembers what was acknowledged."""
+
+    def __init__(self, address: str, threads: int = 8) -> None:
+        self.acknowledged: list[str] = []
+        self.statuses: list[int] = []
+        self._address = address
+        self._ending = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self, thread: int) -> None:
+        with httpx.Client(base_url=self._address, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False) as to:
+            for number in range(10_000):
+                key = f"k-{thread}-{number}"
+                try:
+                    status = to.post("/v1/onboardings", json=a_job(key), timeout=DEADLINE_S).status_code
+                except httpx.TransportError:
+                    return
+                self.statuses.append(status)
+                if status == 202:
+                    self.acknowledged.append(key)
+                if self._ending.is_set():
+                    return
+
+    def end(self) -> None:
+        """Stop handing in."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_acknowledged_is_there(gateway: tuple[Program, str], ledger_url: str, how: signal.Signals) -> None:
+    """The gateway is killed, or asked to end, under load: every job that was answered 202 is in the ledger.
+
+    Asked to end, it leaves no accepted request without its answer, and its status is 0.
+    """
+    program, address = gateway
+    upstream = Upstream(address)
+    try:
+        eventually(lambda: len(upstream.acknowledged) > 100, "jobs are accepted")
+        program.process.send_signal(how)
+        ended = program.process.wait(DEADLINE_S)
+    finally:
+        upstream.end()
+    assert ended == (0 if how == signal.SIGTERM else -how)
+    assert set(upstream.statuses) == {202}
+    with connect(ledger_url) as client:
+        stored = {read.record.key for read in Ledger(client).read_many(upstream.acknowledged)}
+        assert stored == set(upstream.acknowledged)
+        # What was stored and could not be answered any more: at most one job of each thread.
+        assert client.hlen("onboarding:external") <= len(upstream.acknowledged) + 8
