@@ -80,6 +80,8 @@ class Fleet:
     def stop(self) -> None:
         for worker in self.workers:
             worker.stop(timeout=20_000)
+            worker.broker.close()
+            worker.broker.client.close()  # type: ignore[attr-defined]
         self.workers.clear()
 
     def send(self, *arguments: Any, **named: Any) -> dramatiq.Message[Any]:
@@ -111,6 +113,7 @@ def fleet(client: redis.Redis, broker_url: str) -> Iterator[Fleet]:
     made.ledger.away = False
     made.stop()
     made.producer.close()
+    made.producer.client.close()
 
 
 def everything(*clients: redis.Redis) -> bytes:
