@@ -54,6 +54,10 @@ LOCK_TIMEOUT_S = 1.5
 #: Seconds from SIGTERM to SIGKILL: the server writes the rest of its append-only file in this time.
 STOP_GRACE_S = 10.0
 
+#: A record's input is a hash of a few parts of some hundred bytes: kept in one piece it takes a third less memory. The
+#: names are those of 6.2, which later releases and Valkey take as well.
+SMALL_HASHES = ("hash-max-ziplist-entries 16", "hash-max-ziplist-value 1024")
+
 #: The port of every other Redis on the machine; never taken unless asked for by number.
 DEFAULT_REDIS_PORT = 6379
 
@@ -275,6 +279,7 @@ class EmbeddedRedis:
             "appendonly yes",
             "appendfsync everysec",
             "maxmemory-policy noeviction",
+            *SMALL_HASHES,
         ]
         path = self.folder / "redis.conf"
         path.unlink(missing_ok=True)

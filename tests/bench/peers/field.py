@@ -17,6 +17,7 @@ import httpx
 import redis
 
 from ops.embedded import EmbeddedRedis
+from tests.bench.peers.crowd import fill, waiting
 from tests.bench.peers.tree import Tree
 from workers.vault import new_key
 
@@ -100,9 +101,14 @@ class Field:
         self._iron.kill()
         self._iron.wait()
 
-    def run(self, name: str, jobs: int, latency_ms: int) -> dict[str, Any]:
-        """Let a peer onboard so many customers, after a fourth as many to warm up; answers what it took."""
+    def run(self, name: str, jobs: int, latency_ms: int, crowd: int = 0) -> dict[str, Any]:
+        """Let a peer onboard so many customers, after a fourth as many to warm up; answers what it took.
+
+        `crowd`: so many others wait in our ledger meanwhile.
+        """
         self._redis.flushall()
+        if crowd:
+            fill(self._redis, waiting(self._redis), 1, crowd)
         self._runs += 1
         peer, settings = PEERS[name], self._settings()
         log = self._folder / f"{self._runs}-{name}.log"
@@ -137,6 +143,23 @@ class Field:
             "bytes": each["bytes"],
             "peak_mb": peak_mb,
         }
+
+    def idle(self, seconds: float, crowd: int) -> tuple[list[float], float]:
+        """Let our workers wait with a crowd; answers the share of a core of each worker process, and that of Redis."""
+        self._redis.flushall()
+        fill(self._redis, waiting(self._redis), 1, crowd)
+        self._runs += 1
+        settings = self._settings()
+        log = self._folder / f"{self._runs}-idle.log"
+        with log.open("wb") as output, _Workers(self._commands(PEERS["pipeline"]), settings, output) as workers:
+            self._reset(0)
+            self._onboard(PEERS["pipeline"], 20, "warm", settings, log)
+            time.sleep(1.0)  # until consumers have gone idle
+            before, redis_before = workers.tree.each_cpu_s(), self._spent(workers.tree)["redis_s"]
+            time.sleep(seconds)
+            after, redis_after = workers.tree.each_cpu_s(), self._spent(workers.tree)["redis_s"]
+        shares = sorted(((after[pid] - before.get(pid, 0.0)) / seconds for pid in after), reverse=True)
+        return shares[: self._processes], (redis_after - redis_before) / seconds
 
     def _commands(self, peer: Peer) -> list[list[str]]:
         command = peer.command(self._processes, self._threads)

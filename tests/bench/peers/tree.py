@@ -19,6 +19,10 @@ class Tree:
         """Sum the CPU seconds of all that live, and of those among their children that have ended."""
         return sum(_cpu_s(pid) for pid in self._all())
 
+    def each_cpu_s(self) -> dict[int, float]:
+        """Give the CPU seconds of each process."""
+        return {pid: _cpu_s(pid) for pid in self._all()}
+
     def peak_mb(self) -> float:
         """Sum the largest resident sizes so far, in MB; pages that processes share count once for each."""
         return sum(_peak_kb(pid) for pid in self._all()) / 1000
