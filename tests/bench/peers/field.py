@@ -182,8 +182,8 @@ class Field:
             "ONBOARDING_LOG": "json",
             "IRON_BASE_URL": f"{self._iron_url}/api",
             "IRON_API_KEY": "sandbox-key",
-            "IRON_RATE_PER_SECOND": "100000",
-            "IRON_IDENTIFICATIONS_PER_MINUTE": "6000000",
+            "IRON_RATE_PER_SECOND": "1000000000",
+            "IRON_IDENTIFICATIONS_PER_MINUTE": "60000000000",
         }
 
     def _onboard(self, peer: Peer, jobs: int, prefix: str, settings: dict[str, str], log: Path) -> float:
