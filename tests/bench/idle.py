@@ -18,9 +18,12 @@ TARGET = 0.02
 
 def main(seconds: int = 20, processes: int = 2, crowd: int = 10_000) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder) / "redis") as server:
-        with Field(Path(folder), server, processes=processes, threads=16) as field:
-            shares, redis_share = field.idle(seconds, crowd)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedRedis(Path(folder) / "redis") as server,
+        Field(Path(folder), server, processes=processes, threads=16) as field,
+    ):
+        shares, redis_share = field.idle(seconds, crowd)
     print(f"{processes} idle worker processes, {crowd:,} customers waiting, {seconds} s:", end=" ")
     print(f"{', '.join(f'{share:.1%}' for share in shares)} of a core each (target: {TARGET:.0%});", end=" ")
     print(f"Redis for all of them {redis_share:.1%}")

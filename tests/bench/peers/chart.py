@@ -42,15 +42,15 @@ def _row(row: dict[str, Any], top: float, scale: float) -> str:
     length, middle = row["per_second"] * scale, top + BAR / 2
     color = OURS if row["name"] == "pipeline" else THEIRS
     label = "this pipeline" if row["name"] == "pipeline" else row["name"]
-    return "\n".join(
-        [
-            _text(LEFT - 8, middle + 5, label, anchor="end"),
-            f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{color}"/>',
-            f'<line x1="{LEFT + row["slowest"] * scale:.1f}" x2="{LEFT + row["fastest"] * scale:.1f}" y1="{middle}"'
-            f' y2="{middle}" stroke="{INK}" stroke-width="2"/>',
-            _text(LEFT + row["fastest"] * scale + 8, middle + 5, f"{row['per_second']:.0f}"),
-        ]
+    slowest, fastest = (LEFT + row[name] * scale for name in ("slowest", "fastest"))
+    ends = f'x1="{slowest:.1f}" x2="{fastest:.1f}" y1="{middle}" y2="{middle}"'
+    parts = (
+        _text(LEFT - 8, middle + 5, label, anchor="end"),
+        f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{color}"/>',
+        f'<line {ends} stroke="{INK}" stroke-width="2"/>',
+        _text(fastest + 8, middle + 5, f"{row['per_second']:.0f}"),
     )
+    return "\n".join(parts)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "normal") -> str:

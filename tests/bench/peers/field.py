@@ -98,8 +98,8 @@ class Field:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
-        self._iron.kill()
-        self._iron.wait()
+        self._redis.close()
+        _end(self._iron)
 
     def run(self, name: str, jobs: int, latency_ms: int, crowd: int = 0) -> dict[str, Any]:
         """Let a peer onboard so many customers, after a fourth as many to warm up; answers what it took.
@@ -182,8 +182,8 @@ class Field:
             "ONBOARDING_LOG": "json",
             "IRON_BASE_URL": f"{self._iron_url}/api",
             "IRON_API_KEY": "sandbox-key",
-            "IRON_RATE_PER_SECOND": "1000000000",
-            "IRON_IDENTIFICATIONS_PER_MINUTE": "60000000000",
+            "IRON_RATE_PER_SECOND": "100000",
+            "IRON_IDENTIFICATIONS_PER_MINUTE": "6000000",
         }
 
     def _onboard(self, peer: Peer, jobs: int, prefix: str, settings: dict[str, str], log: Path) -> float:
@@ -266,8 +266,7 @@ class _People:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        _end(self._process)
 
     def spent_s(self) -> float:
         """Ask for the CPU seconds spent so far."""
@@ -276,3 +275,10 @@ class _People:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process of ours, and let go of its pipes."""
+    process.kill()
+    with process:
+        pass

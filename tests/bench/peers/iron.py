@@ -100,7 +100,7 @@ class Iron:
                 self.doubles += bool(customer.identification)
                 customer.identification = str(uuid.uuid4())
                 self.told.append(f"approved {customer.id} {customer.fields['external_id']}")
-                return 200, self._identification(customer)
+                return 201, self._identification(customer)
             case "GET", ["identifications"]:
                 items = [self._identification(customer)] if customer.identification else []
                 return 200, {"items": items, "cursor": None, "prev_cursor": None}
@@ -113,7 +113,7 @@ class Iron:
                 content = json.loads(body)["content_id"]
                 self.doubles += content in customer.signed
                 customer.signed.append(content)
-                return 200, self._signing(customer, content)
+                return 201, self._signing(customer, content)
             case _:
                 return 404, {"error": "not found"}
 
@@ -122,7 +122,7 @@ class Iron:
         self.doubles += external_id in self.by_external_id
         customer = Customer(str(uuid.uuid4()), fields)
         self.customers[customer.id] = self.by_external_id[external_id] = customer
-        return 200, self._customer(customer)
+        return 201, self._customer(customer)
 
     def _customer(self, customer: Customer) -> dict[str, Any]:
         fields = customer.fields
