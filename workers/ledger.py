@@ -622,9 +622,12 @@ class Ledger:
         seconds, micros = self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000 + self._shift_ms()
 
-    def call(self, operation: str, *arguments: Any) -> Any:
-        """Call an operation of the script for which another module has the method."""
-        return self._call(operation, *arguments)
+    def call(self, operation: str, *arguments: Any, durable: bool = False) -> Any:
+        """Call an operation of the script for which another module has the method.
+
+        `durable`: what a person decided, which is acknowledged only when it is as safe as was asked; NotDurableError.
+        """
+        return self._safe_call(operation, *arguments) if durable else self._call(operation, *arguments)
 
     def _classes(self, calls: Mapping[str, int]) -> list[Any]:
         return [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]

@@ -98,7 +98,7 @@ def store(ledger: Ledger, rule: InForce) -> None:
     Nothing that it concerns is moved yet: `move` does that, here or in any worker process.
     """
     written = canonical_json(stored(rule))
-    version = ledger.call("policy", secrets.token_urlsafe(12), rule.version, written)
+    version = ledger.call("policy", secrets.token_urlsafe(12), rule.version, written, durable=True)
     if version != rule.version or ledger.client.hget(RULE, "policy") != written:
         raise PolicyChangedError(PolicyChangedError.__doc__)
     log.info("reidentification.changed", version=rule.version)

@@ -75,7 +75,7 @@ def ask(ledger: Ledger, keys: Sequence[str], *, run: str, by: str, reason: str, 
         wanted = [key for key in page if not why[key]]
         act = {"id": secrets.token_urlsafe(12), "at_ms": ledger.now_ms(), "act": "reidentify", "run": run, "by": by}
         act |= {"reason": reason} | ({"due": True} if due else {})
-        answers = ledger.call("ask", run, canonical_json(act), *wanted) if wanted else []
+        answers = ledger.call("ask", run, canonical_json(act), *wanted, durable=True) if wanted else []
         for key, answer in zip(wanted, answers, strict=True):
             (asked if answer == 1 else already).append(key)
     return Asked(tuple(asked), tuple(already), tuple(refused))
@@ -100,7 +100,7 @@ def due_now(ledger: Ledger, rule: InForce) -> Iterator[tuple[Read, int]]:
 def control(ledger: Ledger, run: str, state: State, *, by: str, reason: str) -> State:
     """Pause, resume or cancel a run; what has begun goes on. Answers its state now: a cancelled one stays cancelled."""
     entry = canonical_json({"at_ms": ledger.now_ms(), "by": by, "reason": reason})
-    now: State = ledger.call("run", run, state, entry).decode()
+    now: State = ledger.call("run", run, state, entry, durable=True).decode()
     for page in _pages(key for key, begun_ms in members(ledger, run) if not begun_ms):
         ledger.call("rouse", *page)
     return now
