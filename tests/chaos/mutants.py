@@ -93,7 +93,7 @@ GUARDS = (
     ),
     Guard(
         "the in-flight check", SAFETY, "pipelines/onboarding.py",
-        "(newest.id != follows or newest.status not in OVER)", "newest.id != follows",
+        "(newest.id != follows or newest.status not in over)", "newest.id != follows",
     ),
     Guard(
         "the settle time", SAFETY, "pipelines/model.py",
