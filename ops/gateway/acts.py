@@ -31,6 +31,7 @@ _SUMMARIES = {
     "retry": "Try again what ended in a problem",
     "restart": "Begin a new identification, or take up a cancelled onboarding",
     "cancel": "End an onboarding here",
+    "revoke-links": "Make the customer's links void",
 }
 _DESCRIPTIONS = {
     "retry": "Try again once the cause is gone, such as a wrong API key. What Iron refused for its content needs"
@@ -38,6 +39,7 @@ _DESCRIPTIONS = {
     "restart": "For a customer who was declined and may try again, or whose links expired. Never while an"
     " identification is under way.",
     "cancel": "Nothing is changed on Iron. `restart` takes it up again.",
+    "revoke-links": "Every `customer_link` so far stops working at once; the answer has the new one.",
 }
 _STORED: dict[int | str, dict[str, Any]] = {
     202: {"model": shapes.Onboarding, "description": "Stored; a worker applies it. The record as it is now."}
@@ -56,9 +58,10 @@ def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], sho
 
     def plain(name: str) -> Callable[..., JSONResponse]:
         def act(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
-            reason = checked(shapes.Act, body).reason
-            _refuse_useless(ledger, key, name)
-            return stored(key, ledger.act(key, {"act": name, "by": caller.name, "reason": reason}))
+            why = {"by": caller.name, "reason": checked(shapes.Act, body).reason}
+            _refuse_useless(ledger, key, name.replace("-", "_"))
+            nudge = ledger.revoke_links(key, why) if name == "revoke-links" else ledger.act(key, {"act": name, **why})
+            return stored(key, nudge)
 
         return act
 

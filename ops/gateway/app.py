@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from ops.gateway import (
     acts,
+    console,
     consents,
     events,
     go,
@@ -57,7 +58,7 @@ from workers.links import CustomerLinks
 from workers.refused import Refusals
 from workers.submit import FrontDoor
 from workers.tokens import ApiToken
-from workers.vault import Vault
+from workers.vault import Vault, new_key
 
 #: A delivery may have been signed so many seconds before or after now. Source: iron-api 6.3, Iron's own demonstration.
 WEBHOOK_TOLERANCE_S = 300.0
@@ -82,6 +83,10 @@ class Options:
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.
     webhook_secrets: Sequence[str] = ()
     webhook_tolerance_s: float = WEBHOOK_TOLERANCE_S
+    #: Sign the console's sessions, the first of them; none: a session lasts no longer than this process.
+    session_keys: Sequence[str] = ()
+    #: The console is reached by https alone: its cookie goes no other way.
+    secure_cookies: bool = False
     #: Part of every event's source.
     installation: str = "default"
     #: The company's name as its customers know it.
@@ -138,8 +143,14 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))
     app.include_router(metrics.routes(registry, options.tokens))
     app.include_router(webhooks.routes(_verification(options), wakeups))
+    desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
+    app.include_router(console.routes(desk, _sessions(options)))
     app.include_router(go.routes(go.Visits(peers.ledger, peers.links, peers.broker.send, options.company)))
     return app
+
+
+def _sessions(options: Options) -> console.Sessions:
+    return console.Sessions(options.session_keys or [new_key()], options.tokens, secure=options.secure_cookies)
 
 
 def _parts(peers: Peers) -> tuple[probes.Part, ...]:

@@ -85,6 +85,8 @@ def _options(settings: Settings) -> Options:
         tokens=settings.api_tokens,
         webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
+        session_keys=settings.key_ring,
+        secure_cookies=(settings.ONBOARDING_PUBLIC_URL or "").startswith("https:"),
         company=settings.ONBOARDING_COMPANY_NAME,
         installation=settings.ONBOARDING_INSTALLATION,
     )

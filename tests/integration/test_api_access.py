@@ -26,6 +26,7 @@ MATRIX = {
     "POST /v1/onboardings/{key}/actions/restart": "oa",
     "POST /v1/onboardings/{key}/actions/cancel": "oa",
     "POST /v1/onboardings/{key}/actions/reidentify": "oca",
+    "POST /v1/onboardings/{key}/actions/revoke-links": "oa",
     "POST /v1/find": "svoca",
     "GET /v1/summary": "svoca",
     "GET /v1/events": "svoca",
