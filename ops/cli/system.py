@@ -181,7 +181,8 @@ def _banner(system: System) -> None:
     _write_private(system.folder / "env", "".join(exports))
     rows = [
         ("gateway", system.gateway),
-        ("its API token", f"{system.token} (role {Role.ADMIN})"),
+        ("console", f"{system.gateway}/ (sign in with the API token)"),
+        ("API token", f"{system.token} (role {Role.ADMIN})"),
         ("Iron's webhooks", f"{system.gateway}/webhooks/iron"),
         ("Iron sandbox", f"{system.sandbox}/api"),
         ("its control", f"{system.sandbox}/_sandbox/"),

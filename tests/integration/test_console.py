@@ -201,7 +201,10 @@ def test_forms_of_others_are_refused(console: Operator, case: str) -> None:
     others = console.csrf
     console.sign_in("operator")
     csrf = {"no token": "", "another's token": others}.get(case, console.csrf)
-    headers = {"another site": {"Sec-Fetch-Site": "cross-site"}, "another origin": {"Origin": "https://evil.test"}}
+    headers = {
+        "another site": {"Sec-Fetch-Site": "cross-site"},
+        "another origin": {"Origin": "https://evil.test", "Sec-Fetch-Site": ""},
+    }
     before = everything(console.world)
     with capture_logs() as lines:
         answer = console.send("/console/act", headers.get(case), csrf=csrf, key="k-1", act="cancel", reason="x")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -59,12 +59,25 @@ class Desk:
             "acts_waiting": read.acts_waiting,
             "claimed": read.claimed,
             "phase": {"label": label, "meaning": meaning, "tone": tone, "who": who, "who_tone": who_tone},
-            "history": [{"step": "", "note": "", **entry} for entry in reversed(self.ledger.history(record.key))],
+            "history": told(self.ledger.history(record.key)),
             "phases": PHASES,
             "acts": acts,
             "personal": caller.may(PERSONAL),
             "words": ACTS,
         }
+
+
+def told(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tell a history, newest first; what happened in the same way again and again is one entry."""
+    entries: list[dict[str, Any]] = []
+    for entry in history:
+        same = ("phase", "step", "note")
+        known = {"step": "", "note": "", "times": 1, "first_ms": entry["at_ms"], **entry}
+        if entries and all(entries[-1][name] == known[name] for name in same):
+            entries[-1] |= {"at_ms": known["at_ms"], "times": entries[-1]["times"] + 1}
+        else:
+            entries.append(known)
+    return entries[::-1]
 
 
 def line_of(read: Read) -> dict[str, Any]:

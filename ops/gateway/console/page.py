@@ -35,6 +35,8 @@ _ASSETS = {
     name.partition(".")[2]: f"/console/static/{hashlib.sha256(text.encode()).hexdigest()[:12]}/{name}"
     for name, text in _TEXTS.items()
 }
+#: With no referrer at all a browser hides from us, too, that a form comes from our own page.
+_HEADERS = {"Referrer-Policy": "same-origin"}
 _POLICY = pages.policy(style_src="'self'", script_src="'self'", connect_src="'self'", form_action="'self'")
 
 
@@ -93,7 +95,7 @@ def rendered(
     html = _TEMPLATES.get_template(template).render(
         assets=_ASSETS, present=present, path=request.url.path, ago=ago, utc=timestamp, **values
     )
-    return pages.page(html, _POLICY, status)
+    return pages.page(html, _POLICY, status, _HEADERS)
 
 
 def asset(name: str) -> Response:

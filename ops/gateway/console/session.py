@@ -88,9 +88,12 @@ class Sessions:
 
 
 def from_here(request: Request) -> bool:
-    """Say whether a request comes from a page of ours, as far as the browser tells. Source: the Fetch standard, 3.2."""
+    """Say whether a request comes from a page of ours, as the browser tells: no page can write these headers itself.
+
+    A browser that tells nothing is believed: its requests need the form's token all the same. Source: Fetch Metadata.
+    """
     site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
     origin = request.headers.get("origin")
-    if site is not None and site != "same-origin":
-        return False
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
