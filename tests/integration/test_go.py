@@ -25,11 +25,6 @@ from workers.vault import new_key
 class Customer(Gateway):
     """The gateway, as a customer's browser sees it."""
 
-    @property
-    def links(self) -> CustomerLinks:
-        """What makes the links of this world."""
-        return CustomerLinks([self.world.key], "default", "https://go.example.com")
-
     def path(self, key: str = "k-1") -> str:
         """The address of a record's page."""
         return str(self.links.link(self.world.read(key))).removeprefix("https://go.example.com")
@@ -264,8 +259,9 @@ def test_the_button_leads_to_the_hosted_page(gateway: Customer) -> None:
     assert everything(gateway) == before
 
 
-def test_an_old_state_is_looked_at_before_it_is_trusted(gateway: Customer) -> None:
+def test_an_old_state_is_looked_at_before_it_is_trusted(gateway: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
     """When nobody has read the customer for a while, a worker does before the button leads anywhere."""
+    monkeypatch.setattr("ops.gateway.go.routes.LOOK_WITHIN_S", 20.0)
     world = gateway.world
     world.hears = False
     world.submit(tag="expire")
@@ -284,8 +280,9 @@ def test_an_old_state_is_looked_at_before_it_is_trusted(gateway: Customer) -> No
     assert world.record().phase == "expired"
 
 
-def test_workers_that_are_away_hold_nobody_up(gateway: Customer) -> None:
+def test_workers_that_are_away_hold_nobody_up(gateway: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an answer in good time the button leads to the page that is known."""
+    monkeypatch.setattr("ops.gateway.go.routes.LOOK_WITHIN_S", 0.2)
     world = gateway.world
     world.submit(tag="manual")
     link = world.run_until("k-1", "identification_pending").link
