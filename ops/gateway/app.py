@@ -91,6 +91,7 @@ class Options:
     installation: str = "default"
     #: The company's name as its customers know it.
     company: str | None = None
+    look_within_s: float = go.LOOK_WITHIN_S
     body_within_s: float = BODY_WITHIN_S
     wake_within_s: float = WAKE_WITHIN_S
     probe_within_s: float = probes.ANSWER_WITHIN_S
@@ -145,7 +146,8 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.include_router(webhooks.routes(_verification(options), wakeups))
     desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
     app.include_router(console.routes(desk, _sessions(options)))
-    app.include_router(go.routes(go.Visits(peers.ledger, peers.links, peers.broker.send, options.company)))
+    visits = go.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
+    app.include_router(go.routes(visits))
     return app
 
 

@@ -21,6 +21,9 @@ from workers.ledger import connect
 from workers.links import CustomerLinks
 from workers.vault import new_key
 
+#: The button waits for a look at Iron as long as that takes on a busy machine, in seconds.
+PATIENCE_S = 20.0
+
 
 class Customer(Gateway):
     """The gateway, as a customer's browser sees it."""
@@ -45,7 +48,7 @@ class Customer(Gateway):
 @pytest.fixture
 def gateway(world: World, broker_url: str) -> Iterator[Customer]:
     """A gateway that customers can reach."""
-    made = Customer(world, broker_url, company="Example & Co")
+    made = Customer(world, broker_url, company="Example & Co", look_within_s=PATIENCE_S)
     yield made
     made.close()
 
@@ -259,13 +262,12 @@ def test_the_button_leads_to_the_hosted_page(gateway: Customer) -> None:
     assert everything(gateway) == before
 
 
-def test_an_old_state_is_looked_at_before_it_is_trusted(gateway: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_state_is_looked_at_before_it_is_trusted(gateway: Customer) -> None:
     """When nobody has read the customer for a while, a worker does before the button leads anywhere."""
-    monkeypatch.setattr("ops.gateway.go.routes.LOOK_WITHIN_S", 20.0)
     world = gateway.world
     world.hears = False
     world.submit(tag="expire")
-    world.run_until("k-1", "identification_pending")
+    old = world.run_until("k-1", "identification_pending").link
     world.advance(86_400)
     assert gateway.heading() == says("identify")
 
@@ -276,18 +278,20 @@ def test_an_old_state_is_looked_at_before_it_is_trusted(gateway: Customer, monke
         return await pressed
 
     answer = gateway.loop.run(at_once())
-    assert (answer.status_code, answer.headers["location"]) == (303, "?lang=en")
-    assert world.record().phase == "expired"
+    assert answer.status_code == 303
+    # The worker goes on and begins the next round at once; whichever of the two was seen, the old page is not.
+    assert answer.headers["location"] in ("?lang=en", world.record().link)
+    assert answer.headers["location"] != old
 
 
-def test_workers_that_are_away_hold_nobody_up(gateway: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_are_away_hold_nobody_up(world: World, broker_url: str) -> None:
     """Without an answer in good time the button leads to the page that is known."""
-    monkeypatch.setattr("ops.gateway.go.routes.LOOK_WITHIN_S", 0.2)
-    world = gateway.world
+    gateway = Customer(world, broker_url, look_within_s=0.2)
     world.submit(tag="manual")
     link = world.run_until("k-1", "identification_pending").link
     world.advance(600)
     assert gateway.press().headers["location"] == link
+    gateway.close()
 
 
 def test_what_expired_is_renewed_by_the_pipeline(gateway: Customer) -> None:

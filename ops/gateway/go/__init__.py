@@ -3,6 +3,6 @@
 To look costs nothing and changes nothing, however often a mail scanner does it; only the button does something.
 """
 
-from ops.gateway.go.routes import Visits, routes
+from ops.gateway.go.routes import LOOK_WITHIN_S, Visits, routes
 
-__all__ = ["Visits", "routes"]
+__all__ = ["LOOK_WITHIN_S", "Visits", "routes"]

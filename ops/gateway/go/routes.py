@@ -67,6 +67,7 @@ class Visits:
     send: Callable[[Nudge], None]
     #: The company's name as its customers know it.
     company: str | None = None
+    look_within_s: float = LOOK_WITHIN_S
 
     def read(self, token: str) -> Read:
         """Read the record of a link. Raises LinkUnknownError, LinkRevokedError or redis.RedisError."""
@@ -150,7 +151,7 @@ async def _newer(visits: Visits, token: str, read: Read) -> Read:
     """Wait for what a worker finds out; after some time, or when the ledger is away, give what is known."""
     newer = read
     try:
-        async with asyncio.timeout(LOOK_WITHIN_S):
+        async with asyncio.timeout(visits.look_within_s):
             while newer.record.version == read.record.version:
                 await asyncio.sleep(LOOK_EVERY_S)
                 newer = await asyncio.to_thread(visits.read, token)
