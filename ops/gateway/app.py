@@ -26,8 +26,8 @@ from prometheus_client import CollectorRegistry
 
 from ops.gateway import (
     acts,
-    console,
     consents,
+    console,
     events,
     go,
     imports,
