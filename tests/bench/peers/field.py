@@ -153,7 +153,8 @@ class Field:
         log = self._folder / f"{self._runs}-idle.log"
         with log.open("wb") as output, _Workers(self._commands(PEERS["pipeline"]), settings, output) as workers:
             self._reset(0)
-            self._onboard(PEERS["pipeline"], 20, "warm", settings, log)
+            with _People(settings, output):
+                self._onboard(PEERS["pipeline"], 20, "warm", settings, log)
             time.sleep(1.0)  # until consumers have gone idle
             before, redis_before = workers.tree.each_cpu_s(), self._spent(workers.tree)["redis_s"]
             time.sleep(seconds)
