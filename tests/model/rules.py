@@ -75,6 +75,8 @@ class Worker(NamedTuple):
     late: int = 0
     #: Acts that its claim applies.
     applies: tuple[str, ...] = ()
+    #: Acts that its claim saw and that have to wait for a call in doubt.
+    waiting: tuple[str, ...] = ()
 
 
 IDLE, CLAIMED, CHECKED, SENT, KNOWS, COMMITTED, EARLY = range(7)
@@ -530,10 +532,10 @@ def claim(o: Rules, s: State, i: int) -> State:
         rec = rec._replace(abandoned=1, doubt=1, age=age, doubtful=rec.doubtful or 3)
     shown, done = applied(o, rec) if o.acts_wait_for_claims else (rec, ())
     if done:
-        worker = Worker(KNOWS, "acts", view_of(shown), applies=done)
+        worker = Worker(KNOWS, "acts", view_of(shown), applies=done, waiting=without(rec.acts, done))
     else:
         shown = rec = rec._replace(doubt=1, age=age) if calls else rec
-        worker = Worker(CLAIMED, first_call(o, rec), view_of(rec))
+        worker = Worker(CLAIMED, first_call(o, rec), view_of(rec), waiting=rec.acts if o.acts_wait_for_claims else ())
     rec = rec._replace(lease=1, own=i, woken=0, due=int(o.due_at_lease_end))
     durable = s.durable
     if durable and durable.own == i:
@@ -555,7 +557,7 @@ def commit(o: Rules, s: State, i: int, new: Rec, now: int) -> tuple[State, bool,
     if new.rev < rec.rev or new.rnd < rec.rnd or (rec.ph == "Z" and new.ph != "Z") or unconsented:
         bad = bad or "S6: an act of a person was overwritten"
     left = without(rec.acts, w.applies)
-    certain = o.acts_after_doubt and bool(w.op != "acts" and applied(o, new._replace(acts=left))[1])
+    certain = o.acts_after_doubt and bool(applied(o, new._replace(acts=w.waiting))[1])
     soon = now or certain or (rec.woken and o.wake)
     due = 1 if soon and new.ph != "Z" else new.due
     out = new._replace(lease=0, own=-1, woken=0, acts=left, job=rec.job, due=due)

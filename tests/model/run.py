@@ -91,8 +91,8 @@ GUARDS: list[Run] = [
     ("settle before generations end", G.but(settle_before_end=False), "S1"),
     ("wait for sleepers before generations end", G.but(wait_for_sleepers=False), "S1"),
     ("sweep, signing", S1.but(sweep=False), "L1"),
-    ("wake, signing", S1.but(wake=False), "L1"),
-    ("wake after the lease, signing", S1.but(wake_after_lease=False), "L1"),
+    ("wake, signing", SIGN.only(0, act=2).but(wake=False), "L1"),
+    ("wake after the lease, signing", SIGN.only(1, zombie=1, act=2).but(wake_after_lease=False), "L1"),
     ("acts after a doubt, identification", IDENT.only(1, dash=1, crash=1, act=1).but(acts_after_doubt=False), "L1"),
 ]
 #: Rules that safety and arrival do not need: they are for speed or load.
