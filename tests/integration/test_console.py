@@ -19,7 +19,7 @@ from ops.sandbox import Fault
 from pipelines.acts import refusal
 from pipelines.lifecycle import Actor, Phase
 from tests.gateway import TOKENS, Gateway
-from tests.support import World, a_job
+from tests.support import World, a_job, contents
 from workers.imports import Imports
 from workers.ledger import connect
 from workers.tokens import Role
@@ -80,8 +80,7 @@ def text(answer: httpx.Response) -> str:
 
 def everything(world: World) -> Any:
     """All that the ledger holds."""
-    client = world.client
-    return {key: client.dump(key) for key in client.scan_iter()}
+    return contents(world.client)
 
 
 def settle(world: World) -> None:

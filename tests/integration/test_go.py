@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from ops.gateway.go.texts import SITUATIONS
 from pipelines.acts import MAX_ROUNDS_ASKED
 from tests.gateway import Gateway
-from tests.support import World
+from tests.support import World, contents
 from workers.adopt import adopt
 from workers.ledger import connect
 from workers.links import CustomerLinks
@@ -61,11 +61,8 @@ def says(situation: str, language: str = "en") -> str:
 def everything(gateway: Customer) -> Any:
     """All that there is: the ledger, the queues, Iron's books and how often Iron was asked."""
     sandbox = gateway.world.sandbox
-    dumps = [
-        {key: client.dump(key) for key in client.scan_iter()}
-        for client in (gateway.world.client, gateway.broker.client)
-    ]
-    return dumps, sandbox.effects.group(), sandbox.traffic.total
+    held = [contents(client) for client in (gateway.world.client, gateway.broker.client)]
+    return held, sandbox.effects.group(), sandbox.traffic.total
 
 
 def expired(world: World, key: str = "k-1") -> None:
