@@ -15,12 +15,16 @@ from typing import Any
 from pipelines.acts import apply_acts
 from pipelines.attempt import Attempt
 from pipelines.errors import (
+    AnswerLostError,
     ConflictError,
+    HeldBackError,
     NotFoundError,
     OnboardingError,
     RateLimitedError,
     RenewedError,
+    ServerFaultError,
     SettlingError,
+    UnreachableError,
 )
 from pipelines.iron import Customer
 from pipelines.keys import fingerprint
@@ -44,6 +48,11 @@ OPERATOR_PAUSE_S = 300.0
 RATE_LIMITED_PAUSE_S = 5.0
 #: Pause of a record whose claims end again and again without a commit: slow, but never given up.
 POISON_PAUSE_S = 3_600.0
+#: Troubles in a row after which an operator hears of a record that meets them while Iron is well for the others:
+#: with the pauses between them about a quarter of an hour.
+LASTING = 10
+#: Problems that are the weather.
+WEATHER = frozenset(error.code for error in (UnreachableError, AnswerLostError, ServerFaultError))
 #: Each pause is drawn from this part of itself up to all of it, so that a fleet does not move in step.
 JITTER_FROM = 0.8
 
@@ -127,23 +136,45 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
 
 def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
     """Say what is next after a step that did not know: the same step again, later."""
-    now_ms, before = attempt.now_ms(), record.problem
+    known = replace(record, effect=attempt.effect)
+    match error:
+        case RateLimitedError():
+            pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
+            return Next(known, pause_s + _spread(RATE_LIMITED_PAUSE_S), error.code)
+        case HeldBackError():
+            return Next(known, error.retry_after_s + _spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
+        case RenewedError():
+            return Next(known, 0, str(error))
+    if error.weather:
+        return _after_weather(known, error, attempt)
+    now_ms = attempt.now_ms()
     problem = Problem.of(
-        error.code, str(error), retryable=error.retryable, operator=error.operator, now_ms=now_ms, before=before
+        error.code, str(error), retryable=error.retryable, operator=error.operator, now_ms=now_ms, before=record.problem
     )
     if isinstance(error, ConflictError | NotFoundError):
         lasting = now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000
         problem = replace(problem, operator=lasting)
-    if isinstance(error, RateLimitedError):
-        pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
-        return Next(replace(record, effect=attempt.effect), pause_s + _spread(RATE_LIMITED_PAUSE_S), error.code)
-    if isinstance(error, RenewedError):
-        return Next(replace(record, effect=attempt.effect), 0, str(error))
-    tried = replace(record, effect=attempt.effect, problem=problem, attempts=record.attempts + 1)
+    tried = replace(known, problem=problem, attempts=record.attempts + 1)
     if isinstance(error, SettlingError):
         return Next(tried, attempt.policy.settle_s, error.code)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
     return Next(tried, _jittered(pause_s), error.code)
+
+
+def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
+    """Say what is next when Iron or the way to it is in trouble: later, and it is no failed attempt of this onboarding.
+
+    While the trouble is everybody's, the breaker lets no call leave, so that a record meets it once or twice. One that
+    meets it again and again, though the breaker is closed, has a trouble of its own, and an operator hears of it.
+    """
+    if attempt.probe:
+        return Next(record, _jittered(BACKOFF_MIN_S), error.code)
+    before = record.problem
+    if before is not None and before.code in WEATHER:
+        before = replace(before, code=error.code)  # 503 now, no answer then: it is the same trouble
+    problem = Problem.of(error.code, str(error), retryable=True, operator=False, now_ms=attempt.now_ms(), before=before)
+    problem = replace(problem, operator=problem.count >= LASTING)
+    return Next(replace(record, problem=problem), _jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
 
 
 def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
@@ -205,10 +236,13 @@ def poll_pause_s(record: Record, attempt: Attempt) -> float:
     return pause_s if age_s + pause_s < policy.poll_for_s else policy.poll_far_s
 
 
-def backoff_s(attempts: int, policy: Policy) -> float:
-    """Give the pause after this many failed attempts in a row, in seconds; the longest outlasts the settle time."""
+def backoff_s(before: int, policy: Policy) -> float:
+    """Give the pause after an attempt with so many before it that failed as well, in seconds.
+
+    The longest outlasts the settle time.
+    """
     longest_s = max(BACKOFF_MAX_S, policy.settle_s * 1.5)
-    return min(BACKOFF_MIN_S * 2.0 ** min(attempts, 30), longest_s)
+    return min(BACKOFF_MIN_S * 2.0 ** min(before, 30), longest_s)
 
 
 def _still_in_doubt(record: Record, attempt: Attempt) -> Effect | None:

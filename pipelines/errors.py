@@ -14,13 +14,15 @@
     │   ├── RequestRefusedError      400, 413, 415, 422 and other 4xx: ours to fix
     │   └── AccessRefusedError       401, 403: stop and tell an operator
     ├── RenewedError                 the key has a new generation, which is committed before it is used
+    ├── HeldBackError                our own budget, a pause or the breaker let no call leave now
     ├── SettlingError                a look-up counts only when the settle time has passed since the last call
     ├── StaleClaimError              the lease is over, or somebody else holds the record now
     │   └── ClockJumpedError             this process's clock has stood still or jumped since the claim
     └── InputLostError               the encrypted input is gone or no key of the ring opens it
 
-Whether a repetition can help sits on the class (`retryable`); the docstring is the default message. A message never
-holds personal data: an answer's body is not part of it.
+Whether a repetition can help sits on the class (`retryable`), and whether it is the weather rather than this onboarding
+(`weather`); the docstring is the default message. A message never holds personal data: an answer's body is not part of
+it.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class OnboardingError(Exception):
     retryable = False
     #: Whether a person at the partner has to hear of it.
     operator = False
+    #: Whether it tells of trouble at Iron or on the way to it rather than of this onboarding: it is no failed attempt.
+    weather = False
 
     def __init__(self, message: str | None = None) -> None:
         """Take the class's docstring as the message unless one is given."""
@@ -63,6 +67,7 @@ class UnreachableError(NotAppliedError):
     """No connection to Iron could be made."""
 
     code = "iron_unreachable"
+    weather = True
 
 
 class RateLimitedError(NotAppliedError):
@@ -87,6 +92,7 @@ class AnswerLostError(OutcomeUnknownError):
     """The request may have reached Iron, but no answer came back."""
 
     code = "answer_lost"
+    weather = True
 
 
 class AnswerUnreadableError(OutcomeUnknownError):
@@ -99,6 +105,7 @@ class ServerFaultError(OutcomeUnknownError):
     """Iron reported a fault of its own."""
 
     code = "iron_fault"
+    weather = True
 
 
 class ConflictError(OutcomeUnknownError):
@@ -134,6 +141,19 @@ class RenewedError(OnboardingError):
 
     code = "key_renewed"
     retryable = True
+
+
+class HeldBackError(OnboardingError):
+    """No call to Iron may leave for now; none was made."""
+
+    code = "held_back"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, reason: str = "budget", retry_after_s: float = 1.0) -> None:
+        """Keep what holds it back (paused, closed, open, budget), and the seconds for which it does at least."""
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 class SettlingError(OnboardingError):

@@ -39,6 +39,9 @@ from pipelines.keys import canonical_json
 
 T = TypeVar("T")
 
+#: Classes of calls that Iron limits: all of them together, and the creation of identifications by itself. Iron 1.4.
+CALL, IDENTIFICATION = "call", "identification"
+
 #: Largest page that Iron serves. Source: iron-api 1.5.
 PAGE_SIZE = 100
 #: Pages read of one customer's lists; more than this many identifications of one person is a fault, not a case.
@@ -129,7 +132,7 @@ class Answer(NamedTuple):
     content: bytes
 
 
-def _nothing() -> None:
+def _nothing(class_: str) -> None:
     """Check nothing before a call."""
 
 
@@ -143,11 +146,11 @@ class Iron:
     api_version: str = "2026-07-01"
     timeout_s: float = 10.0
     sub_partner_id: str | None = None
-    #: Called before each request leaves; raises to stop it.
-    before_call: Callable[[], None] = _nothing
+    #: Called before each request leaves, with the class of the call; may wait, or raise to stop it.
+    before_call: Callable[[str], None] = _nothing
 
-    def on_behalf_of(self, sub_partner_id: str | None, before_call: Callable[[], None]) -> Self:
-        """Give the client for one attempt: its sub-partner, and the check that runs before each of its calls."""
+    def on_behalf_of(self, sub_partner_id: str | None, before_call: Callable[[str], None]) -> Self:
+        """Give the client for one attempt: its sub-partner, and what runs before each of its calls."""
         return replace(self, sub_partner_id=sub_partner_id, before_call=before_call)
 
     # --- customers -----------------------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class Iron:
     def create_identification(self, customer_id: str, body: Mapping[str, Any], key: str) -> Identification:
         """POST /customers/{id}/identifications/v2. Iron 3.7."""
         path = f"/customers/{_segment(customer_id)}/identifications/v2"
-        return _identification(self._object("POST", path, body=body, key=key))
+        return _identification(self._object("POST", path, body=body, key=key, class_=IDENTIFICATION))
 
     def identifications(self, customer_id: str) -> list[Identification]:
         """GET /customers/{id}/identifications, all pages, oldest first. Iron 3.8."""
@@ -242,16 +245,26 @@ class Iron:
         message = "Iron's list does not end."
         raise AnswerUnreadableError(message)
 
-    def _call(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, key: str | None = None) -> Any:
-        answer = self._send(method, path, body, key)
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        class_: str = CALL,
+    ) -> Any:
+        answer = self._send(method, path, body, key, class_)
         try:
             return json.loads(answer.content)
         except (ValueError, RecursionError):
             raise AnswerUnreadableError(status=answer.status) from None
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> Answer:
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None, class_: str = CALL
+    ) -> Answer:
         request = self._request(method, path, body, key)
-        self.before_call()
+        self.before_call(class_)
         ends = time.monotonic() + self.timeout_s
         try:
             answer = _read(self.transport.handle_request(request), ends)

@@ -6,7 +6,7 @@ label's and the test id's. It returns a value saying what is now true and raises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.attempt import Ask, Attempt
 from pipelines.errors import ConflictError, InputLostError, RequestRefusedError
-from pipelines.iron import BEFORE_ALL, Customer, Document, Identification, Iron
+from pipelines.iron import BEFORE_ALL, IDENTIFICATION, Customer, Document, Identification, Iron
 from pipelines.lifecycle import IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Again, Done, Outcome, Record, Refused, Signing, Wait
 from pipelines.reidentification import Doing, announced, announced_start, date_of, plan, turn_ms
@@ -259,20 +259,11 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
     }
 )
 
-#: Calls to Iron that a step makes at most, by class of the budget.
-CALLS: MappingProxyType[str, Mapping[str, int]] = MappingProxyType(
-    {
-        "create_customer": {"call": 2},
-        "create_identification": {"call": 2, "identification": 1},
-        "refresh": {"call": 2},
-        "fetch_required_signings": {"call": 1},
-        "submit_signings": {"call": 2},
-        "update_customer": {"call": 1},
-        "handle_step_up": {"call": 1},
-        "explain_decline": {"call": 1},
-        "reidentify": {"call": 2},
-    }
-)
+#: Calls to Iron that one run of a step makes at most: they must end within the step's limit. A look and an operation.
+MOST_CALLS = 2
+
+#: The class of Iron's budget that a step must be sure of before it begins: its look would be wasted otherwise.
+SECURED: MappingProxyType[str, str] = MappingProxyType({"create_identification": IDENTIFICATION})
 
 #: Steps that change something on Iron under an idempotency key.
 HAS_EFFECT = frozenset({"create_customer", "create_identification", "submit_signings"})

@@ -18,7 +18,8 @@ from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
 from workers.leases import Leases
-from workers.ledger import LANES, PREFIX, Budget, Ledger, Nudge, Read
+from workers.ledger import LANES, PREFIX, Ledger, Nudge, Read
+from workers.pace import Budget
 from workers.pulse import Pulse
 from workers.runner import Runner
 from workers.submit import FrontDoor, Submitted
@@ -134,14 +135,14 @@ class World:
         end_ms = self.shift_ms + seconds * 1000
         while True:
             self.hear()
-            self.pulse.run_once()
+            again_s = self.pulse.run_once().again_s or 0.0
             self.drain()
             if until():
                 return
             wait_s = min((wait for wait in (self.next_due_s(), self.next_event_s()) if wait is not None), default=None)
             if wait_s is None or self.shift_ms > end_ms:
                 raise AssertionError(f"after {seconds} s: {[read.phase for read in self.records()]}")
-            self.advance(wait_s + 0.002)
+            self.advance(max(wait_s, again_s if wait_s == 0 else 0.0) + 0.002)
 
     def run_until(self, key: str, phase: Phase | str, seconds: float = 3600.0) -> Record:
         """Let time pass until a record is in a phase."""

@@ -40,7 +40,7 @@ def adopt(
     email_digest: Digest = lambda _: b"",
 ) -> Iterator[Found]:
     """Page through Iron's list and adopt what has no record; `dry_run` only says what would be adopted."""
-    iron = iron.on_behalf_of(sub_partner_id, lambda: None)
+    iron = iron.on_behalf_of(sub_partner_id, lambda _: None)
     cursor: str | None = None
     while True:
         customers, cursor = iron.customers(statuses=statuses, cursor=cursor)

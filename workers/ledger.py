@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
@@ -22,10 +22,13 @@ from redis.retry import Retry
 
 from pipelines import events
 from pipelines.errors import ClockJumpedError, StaleClaimError
+from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.keys import canonical_json, chained
 from pipelines.lifecycle import Phase
 from pipelines.model import FORMAT, Next, Record
+from pipelines.onboarding import SECURED
 from workers.clock import monotonic_s
+from workers.pace import Budget, Pause, Permit, Standing, held_back
 
 PREFIX = "onboarding:"
 
@@ -41,17 +44,12 @@ LEASE_MARGIN_S = 1.0
 #: How far a worker's idea of the server's time may be off when it renews or commits, in ms: more than the client takes
 #: to repeat a call (REDIS_TIMEOUT_S, four times), less than the settle time has beyond the limit of a step.
 CLOCK_TOLERANCE_MS = 22_000
-#: Longest wait for the budget that a worker thread sits out, in ms; beyond it the record is due again later.
-PACE_HORIZON_MS = 1_000
 #: The encrypted input is kept this long after the onboarding ended well, in ms: a week, for questions.
 INPUT_KEPT_MS = 7 * 86_400_000
 #: Phases after which the input is no longer needed.
 INPUT_DONE = frozenset({Phase.ACTIVE, Phase.ARCHIVED, Phase.CANCELLED})
 #: Claims in a row without a commit after which a record is suspected of killing its workers.
 POISON_CRASHES = 5
-
-#: Part of the budget that the sweep may use at most.
-SWEEP_SHARE = 0.1
 
 #: Seconds without an answer after which a Redis call has failed.
 REDIS_TIMEOUT_S = 5.0
@@ -97,8 +95,6 @@ class Claim:
     crashes: int
     #: When the first claim that ended without a commit began; None: there was none.
     abandoned_ms: int | None
-    #: Seconds until the budget allows the first call to Iron.
-    wait_s: float
     sealed_input: bytes | None
     #: What people did and no commit has applied yet, as stored.
     acts: tuple[bytes, ...]
@@ -108,8 +104,15 @@ class Claim:
     holds_until: float
     #: Version of the re-identification policy in force.
     rule: int = 0
-    #: Calls to Iron made so far.
+    #: What it brings of Iron's budget, by class; a call without a permit asks for one.
+    permits: dict[str, Permit] = field(default_factory=dict)
+    #: The breaker is open, and this claim finds out whether Iron is well again.
+    probe: bool = False
+    #: Calls to Iron made so far, and how many of them had no answer, or a 5xx.
     calls: int = 0
+    bad: int = 0
+    #: Seconds that its calls have waited for the budget.
+    waited_s: float = 0.0
 
     def elapsed_ms(self) -> int:
         """Give the ledger's time now, as far as this process can tell."""
@@ -128,7 +131,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NotClaimed:
-    """There is nothing to do for this nudge, and why: gone, newer, leased, superseded or paced."""
+    """There is nothing to do for this nudge now, and why: gone, newer, leased, superseded, paced or paused."""
 
     reason: str
 
@@ -198,21 +201,13 @@ class Listed(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Calls to Iron that the fleet may make."""
+class Taken(list[Nudge]):
+    """What was due: the nudges to send, and the seconds until a lane that is short of slots has some; None: none is."""
 
-    rate_per_second: float = 10.0
-    identifications_per_minute: float = 60.0
-
-    def interval_ms(self, class_: str) -> float:
-        """Give the spacing of the calls of a class."""
-        spacing = {
-            "call": 1000 / self.rate_per_second,
-            "identification": 60_000 / self.identifications_per_minute,
-            "sweep": 1000 / self.rate_per_second / SWEEP_SHARE,
-        }
-        return spacing[class_]
+    def __init__(self, nudges: Iterable[Nudge] = (), again_s: float | None = None) -> None:
+        """Take both."""
+        super().__init__(nudges)
+        self.again_s = again_s
 
 
 class Ledger:
@@ -232,6 +227,7 @@ class Ledger:
         """
         self.client: Any = client  # redis-py's answers are typed for every mode at once
         self.budget = budget or Budget()
+        self._stated = self.budget.stated()
         self._script = client.register_script(_script())
         self.clock = clock
         self._shift_ms = shift_ms
@@ -323,16 +319,15 @@ class Ledger:
         _, version, now_ms, serial = answer
         return Created("created", replace(joined, version=version, updated_ms=now_ms), now_ms, link_serial=serial)
 
-    def claim(
-        self, key: str, version: int, step: str, calls: Mapping[str, int], *, part: str = ""
-    ) -> Claim | NotClaimed:
+    def claim(self, key: str, version: int, step: str, *, secured: str = "", part: str = "") -> Claim | NotClaimed:
         """Take a record in hand for one step and set its due time to the lease's end.
 
-        `calls`: what the step takes of Iron's budget, by class; `part`: the part of the input that it needs.
+        It comes with a slot for the first call, if it may leave soon. `secured`: the class of Iron's budget that the
+        step must be sure of beside; `part`: the part of the input that it needs.
         """
         started = self.clock()
-        answer = self._call("claim", key, version, *self._claim(step, calls, part))
-        return _claimed(key, answer, self.clock, started)
+        answer = self._call("claim", key, version, *self._claim(step, secured, part))
+        return self._claimed(key, answer, started, secured)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         """Extend the leases of all claims in hand; one that is lost, or whose clock went wrong, is left to end."""
@@ -358,27 +353,49 @@ class Ledger:
         self,
         claim: Claim,
         following: Next,
-        calls: Mapping[str, int],
         parts: Mapping[str, bytes] | None = None,
         *,
+        secured: str = "",
         part: str = "",
     ) -> Claim | None:
         """Write what a step found out, and take the record in hand for the step that follows, if that is to be now.
 
         None: nothing follows now, or the claim was refused; the record then has its due time, and no nudge is needed.
-        `calls` and `part` as in `claim`, of the step that follows. Raises StaleClaimError like `commit`.
+        `secured` and `part` as in `claim`, of the step that follows. Raises StaleClaimError like `commit`.
         """
         started = self.clock()
         written = self._commit(claim, following, parts)
-        answer = self._call("onward", len(written), *written, *self._claim(following.record.step, calls, part))
+        answer = self._call("onward", len(written), *written, *self._claim(following.record.step, secured, part))
         _committed(following, answer[0])
-        taken = _claimed(following.record.key, answer[1], self.clock, started) if len(answer) > 1 else None
+        taken = self._claimed(following.record.key, answer[1], started, secured) if len(answer) > 1 else None
         return taken if isinstance(taken, Claim) else None
 
-    def _claim(self, step: str, calls: Mapping[str, int], part: str) -> list[Any]:
+    def _claim(self, step: str, secured: str, part: str) -> list[Any]:
         """Give the arguments of a claim after the record's key and version."""
-        token = secrets.token_urlsafe(12)
-        return [step, token, LEASE_MS, FORMAT, part, PACE_HORIZON_MS, *self._classes(calls)]
+        return [step, secrets.token_urlsafe(12), LEASE_MS, FORMAT, part, secured]
+
+    def _claimed(self, key: str, answer: Any, started: float, secured: str) -> Claim | NotClaimed:
+        """Read the answer of a claim."""
+        status = answer[0].decode()
+        if status != "claimed":
+            return NotClaimed(status)
+        raw, fence, now_ms, crashes, since, sealed, acts, rule, call_ms, secured_ms, probe = answer[1:]
+        waits = ((CALL, call_ms), (secured, secured_ms))
+        return Claim(
+            record=decode(key, raw),
+            fence=fence.decode(),
+            now_ms=now_ms,
+            crashes=crashes,
+            abandoned_ms=int(since) if crashes else None,
+            sealed_input=sealed,
+            acts=tuple(acts),
+            rule=int(rule),
+            clock=self.clock,
+            started=started,
+            holds_until=started + LEASE_MS / 1000,
+            permits={name: self.budget.permit(name, started, ms) for name, ms in waits if ms is not None},
+            probe=bool(probe),
+        )
 
     def _commit(self, claim: Claim, following: Next, parts: Mapping[str, bytes] | None) -> list[Any]:
         """Give the arguments of a commit."""
@@ -392,7 +409,8 @@ class Ledger:
             canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
             _scheduled(following), "" if following.delay_s is None else int(following.delay_s * 1000),
             _packed(following.applied), learned or "", known_as or "",
-            _input_ttl_ms(before.phase, record.phase, parts), record.import_name, *_flat(parts or {}),
+            _input_ttl_ms(before.phase, record.phase, parts), record.import_name,
+            claim.calls - claim.bad, claim.bad, *_flat(parts or {}),
         ]  # fmt: skip
 
     def wake(self, customer_id: str) -> Nudge | None:
@@ -421,21 +439,68 @@ class Ledger:
             raise KeyError(key)
         return _nudge(answer)
 
-    def take(self, limits: Mapping[str, int]) -> list[Nudge]:
-        """Take what is due from each lane, at most so many; each is due again soon unless it is claimed."""
-        answer = self._call("take", *(part for pair in limits.items() for part in pair))
-        return [
-            Nudge(lane.decode(), step.decode(), key.decode(), version)
-            for lane, key, step, version in zip(*[iter(answer)] * 4, strict=True)
-        ]
+    def take(self, limits: Mapping[str, int]) -> Taken:
+        """Take what is due from each lane: at most so many, and no more than will find a slot in Iron's budget.
 
-    def close_tap(self, pause_s: float) -> None:
-        """Keep the whole fleet from calling Iron for so long."""
-        self._call("close", int(pause_s * 1000))
+        Each is due again soon unless it is claimed.
+        """
+        answer = self._call("take", _SECURED, *(part for pair in limits.items() for part in pair))
+        nudges = [
+            Nudge(lane.decode(), step.decode(), key.decode(), version)
+            for lane, key, step, version in zip(*[iter(answer[1:])] * 4, strict=True)
+        ]
+        return Taken(nudges, answer[0] / 1000 if answer[0] != b"" else None)
+
+    # --- Iron's budget -------------------------------------------------------------------------------------------
+
+    def permit(self, lane: str, holder: str, class_: str = CALL, lead_ms: int | None = None) -> Permit:
+        """Ask for leave to make one call, no earlier than `lead_ms` from now.
+
+        Raises HeldBackError when none may leave.
+        """
+        asked = self.clock()
+        answer = self._call("permit", lane, holder, class_, "" if lead_ms is None else lead_ms)
+        if answer[0] == b"held":
+            raise held_back(lane, answer[1].decode(), answer[2])
+        return self.budget.permit(class_, asked, answer[1])
+
+    def allowed(self, lane: str, holder: str) -> None:
+        """Raise HeldBackError unless a call that has its permit may still leave."""
+        answer = self._call("allowed", lane, holder)
+        if answer[0] == b"held":
+            raise held_back(lane, answer[1].decode(), answer[2])
+
+    def close_tap(self, pause_s: float, class_: str = CALL) -> None:
+        """Keep the whole fleet from calling Iron for so long, and halve the rate of the class that met a 429."""
+        self._call("close", int(pause_s * 1000), class_)
+
+    def pause(self, lanes: Sequence[str], *, by: str, reason: str = "") -> list[str]:
+        """Let no call to Iron leave for these lanes until they are resumed; answers those that were not paused yet."""
+        done = self._call("pause_lanes", canonical_json({"by": by, "reason": reason}), *lanes)
+        return [lane.decode() for lane in done]
+
+    def resume(self, lanes: Sequence[str]) -> list[str]:
+        """Let calls for these lanes leave again; answers those that were paused."""
+        return [lane.decode() for lane in self._call("resume_lanes", *lanes)]
+
+    def standing(self) -> Standing:
+        """Tell how Iron's budget stands: tap, breaker, learned rates and pauses."""
+        found = json.loads(self._call("standing", CALL, IDENTIFICATION))
+        opened = found["opened"]
+        return Standing(
+            now_ms=int(found["now"]),
+            closed_until_ms=int(found["closed"]) if found["closed"] > found["now"] else None,
+            breaker="closed" if not opened else "half_open" if found["probing"] else "open",
+            opened_ms=int(opened) or None,
+            parts=found["parts"],
+            paused={lane: _paused(entry) for lane, entry in sorted(found["paused"].items())},
+        )
+
+    # --- the sweep -----------------------------------------------------------------------------------------------
 
     def next_page(self, token: str, lease_ms: int, interval_s: float) -> str | float:
         """Ask for the next page of the sweep: its place in Iron's list ("" is the beginning), or seconds to wait."""
-        answer = self._call("sweep", token, lease_ms, int(interval_s * 1000), *self._classes({"call": 1, "sweep": 1}))
+        answer = self._call("sweep", token, lease_ms, int(interval_s * 1000))
         return answer[1].decode() if answer[0] == b"place" else int(answer[1]) / 1000
 
     def page_read(self, token: str, place: str | None, *, read: int, differ: int, unknown: int) -> bool:
@@ -629,9 +694,6 @@ class Ledger:
         """
         return self._safe_call(operation, *arguments) if durable else self._call(operation, *arguments)
 
-    def _classes(self, calls: Mapping[str, int]) -> list[Any]:
-        return [part for name, n in calls.items() for part in (name, n, self.budget.interval_ms(name))]
-
     def _safe_call(self, operation: str, *arguments: Any) -> Any:
         """Call an operation, and wait until what it wrote is as safe as was asked. Raises NotDurableError."""
         if not self._durability.asked:
@@ -652,7 +714,7 @@ class Ledger:
         return list(answers)
 
     def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
-        return self._script(keys=[PREFIX], args=[operation, self._shift_ms(), *arguments], client=client)
+        return self._script(keys=[PREFIX], args=[operation, self._shift_ms(), self._stated, *arguments], client=client)
 
 
 def decode(key: str, raw: bytes) -> Record:
@@ -690,6 +752,7 @@ SCRIPT_PARTS = (
 )
 
 _PHASES = frozenset(Phase)
+_SECURED = json.dumps(dict(SECURED))
 
 #: Where an import's customer waits who is begun and has no identification yet; see workers/lua/base.lua.
 BEGUN = "bulk/+"
@@ -715,7 +778,7 @@ def _place(record: Record) -> str:
 
 def _script() -> bytes:
     parts = [(files("workers") / "lua" / f"{name}.lua").read_bytes() for name in SCRIPT_PARTS]
-    return b"\n".join([*parts, b"return operations[operation](unpack(ARGV, 3))"])
+    return b"\n".join([*parts, b"return operations[operation](unpack(ARGV, 4))"])
 
 
 def _flat(pairs: Mapping[str, Any]) -> list[Any]:
@@ -781,27 +844,6 @@ def _created(record: Record, answer: Any) -> Created:
             return Created("external_id_taken", holder=answer[1].decode())
 
 
-def _claimed(key: str, answer: Any, clock: Callable[[], float], started: float) -> Claim | NotClaimed:
-    status = answer[0].decode()
-    if status != "claimed":
-        return NotClaimed(status)
-    raw, fence, now_ms, crashes, since, wait_ms, sealed, acts, rule = answer[1:]
-    return Claim(
-        record=decode(key, raw),
-        fence=fence.decode(),
-        now_ms=now_ms,
-        crashes=crashes,
-        abandoned_ms=int(since) if crashes else None,
-        wait_s=wait_ms / 1000,
-        sealed_input=sealed,
-        acts=tuple(acts),
-        rule=int(rule),
-        clock=clock,
-        started=started,
-        holds_until=started + LEASE_MS / 1000,
-    )
-
-
 def _committed(following: Next, answer: Any) -> Nudge | None:
     if answer[0] == b"stale":
         raise StaleClaimError
@@ -821,6 +863,11 @@ def _read(key: str, answer: Any) -> Read | None:
 
 def _ms(score: bytes | None) -> int | None:
     return None if score is None else int(float(score))
+
+
+def _paused(entry: str) -> Pause:
+    at_ms, _, who = entry.partition(" ")
+    return Pause(int(at_ms), **json.loads(who))
 
 
 def _nudge(answer: Any) -> Nudge | None:

@@ -14,7 +14,7 @@ import redis
 import structlog
 
 from workers.background import Background
-from workers.ledger import LANES, Ledger, Nudge
+from workers.ledger import LANES, Ledger, Nudge, Taken
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 QUEUE_DEPTH = 64
 #: Pause between two looks while nothing is due, in seconds; spread, so that processes do not look at the same moment.
 IDLE_S = 0.25
-#: Pause while there was something, in seconds.
+#: Pause while there was something, in seconds, and the shortest while Iron's budget is what there is too little of.
 BUSY_S = 0.02
 #: Pause after Redis did not answer, in seconds.
 AWAY_S = 1.0
@@ -30,9 +30,10 @@ AWAY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What one look did: nudges sent."""
+    """What one look did: nudges sent, and the seconds until Iron's budget lets more follow (None: it stops none)."""
 
     nudges: int
+    again_s: float | None = None
 
 
 class Queues(Protocol):
@@ -58,16 +59,23 @@ class Pulse(Background):
         """Move what is due, as far as there is room in each lane's queue."""
         depths = self._broker.depths()
         room = {lane: QUEUE_DEPTH - depths[lane] for lane in LANES if depths[lane] < QUEUE_DEPTH}
-        nudges = self._ledger.take(room) if room else []
-        for nudge in nudges:
+        taken = self._ledger.take(room) if room else Taken()
+        for nudge in taken:
             self._broker.send(nudge)
-        return Beat(len(nudges))
+        return Beat(len(taken), taken.again_s)
 
     def turn(self) -> float:
         """Move what is due; soon again while there is something, later while Redis is away."""
         try:
-            pause_s = BUSY_S if self.run_once().nudges else IDLE_S
+            pause_s = _pause_s(self.run_once())
         except redis.RedisError as error:
             log.warning("pulse.interrupted", error=type(error).__name__)
             pause_s = AWAY_S
         return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 -- spreads load
+
+
+def _pause_s(beat: Beat) -> float:
+    """Give the pause after a look: until the budget allows more, but no longer than an idle one."""
+    if beat.again_s is not None:
+        return min(max(beat.again_s, BUSY_S), IDLE_S)
+    return BUSY_S if beat.nudges else IDLE_S

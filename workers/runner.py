@@ -9,7 +9,6 @@ raises becomes a later attempt; only a record that somebody else holds now, or R
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,15 +16,16 @@ from functools import cache
 import redis
 import structlog
 
-from pipelines.advance import RATE_LIMITED_PAUSE_S, after_acts, after_crashes, after_error, after_outcome, before_acts
+from pipelines.advance import after_acts, after_crashes, after_error, after_outcome, before_acts
 from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Next, Policy
-from pipelines.onboarding import CALLS, HAS_EFFECT, INPUT, STEPS
+from pipelines.onboarding import HAS_EFFECT, INPUT, SECURED, STEPS
 from workers.counters import Counters
 from workers.leases import Leases
 from workers.ledger import LANES, POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
+from workers.pace import Permits, tap_pause_s
 from workers.reidentify import Rules
 from workers.vault import Vault
 
@@ -74,7 +74,7 @@ class Runner:
         Answers what was committed last.
         """
         try:
-            claim = self.ledger.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
+            claim = self.ledger.claim(key, version, step, secured=SECURED.get(step, ""), part=INPUT.get(step, ""))
             if isinstance(claim, NotClaimed):
                 self.counters.add("nudges_passed", reason=claim.reason)
                 log.debug("step.passed", key=key, step=step, version=version, reason=claim.reason)
@@ -105,8 +105,8 @@ class Runner:
         """
         record, parts = following.record, self._parts(claim.record.key, following)
         if self.going_on and record.lane == LANES[0] and self.ledger.clock() < until:
-            calls, part = CALLS[record.step], INPUT.get(record.step, "")
-            return self.ledger.commit_and_claim(claim, following, calls, parts, part=part)
+            secured, part = SECURED.get(record.step, ""), INPUT.get(record.step, "")
+            return self.ledger.commit_and_claim(claim, following, parts, secured=secured, part=part)
         if nudge := self.ledger.commit(claim, following, parts):
             self.send(nudge)
         return None
@@ -131,7 +131,7 @@ class Runner:
             attempts=record.attempts,
             crashes=claim.crashes,
             calls=claim.calls,
-            wait_ms=round(claim.wait_s * 1000),
+            wait_ms=round(claim.waited_s * 1000),
             step_ms=round(took_s * 1000, 1),
         )
 
@@ -146,20 +146,22 @@ class Runner:
             effect=effect_in_hand(record, claim.abandoned_ms, has_effect=record.step in HAS_EFFECT),
             rule=cache(lambda: self.rules.at(claim.rule)),
             place=self.rules.place,
+            probe=claim.probe,
         )
         if claim.crashes >= POISON_CRASHES:
             return after_crashes(record, claim.crashes, attempt)
         if claim.acts and (following := after_acts(record, claim.acts, attempt)):
             return following
+        permits = Permits(self.ledger, claim)
+        iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call)
         try:
-            time.sleep(claim.wait_s)
-            iron = self.iron.on_behalf_of(record.sub_partner_id, claim.before_call)
             return after_outcome(record, STEPS[record.step](record, iron, attempt), attempt)
         except (StaleClaimError, redis.RedisError):
             raise
         except OnboardingError as error:
+            claim.bad = int(error.weather)
             if isinstance(error, RateLimitedError):
-                self.ledger.close_tap(RATE_LIMITED_PAUSE_S if error.retry_after_s is None else error.retry_after_s)
+                self.ledger.close_tap(tap_pause_s(error), permits.latest)
             return after_error(record, error, attempt)
         except Exception:
             log.exception("step.failed", key=record.key, step=record.step)

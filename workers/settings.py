@@ -19,7 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipelines.iron import Iron
 from pipelines.model import Policy
-from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Budget, Durability
+from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
+from workers.pace import Budget
 from workers.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 import redis
 import structlog
 
-from pipelines.errors import IronError
+from pipelines.errors import IronError, RateLimitedError
 from pipelines.iron import Customer, Iron
 from pipelines.lifecycle import CustomerStatus
 from pipelines.model import Record
 from workers.background import Background
 from workers.ledger import Ledger
+from workers.pace import tap_pause_s
 
 log = structlog.get_logger()
 
@@ -67,7 +68,7 @@ class Sweep(Background):
         if isinstance(place, float):
             return place
         sub_partner, _, cursor = place.partition(" ")
-        iron = self._iron.on_behalf_of(sub_partner or None, lambda: None)
+        iron = self._iron.on_behalf_of(sub_partner or None, lambda _: None)  # the page came with its call
         customers, cursor_after = iron.customers(cursor=cursor or None)
         keys = self._ledger.keys_of_customers([customer.id for customer in customers])
         by_key = {key: customer for key, customer in zip(keys, customers, strict=True) if key is not None}
@@ -93,6 +94,8 @@ class Sweep(Background):
             page = self.run_once()
         except (IronError, redis.RedisError) as error:
             log.warning("sweep.interrupted", error=type(error).__name__)
+            if isinstance(error, RateLimitedError):
+                self._ledger.close_tap(tap_pause_s(error))
             return AWAY_S
         if isinstance(page, float):
             return min(page, LONGEST_PAUSE_S)

@@ -242,7 +242,7 @@ def _found(
         return session.vault.email_digests(address)[0]
 
     with httpx.HTTPTransport() as transport:
-        iron: Iron = session.settings.iron(transport).on_behalf_of(sub_partner, lambda: None)
+        iron: Iron = session.settings.iron(transport).on_behalf_of(sub_partner, lambda _: None)
         how: Any = {"sub_partner_id": sub_partner, "dry_run": dry_run, "email_digest": digest}
         if external_id is None and iron_id is None:
             yield from adopt_all(session.ledger, iron, statuses=statuses, **how)

@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -124,12 +124,15 @@ class Service:
 class Fleet:
     """Redis, a sandbox and so many worker services, in one folder. A context manager."""
 
-    def __init__(self, folder: Path, *, services: int = 1, threads: int = 16) -> None:
+    def __init__(
+        self, folder: Path, *, services: int = 1, threads: int = 16, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.redis = Server(folder / "redis")
         self.services: list[Service] = []
         self._wanted = services
         self._threads = threads
+        self._more_settings = settings or {}
         self._stack = contextlib.ExitStack()
         #: What upstream has sent, by idempotency key.
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -150,6 +153,7 @@ class Fleet:
                 "IRON_BASE_URL": f"{self.sandbox}/api",
                 "IRON_API_KEY": API_KEY,
                 **SETTINGS,
+                **self._more_settings,
             }
             self.client = stack.enter_context(connect(self.redis.url_for(0)))
             self.ledger = Ledger(self.client)

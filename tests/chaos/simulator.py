@@ -27,7 +27,7 @@ import redis
 from pipelines.errors import IronError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Policy, Record
-from pipelines.onboarding import CALLS, INPUT
+from pipelines.onboarding import INPUT, SECURED
 from tests.support import API_KEY, BASE_URL, PLENTY, World
 from workers.ledger import PREFIX, Claim, Created, Ledger, Nudge, _script
 from workers.sweep import Sweep
@@ -225,7 +225,7 @@ class Schedule(httpx.BaseTransport):
         """Claim now, and go on long after the lease: stopped, or on a frozen machine whose clock stood still too."""
         claim = None
         with self.trouble():
-            claim = self.shaky.claim(key, version, step, CALLS[step], part=INPUT.get(step, ""))
+            claim = self.shaky.claim(key, version, step, secured=SECURED.get(step, ""), part=INPUT.get(step, ""))
         if not isinstance(claim, Claim):
             return
         held, asleep_s = claim, self.random.uniform(1, 60)
@@ -393,14 +393,17 @@ class Schedule(httpx.BaseTransport):
             self.hear()
             self.sweep_a_page()
             self.forget()
+            again_s = 0.0
             with self.trouble():
-                world.pulse.run_once()
+                again_s = world.pulse.run_once().again_s or 0.0
             world.drain()
             if until():
                 return
             if self.now() > end:
                 raise AssertionError(f"stuck: {[(r.phase.value, r.step, r.problem) for r in world.records()]}")
-            soon = [5.0 if self.late or self.sleepers else 3600.0, world.next_due_s(), world.next_event_s()]
+            due_s = world.next_due_s()
+            due_s = again_s if due_s == 0 else due_s  # what is due may have to wait for Iron's budget
+            soon = [5.0 if self.late or self.sleepers else 3600.0, due_s, world.next_event_s()]
             world.advance(min(wait_s for wait_s in soon if wait_s is not None) + 0.002)
 
 

@@ -316,8 +316,8 @@ def test_left_alone(staged: World, plant: Plant) -> None:
 
 
 def dumped(world: World) -> dict[bytes, bytes | None]:
-    """Everything but the paces, which pass away by themselves."""
-    return {name: world.client.dump(name) for name in world.client.scan_iter() if b":pace:" not in name}
+    """Everything but the budget, which moves on by itself."""
+    return {name: world.client.dump(name) for name in world.client.scan_iter() if not name.endswith(b":pace")}
 
 
 def untouchable(world: World) -> list[bytes]:
@@ -334,7 +334,7 @@ def settled(world: World, key: str) -> bool:
 
 def test_due_again_when_the_claim_ends(staged: World) -> None:
     """A record without due time that is in a worker's hands becomes due at the end of its lease, not before."""
-    held = staged.ledger.claim("waits", staged.record("waits").version, "refresh", {})
+    held = staged.ledger.claim("waits", staged.record("waits").version, "refresh")
     assert isinstance(held, Claim)
     undue(staged, "waits")
     assert [finding.mended for finding in audited(staged, mend=True)] == [True]
@@ -416,7 +416,7 @@ def test_nothing_is_overdue_while_iron_wants_no_call(staged: World) -> None:
 
 def test_a_crash_is_not_reported_while_it_heals(staged: World) -> None:
     """A claim whose worker died is found by the pulse when its lease is over; until then there is nothing to say."""
-    held = staged.ledger.claim("waits", staged.record("waits").version, "refresh", {})
+    held = staged.ledger.claim("waits", staged.record("waits").version, "refresh")
     assert isinstance(held, Claim)
     assert audited(staged) == []
     staged.shift_ms += 7000
@@ -488,7 +488,7 @@ def stirring(world: World, turns: int = 1200) -> Iterator[None]:
         if world.queue.nudges:
             nudge = world.queue.nudges.popleft()
             if turn % 50 == 7:
-                world.ledger.claim(nudge.key, nudge.version, nudge.step, {})  # and its worker dies
+                world.ledger.claim(nudge.key, nudge.version, nudge.step)  # and its worker dies
             else:
                 world.run_step(nudge.step, nudge.key, nudge.version)
             yield

@@ -50,7 +50,7 @@ def claim(world: World, own: OwnClock) -> Claim:
     """A record in the hands of a worker with this clock."""
     world.submit()
     world.ledger = Ledger(world.client, PLENTY, lambda: world.shift_ms, own)
-    claimed = world.ledger.claim("k-1", 1, "create_customer", {})
+    claimed = world.ledger.claim("k-1", 1, "create_customer")
     assert isinstance(claimed, Claim)
     return claimed
 
@@ -64,7 +64,7 @@ def test_a_commit_after_a_jump_is_refused(world: World, own: OwnClock, claim: Cl
     own.jumped_s = 0
     assert world.record() == claim.record
     world.advance(LEASE_MS / 1000 + 1)
-    again = world.ledger.claim("k-1", 1, "create_customer", {})
+    again = world.ledger.claim("k-1", 1, "create_customer")
     assert isinstance(again, Claim)
     assert (again.crashes, again.abandoned_ms) == (1, claim.now_ms)
     world.ledger.commit(again, Next(again.record, 0))

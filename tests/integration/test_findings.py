@@ -15,7 +15,7 @@ import redis
 
 from ops.sandbox import Fault
 from pipelines.errors import StaleClaimError
-from pipelines.onboarding import CALLS, INPUT
+from pipelines.onboarding import INPUT
 from tests.support import World
 from workers.ledger import LEASE_MS, PREFIX, Claim
 
@@ -32,7 +32,7 @@ def lagging(client: redis.Redis) -> World:
 
 def claim(world: World, step: str, key: str = "k-1") -> Claim:
     """A worker takes the record in hand and gets no further."""
-    claimed = world.ledger.claim(key, world.record(key).version, step, CALLS[step], part=INPUT.get(step, ""))
+    claimed = world.ledger.claim(key, world.record(key).version, step, part=INPUT.get(step, ""))
     assert isinstance(claimed, Claim)
     return claimed
 

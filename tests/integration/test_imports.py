@@ -197,7 +197,7 @@ def test_an_adopted_customer_joins_the_import(world: World, imports: Imports, tm
 
 def began(world: World, key: str) -> None:
     """Somebody takes a record in hand and goes away with it."""
-    world.ledger.claim(key, 1, "create_customer", {})
+    world.ledger.claim(key, 1, "create_customer")
 
 
 def test_imports_take_turns(world: World, imports: Imports, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_cancelling_ends_what_is_not_begun(world: World, imports: Imports, tmp_p
     """Each has it in its history, with who and why; who is begun goes on to the end; the ledger stays healthy."""
     load(imports, jobs(tmp_path, 250))
     first, *_ = world.ledger.take({"bulk": 1})
-    claim = world.ledger.claim(first.key, first.version, first.step, {})
+    claim = world.ledger.claim(first.key, first.version, first.step)
     assert imports.cancel("customers", by="olga", reason="the wrong list") == 249
     assert imports.cancel("customers", by="olga", reason="again") == 0
     one = imports.get("customers")

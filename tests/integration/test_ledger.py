@@ -13,9 +13,7 @@ from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY, World
-from workers.ledger import LEASE_MS, PREFIX, Budget, Claim, Ledger, New, NotClaimed, Nudge
-
-NO_CALLS: dict[str, int] = {}
+from workers.ledger import LEASE_MS, PREFIX, Claim, Ledger, New, NotClaimed, Nudge
 
 
 class Clock:
@@ -59,7 +57,7 @@ def create(ledger: Ledger, record: Record) -> Any:
 
 
 def claimed(ledger: Ledger, version: int = 1, step: str = "create_customer", key: str = "k-1") -> Claim:
-    claim = ledger.claim(key, version, step, NO_CALLS, part="customer")
+    claim = ledger.claim(key, version, step, part="customer")
     assert isinstance(claim, Claim), claim
     return claim
 
@@ -108,7 +106,7 @@ def test_one_of_two_claims(ledger: Ledger) -> None:
     """Of two claimers one gets the record."""
     create(ledger, a_record())
     claimed(ledger)
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("leased")
+    assert ledger.claim("k-1", 1, "create_customer") == NotClaimed("leased")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +120,7 @@ def test_one_of_two_claims(ledger: Ledger) -> None:
 def test_not_claimed(ledger: Ledger, key: str, version: int, step: str, reason: str) -> None:
     """A nudge for something else than what is due ends in one call."""
     create(ledger, a_record())
-    assert ledger.claim(key, version, step, NO_CALLS) == NotClaimed(reason)
+    assert ledger.claim(key, version, step) == NotClaimed(reason)
 
 
 def test_commit(ledger: Ledger) -> None:
@@ -206,7 +204,7 @@ def test_renewed(ledger: Ledger, clock: Clock) -> None:
     clock.ms += LEASE_MS - 500
     ledger.renew([claim])
     clock.ms += LEASE_MS - 500
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("leased")
+    assert ledger.claim("k-1", 1, "create_customer") == NotClaimed("leased")
     clock.ms += 501
     successor = claimed(ledger)
     before = claim.holds_until
@@ -240,13 +238,13 @@ def test_going_on(ledger: Ledger) -> None:
     """A commit whose nudge would be sent at once answers the claim of what follows."""
     create(ledger, a_record())
     claim = claimed(ledger)
-    onward = ledger.commit_and_claim(claim, following(claim), NO_CALLS)
+    onward = ledger.commit_and_claim(claim, following(claim))
     assert onward is not None
     assert (onward.record.version, onward.record.step, onward.crashes) == (2, "create_identification", 0)
     read = ledger.read("k-1")
     assert read is not None
     assert read.claimed
-    assert ledger.claim("k-1", 2, "create_identification", NO_CALLS) == NotClaimed("leased")
+    assert ledger.claim("k-1", 2, "create_identification") == NotClaimed("leased")
     ledger.commit(onward, following(onward, 60))
 
 
@@ -255,10 +253,10 @@ def test_going_on_with_news(ledger: Ledger) -> None:
     create(ledger, a_record())
     claim = claimed(ledger)
     ledger.act("k-1", {"act": "read", "by": "a test"})
-    onward = ledger.commit_and_claim(claim, following(claim, 3600), NO_CALLS)
+    onward = ledger.commit_and_claim(claim, following(claim, 3600))
     assert onward is not None
     assert len(onward.acts) == 1
-    assert ledger.commit_and_claim(onward, following(onward, 3600), NO_CALLS) is None
+    assert ledger.commit_and_claim(onward, following(onward, 3600)) is None
     read = ledger.read("k-1")
     assert read is not None
     assert not read.claimed
@@ -269,7 +267,7 @@ def test_going_on_paced(ledger: Ledger) -> None:
     create(ledger, a_record())
     claim = claimed(ledger)
     ledger.close_tap(60)
-    assert ledger.commit_and_claim(claim, following(claim), NO_CALLS) is None
+    assert ledger.commit_and_claim(claim, following(claim)) is None
     read = ledger.read("k-1")
     assert read is not None
     assert (read.record.version, read.claimed) == (2, False)
@@ -284,8 +282,8 @@ def test_going_on_stale(ledger: Ledger, clock: Clock) -> None:
     clock.ms += LEASE_MS + 1
     successor = claimed(ledger)
     with pytest.raises(StaleClaimError):
-        ledger.commit_and_claim(sleeper, following(sleeper), NO_CALLS)
-    assert ledger.commit_and_claim(successor, following(successor), NO_CALLS) is not None
+        ledger.commit_and_claim(sleeper, following(sleeper))
+    assert ledger.commit_and_claim(successor, following(successor)) is not None
 
 
 def test_going_on_repeated(client: redis.Redis, clock: Clock) -> None:
@@ -294,7 +292,7 @@ def test_going_on_repeated(client: redis.Redis, clock: Clock) -> None:
     create(ledger, a_record())
     claim = claimed(ledger)
     ledger.act("k-1", {"act": "read", "by": "a test"})
-    onward = ledger.commit_and_claim(claim, following(claim, 3600), NO_CALLS)
+    onward = ledger.commit_and_claim(claim, following(claim, 3600))
     assert onward is not None
     assert (onward.record.version, onward.crashes) == (2, 0)
     assert ledger.commit(onward, following(onward, 60)) is None
@@ -353,25 +351,11 @@ def test_newer_release(ledger: Ledger, client: redis.Redis, clock: Clock) -> Non
     create(ledger, a_record())
     key = f"{PREFIX}record:k-1"
     client.set(key, b"9" + client.get(key)[1:])  # type: ignore[index]
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("newer")
+    assert ledger.claim("k-1", 1, "create_customer") == NotClaimed("newer")
     clock.ms += 29_000
     assert ledger.take({"interactive": 1}) == []
     clock.ms += 1_001
     assert len(ledger.take({"interactive": 1})) == 1
-
-
-def test_budget(client: redis.Redis, clock: Clock) -> None:
-    """Claims wait for their slot, and those too far ahead are sent away until it comes."""
-    ledger = Ledger(client, Budget(rate_per_second=2, identifications_per_minute=60), clock)
-    waits: list[Any] = []
-    for number in range(4):
-        create(ledger, a_record(f"k-{number}"))
-        claim = ledger.claim(f"k-{number}", 1, "create_customer", {"call": 1})
-        waits.append(claim.wait_s if isinstance(claim, Claim) else claim.reason)
-    assert (waits[0], waits[3]) == (0.0, "paced")
-    assert 0.1 < waits[1] <= 0.5 < waits[2] <= 1.0
-    clock.ms += 1000
-    assert isinstance(ledger.claim("k-3", 1, "create_customer", {"call": 1}), Claim)
 
 
 def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
@@ -379,7 +363,7 @@ def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
     create(ledger, a_record())
     ledger.close_tap(5)
     ledger.close_tap(1)
-    assert ledger.claim("k-1", 1, "create_customer", NO_CALLS) == NotClaimed("paced")
+    assert ledger.claim("k-1", 1, "create_customer") == NotClaimed("paced")
     clock.ms += 4_000
     assert ledger.take({"interactive": 1}) == []
     clock.ms += 1_001

@@ -113,7 +113,7 @@ class LedgerMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.models)))
         model = self.models[key]
         now = self.now_ms()
-        answer = self.ledger.claim(key, model.version - behind, model.step, {})
+        answer = self.ledger.claim(key, model.version - behind, model.step)
         if behind:
             assert answer == NotClaimed("superseded")
         elif model.fence and model.lease_ms > now:
@@ -188,13 +188,13 @@ class LedgerMachine(RuleBasedStateMachine):
         ledger = TwiceLedger(self.client, PLENTY, lambda: self.shift_ms, self.clock) if repeated else self.ledger
         if model.fence != claim.fence:
             with pytest.raises(StaleClaimError):
-                ledger.commit_and_claim(claim, Next(record, delay_s), {})
+                ledger.commit_and_claim(claim, Next(record, delay_s))
             return
         if not self.trusted(claim):
             with pytest.raises(ClockJumpedError):
-                ledger.commit_and_claim(claim, Next(record, delay_s), {})
+                ledger.commit_and_claim(claim, Next(record, delay_s))
             return
-        answer = ledger.commit_and_claim(claim, Next(record, delay_s), {})
+        answer = ledger.commit_and_claim(claim, Next(record, delay_s))
         assert (answer is not None) == (delay_s == 0 or model.woken)
         model.told += ["in_review"] if model.phase is not Phase.IN_REVIEW else []
         model.version, model.phase, model.step = model.version + 1, Phase.IN_REVIEW, "refresh"

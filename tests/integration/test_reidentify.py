@@ -227,7 +227,7 @@ def test_a_new_policy_moves_due_times_and_one_in_hand_gets_its_own(world: World)
     world.onboard("k-2", risk_tier="high")
     world.run_step("refresh", "k-2", world.record("k-2").version)  # knows of no policy
     far_ms = world.read("k-1").due_ms
-    claim = world.ledger.claim("k-2", world.record("k-2").version, "refresh", {})
+    claim = world.ledger.claim("k-2", world.record("k-2").version, "refresh")
     put_in_force(world, replace(POLICY, tiers={"high": Interval(months=6)}))
     assert (world.read("k-1").due_ms or 0) < (far_ms or 0)
     world.ledger.commit(claim, Next(replace(claim.record), 300 * DAY_S, rule=0))  # type: ignore[arg-type,union-attr]

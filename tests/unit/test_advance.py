@@ -25,7 +25,9 @@ from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import (
     AccessRefusedError,
     AnswerLostError,
+    AnswerUnreadableError,
     ConflictError,
+    HeldBackError,
     InputLostError,
     IronError,
     NotFoundError,
@@ -329,20 +331,68 @@ def again(error: OnboardingError, times: int, *, every_s: float = 10) -> list[Ne
 
 
 @pytest.mark.usefixtures("no_jitter")
-def test_pauses_after_errors_double_to_a_limit() -> None:
-    """1, 2, 4 ... seconds, at most five minutes, however often."""
-    found = [following.delay_s for following in again(AnswerLostError(), 12)]
+@pytest.mark.parametrize("error", [AnswerLostError(), AnswerUnreadableError()], ids=repr)
+def test_pauses_after_errors_double_to_a_limit(error: OnboardingError) -> None:
+    """1, 2, 4 ... seconds, at most five minutes, however often; the weather's like those of the onboarding's own."""
+    found = [following.delay_s for following in again(error, 12)]
     assert found == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
-    assert after_error(replace(WAITING, attempts=10**6), AnswerLostError(), at()).delay_s == 300
+    often = replace(WAITING, attempts=10**6, problem=Problem(error.code, "", True, 1, count=10**6))
+    assert after_error(often, error, at()).delay_s == 300
 
 
 @pytest.mark.parametrize("settle_s", [61, 120, 300, 3_600])
 def test_the_settle_time_passes_between_two_late_attempts(settle_s: float) -> None:
     """The longest pause, however it is spread, outlasts the settle time: what hangs on that time comes about."""
     policy = Policy(settle_s=settle_s)
-    following = after_error(replace(WAITING, attempts=50), AnswerLostError(), at(policy=policy))
+    often = replace(WAITING, attempts=50, problem=Problem("answer_lost", "", True, 1, count=50))
+    for error in (AnswerLostError(), AnswerUnreadableError()):
+        following = after_error(often, error, at(policy=policy))
+        assert following.delay_s is not None
+        assert following.delay_s > settle_s
+
+
+STORMS = [UnreachableError(), AnswerLostError(), ServerFaultError(status=503)]
+
+
+@pytest.mark.parametrize("error", STORMS, ids=repr)
+def test_the_weather_burns_no_attempt(error: OnboardingError) -> None:
+    """However often Iron cannot be reached, it is no failed attempt; pauses and problem are counted by themselves."""
+    found = [following.record for following in again(error, 20)]
+    assert {record.attempts for record in found} == {0}
+    assert [record.problem.count for record in found if record.problem] == list(range(1, 21))
+
+
+def test_a_trouble_of_its_own_calls_an_operator() -> None:
+    """A record that meets trouble ten times in a row, whatever its kind, though Iron is well, needs a person."""
+    record, told = WAITING, []
+    for number in range(12):
+        record = after_error(record, STORMS[number % 3], at(NOW_MS + number * 1000)).record
+        assert record.problem is not None
+        assert record.problem.code == STORMS[number % 3].code
+        told.append(record.problem.operator)
+    assert told == [False] * 9 + [True] * 3
+    assert waiting_on(record) == "operator"
+
+
+@pytest.mark.parametrize("error", STORMS, ids=repr)
+def test_a_probe_says_nothing_about_its_record(error: OnboardingError) -> None:
+    """Who finds out for all that Iron is still in trouble has no problem of its own, and is soon there again."""
+    before = replace(WAITING, problem=Problem("iron_fault", "", True, 1, count=9), attempts=2)
+    following = after_error(before, error, replace(at(effect=EFFECT), probe=True))
+    assert following.record == replace(before, effect=EFFECT)
     assert following.delay_s is not None
-    assert following.delay_s > settle_s
+    assert 0 < following.delay_s <= 1
+
+
+@pytest.mark.parametrize("reason", ["paused", "closed", "open", "budget"])
+def test_a_call_that_may_not_leave_is_not_a_failed_attempt(reason: str) -> None:
+    """Nothing was called: neither attempt nor problem, and the record comes back when calls may leave again."""
+    record = replace(WAITING, attempts=3, problem=None)
+    following = after_error(record, HeldBackError(reason=reason, retry_after_s=5.0), at(effect=EFFECT))
+    assert following.delay_s is not None
+    assert 5 <= following.delay_s <= 6
+    assert following.record == replace(record, effect=EFFECT)
+    assert following.note == f"held_back: {reason}"
 
 
 @pytest.mark.parametrize("attempts", [0, 7])
@@ -372,8 +422,8 @@ def test_problems_are_counted_and_keep_their_beginning() -> None:
     third = again(UnreachableError(), 3)[-1].record
     assert third.problem is not None
     assert (third.problem.code, third.problem.count) == ("iron_unreachable", 3)
-    assert (third.problem.first_seen_ms, third.attempts) == (NOW_MS, 3)
-    other = after_error(third, AnswerLostError(), at(NOW_MS + 99_000)).record.problem
+    assert (third.problem.first_seen_ms, third.attempts) == (NOW_MS, 0)
+    other = after_error(third, ConflictError(), at(NOW_MS + 99_000)).record.problem
     assert other is not None
     assert (other.count, other.first_seen_ms) == (1, NOW_MS + 99_000)
     through = read(third).record

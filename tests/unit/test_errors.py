@@ -27,6 +27,7 @@ EXPECTED = {
     "RequestRefusedError": ("request_refused", False, True),
     "AccessRefusedError": ("access_refused", True, True),
     "RenewedError": ("key_renewed", True, False),
+    "HeldBackError": ("held_back", True, False),
     "SettlingError": ("settling", True, False),
     "StaleClaimError": ("stale_claim", True, False),
     "ClockJumpedError": ("clock_jumped", True, False),
@@ -53,6 +54,15 @@ def test_the_tree_is_as_drawn() -> None:
 def test_every_class_says_what_may_be_repeated() -> None:
     """Code, whether to repeat and whether to call a person are as written here, class by class."""
     assert {one.__name__: (one.code, one.retryable, one.operator) for one in CLASSES} == EXPECTED
+
+
+def test_the_weather() -> None:
+    """No connection, no answer and a fault of Iron are the weather; what Iron answers deliberately is not."""
+    assert {one.__name__ for one in CLASSES if one.weather} == {
+        "UnreachableError",
+        "AnswerLostError",
+        "ServerFaultError",
+    }
 
 
 def test_codes_are_unique() -> None:

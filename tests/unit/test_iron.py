@@ -158,7 +158,7 @@ def test_on_behalf_of_a_sub_partner(name: str) -> None:
         return httpx.Response(200, json=answer)
 
     iron = iron_with(take)
-    call(iron.on_behalf_of(SUB_PARTNER, lambda: events.append("checked")))
+    call(iron.on_behalf_of(SUB_PARTNER, lambda _: events.append("checked")))
     assert events == ["checked", SUB_PARTNER]
     assert iron.sub_partner_id is None
 
@@ -167,7 +167,7 @@ def test_on_behalf_of_a_sub_partner(name: str) -> None:
 def test_a_call_that_must_not_leave_does_not(name: str) -> None:
     """What the check raises stops the request before the transport sees it."""
 
-    def lost() -> None:
+    def lost(_: str) -> None:
         raise StaleClaimError
 
     iron = iron_with(lambda _: pytest.fail("a request left"))
@@ -442,7 +442,7 @@ def test_what_is_not_httpxs_is_not_ours_to_judge() -> None:
 def test_the_client_does_not_show_its_key() -> None:
     """The client can be printed."""
     assert MARKER not in repr(answering(200))
-    assert MARKER not in repr(answering(200).on_behalf_of(SUB_PARTNER, lambda: None))
+    assert MARKER not in repr(answering(200).on_behalf_of(SUB_PARTNER, lambda _: None))
 
 
 # --- Retry-After -----------------------------------------------------------------------------------------------------

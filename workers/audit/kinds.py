@@ -14,7 +14,7 @@ from inspect import getdoc
 from pipelines.lifecycle import FINISHED, Phase
 from pipelines.model import Policy
 from workers.audit.seen import Seen, Traffic
-from workers.ledger import Budget
+from workers.pace import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,11 @@ class Circumstances:
         """Say whether nothing moves in a lane."""
         return self.traffic.stands(lane, self.earlier)
 
-    def put_off_ms(self, class_: str, ms: int) -> float:
-        """Give how far away a due time may be that only waits for its turn: `ms`, and the budget's own pauses."""
-        return ms + 2 * self.budget.interval_ms(class_)
+    def put_off_ms(self, seen: Seen, class_: str, ms: int) -> float:
+        """Give how far away a due time may be that only waits for its turn: `ms`, and the line for Iron's budget."""
+        ends_ms = self.traffic.line_ms.get(seen.header.lane, 0.0) if seen.header else 0.0
+        line_ms = max(0.0, ends_ms - self.traffic.now_ms)
+        return ms + line_ms + 2 * self.budget.interval_ms(class_)
 
 
 Rule = Callable[[Seen, Circumstances], str | None]

@@ -28,8 +28,9 @@ def due_finished(seen: Seen, at: Circumstances) -> str | None:
     """A finished record has a due time, though nobody did anything to it."""
     if not finished(seen) or seen.due_ms is None or seen.acts or seen.claim or at.traffic.tap_closed:
         return None
-    tried = seen.record is None or seen.record.attempts > 0
-    return None if tried or seen.due_ms <= seen.now_ms + at.put_off_ms("call", SOON_MS) else ""
+    record = seen.record
+    tried = record is None or record.attempts > 0 or (record.problem is not None and record.problem.retryable)
+    return None if tried or seen.due_ms <= seen.now_ms + at.put_off_ms(seen, "call", SOON_MS) else ""
 
 
 @rule("Mending puts it into its own lane.", "lanes")
@@ -111,7 +112,7 @@ def _left_alone(seen: Seen, at: Circumstances) -> bool:
     """Say whether a record that should be claimed again is not going to be soon."""
     if seen.due_ms is None:
         return finished(seen)  # an unfinished one without a due time is due_missing
-    soon = at.put_off_ms("identification", SOON_MS)
+    soon = at.put_off_ms(seen, "identification", SOON_MS)
     far = seen.due_ms > seen.now_ms + soon and not at.traffic.tap_closed
     return far or _overdue(seen, at)
 

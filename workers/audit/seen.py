@@ -15,6 +15,9 @@ from pipelines.model import Record
 from workers.audit.proof import Chain, chain
 from workers.ledger import decode, lane_of
 
+#: A lane that was nudged for a slot within so many ms moves, if slowly: longer than the pause between two calls can be.
+RARELY_MS = 30_000
+
 _HEADER = re.compile(r"(\d+) (\d+) (\S+) (\S+) (\S+) (\S+) (\d+) (\d+) (\d+)\n")
 _CLAIM = re.compile(r"(\S+) (\d+) (\d+) (\d+) (\d+) (\S+)")
 #: Bytes that are no UTF-8 are carried through and back, never dropped.
@@ -104,29 +107,39 @@ class Traffic:
     """What moves in the ledger at one moment.
 
     `heads`: first member and score of each place that has any; `working`: lanes of which a claim is in hand;
-    `turns`: the places of imports, with whether each takes its turns.
+    `turns`: the places of imports, with whether each takes its turns; `offered_ms`: up to when a lane was nudged for
+    slots of Iron's budget; `line_ms`: where those stand last who were refused one.
     """
 
     now_ms: int
     closed_until_ms: int
+    breaker_open: bool
+    paused: frozenset[str]
     heads: dict[str, tuple[str, str]]
     working: frozenset[str]
     turns: dict[str, bool] = field(default_factory=dict)
+    offered_ms: dict[str, float] = field(default_factory=dict)
+    line_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def tap_closed(self) -> bool:
-        """Whether Iron wants no call now."""
-        return self.closed_until_ms > self.now_ms
+        """Whether no call to Iron may leave now: Iron has asked for a pause, or the breaker is open."""
+        return self.closed_until_ms > self.now_ms or self.breaker_open
 
     def stands(self, lane: str, before: Traffic) -> bool:
-        """Say whether nobody took anything from a lane since an earlier look, and nobody has a record of it in hand.
+        """Say whether nobody takes anything from a lane although calls may leave for it.
 
-        `lane` may be a place of a lane: then the whole lane is meant, and an import that is halted does not stand.
+        Nothing was taken since an earlier look or shortly before, and nobody has a record of it in hand. `lane` may be
+        a place of a lane: then the whole lane is meant, and an import that is halted does not stand.
         """
-        if self.tap_closed or lane_of(lane) in self.working or lane not in self.heads or not self.turns.get(lane, True):
+        whole = lane_of(lane)
+        if self.tap_closed or whole in self.paused or whole in self.working:
             return False
-        places = [place for place in self.heads if lane_of(place) == lane_of(lane)]
-        return all(self.heads[place] == before.heads.get(place) for place in places)
+        if lane not in self.heads or not self.turns.get(lane, True):
+            return False
+        places = [place for place in self.heads if lane_of(place) == whole]
+        untouched = all(self.heads[place] == before.heads.get(place) for place in places)
+        return untouched and self.offered_ms.get(whole, 0) < self.now_ms - RARELY_MS
 
 
 def read_seen(key: str, answer: bytes) -> Seen:
@@ -158,10 +171,18 @@ def read_traffic(answer: bytes) -> Traffic:
     """Take the script's answer about the lanes apart."""
     found = json.loads(answer.decode(errors=_ERRORS))
     heads = {lane: (head[0], head[1]) for lane, head in dict(found["heads"]).items()}
-    working = frozenset(lane_of(place) for place in dict(found["working"]))
     turns = found["turns"] or []
-    taking = {place: score == "0" for place, score in zip(turns[::2], turns[1::2], strict=True)}
-    return Traffic(int(found["now"]), int(found["closed"]), heads, working, taking)
+    return Traffic(
+        now_ms=int(found["now"]),
+        closed_until_ms=int(found["closed"]),
+        breaker_open=found["opened"],
+        paused=frozenset(found["paused"]),
+        heads=heads,
+        working=frozenset(lane_of(place) for place in dict(found["working"])),
+        turns={place: score == "0" for place, score in zip(turns[::2], turns[1::2], strict=True)},
+        offered_ms={lane: float(at) for lane, at in dict(found["offered"]).items()},
+        line_ms={lane: float(at) for lane, at in dict(found["lines"]).items()},
+    )
 
 
 def _header(raw: str) -> Header | None:

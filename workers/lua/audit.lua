@@ -113,13 +113,20 @@ end
 
 local operations = {}
 
--- traffic lane* -> JSON: now, until when Iron's tap is closed, and for each lane its first member and whether a claim of
--- it is in hand; which imports take turns. With very many claims, which take too long to read at once, every lane counts as one at work.
+-- traffic lane* -> JSON: now, until when Iron's tap is closed, whether the breaker is open, which lanes are paused, which
+-- imports take turns, and for each lane its first member, up to when it was nudged for slots, where its line of those
+-- refused one ends, and whether a claim of it is in hand. With very many claims, which take too long to read at once,
+-- every lane counts as one at work.
 function operations.traffic(...)
-  local heads, working = {}, {}
+  local heads, working, offered, lines = {}, {}, {}, {}
   for _, lane in ipairs({...}) do
     local first = ask('ZRANGE', due_of(lane), 0, 0, 'WITHSCORES')
     heads[lane] = first and first[1] and first or nil
+    offered[lane] = ask('HGET', prefix .. 'pace', 'call.offered.' .. lane) or nil
+    for _, class in ipairs({'call', 'identification'}) do
+      local last = tonumber(ask('HGET', prefix .. 'pace', class .. '.line.' .. lane) or nil)
+      if last then lines[lane] = math.max(lines[lane] or 0, last) end
+    end
     working[lane] = redis.call('HLEN', prefix .. 'claims') > 10000 or nil
   end
   if redis.call('HLEN', prefix .. 'claims') <= 10000 then
@@ -129,7 +136,9 @@ function operations.traffic(...)
     end
   end
   return cjson.encode({
-    now = int(now_ms), closed = ask('GET', prefix .. 'pace:closed') or '0', heads = heads, working = working,
+    now = int(now_ms), closed = ask('HGET', prefix .. 'pace', 'closed') or '0',
+    opened = ask('HEXISTS', prefix .. 'pace', 'opened') == 1, paused = ask('HKEYS', prefix .. 'paused') or {},
+    heads = heads, working = working, offered = offered, lines = lines,
     turns = ask('ZRANGE', prefix .. 'turns', 0, -1, 'WITHSCORES'),
   })
 end

@@ -7,11 +7,12 @@
 --   refused.lua (jobs that came as messages and were refused)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
---   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, close, sweep, swept,
---            import, load, loaded, halt, resume, drop, count; drop_events, endpoint_*, courier_*, refuse; policy, move, due, place,
---            ask, run, rouse
+--   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, allowed, close,
+--            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
+--            drop_events, endpoint_*, courier_*, refuse; policy, move, due, place, ask, run, rouse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
---   ARGV[3+] arguments of the operation, see there
+--   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> ", in ms, at the ceiling; see pace.lua
+--   ARGV[4+] arguments of the operation, see there
 --
 -- Keys (all without expiry unless said), with <key> an idempotency key:
 --   record:<key>    string  "<format> <version> <token> <place> <phase> <step> <created> <since> <updated>\n<json>";
@@ -59,8 +60,13 @@
 --   replays:<name>  hash    id -> "<cursor> <last>": events that are to be delivered again
 --   refused         zset    id of a message -> ms when its job was refused; the last 1,000, for a month
 --   refused_jobs    hash    id of a message -> JSON: idempotency key, reasons
---   pace:<class>    string  ms (with fraction) at which this class of Iron's budget is free again
---   pace:closed     string  ms until which Iron wants no call at all (429); expires
+--   pace            hash    Iron's budget. Times in ms, with fraction where slots are meant, <class> call, identification, sweep:
+--                           <class>.free: the next slot; .part .part_at .halved: part of its rate since a 429 and when it came;
+--                           .floor.<lane> .owed.<lane> .offered.<lane> .line.<lane>: when the lane gets its floor again, is
+--                           nudged for it again, has been nudged up to, and where those who were refused stand in line;
+--                           closed: until then Iron wants no call (429); opened retry_at retry_ms probe probe_ends: the
+--                           breaker since it opened; ramp_at: when it closed; bad_since bad_at bad good: calls counted for it
+--   paused          hash    lane -> "<ms> <json>": when a person paused it, and who and why
 --
 -- Idempotent under replay: redis-py repeats a call whose answer was lost. Each writing operation carries a token (its
 -- fence, or one drawn for the call) and gives the same answer when it finds its own token already there.

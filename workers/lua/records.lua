@@ -109,14 +109,18 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
   return {'joined', record.version + 1, now_ms, (revocations(key))}
 end
 
--- claim key version step token lease_ms format part horizon_ms (class n interval_ms)*
--- -> claimed raw fence now crashes since wait_ms input acts rule | gone | newer | leased | superseded | halted | paced ms
-function operations.claim(key, version, step, token, lease_ms, format, part, horizon_ms, ...)
+-- claim key version step token lease_ms format part secured
+-- secured: the class of Iron's budget that the step must be sure of beside its first call, or ""
+-- -> claimed raw fence now crashes since input acts rule call_ms secured_ms probe | gone | newer | leased | superseded | halted
+--    | paced ms | paused
+-- A claim that is repeated, or only to apply an act, brings no slot with it: its calls ask for theirs.
+function operations.claim(key, version, step, token, lease_ms, format, part, secured)
   local record = load(key)
   if not record then return {'gone'} end
   local claim = claim_of(key)
   local fence = version .. '-' .. token
-  local wait = 0
+  local acts = redis.call('LRANGE', prefix .. 'acts:' .. key, 0, -1)
+  local call_ms, secured_ms, probe = nil, nil, nil
   if not (claim and claim.fence == fence) then
     if record.format > tonumber(format) then
       set_due(record, key, now_ms + NEWER_MS)
@@ -125,15 +129,14 @@ function operations.claim(key, version, step, token, lease_ms, format, part, hor
     if record.version ~= tonumber(version) or record.step ~= step then return {'superseded'} end
     if claim and claim.ends > now then return {'leased'} end
     if halted(record) then return {'halted'} end
-    local classes, given = {}, {...}
-    for i = 1, #given, 3 do
-      classes[#classes + 1] = {name = given[i], n = tonumber(given[i + 1]), interval_ms = tonumber(given[i + 2])}
-    end
-    local back
-    wait, back = pace(classes, tonumber(horizon_ms))
-    if wait < 0 then
-      set_due(record, key, now_ms + back)
-      return {'paced', math.ceil(back)}
+    if #acts == 0 then
+      local admitted, first, second, third = admit(record.lane, fence, secured)
+      if not admitted then
+        if first == 'paused' then return {'paused'} end
+        set_due(record, key, now_ms + second)
+        return {'paced', math.ceil(second)}
+      end
+      call_ms, secured_ms, probe = first, second, third
     end
     begin(key, record)
     put_claim(key, {
@@ -143,9 +146,11 @@ function operations.claim(key, version, step, token, lease_ms, format, part, hor
     claim = claim_of(key)
   end
   local input = part ~= '' and redis.call('HGET', prefix .. 'input:' .. key, part)
-  local acts = redis.call('LRANGE', prefix .. 'acts:' .. key, 0, -1)
   local rule = redis.call('HGET', prefix .. 'reidentification', 'version') or '0'
-  return {'claimed', record.raw, fence, now_ms, claim.crashes, claim.since, wait, input, acts, rule}
+  return {
+    'claimed', record.raw, fence, now_ms, claim.crashes, claim.since, input, acts, rule,
+    call_ms or false, secured_ms or false, probe and 1 or 0,
+  }
 end
 
 -- renew lease_ms (key fence)* -> for each pair 1 while the claim holds, else 0; and now
@@ -165,12 +170,14 @@ function operations.renew(lease_ms, ...)
   return held
 end
 
--- commit key fence at_ms tolerance_ms place step phase format json history told scheduled delay_ms applied customer_id external_id input_ttl_ms import (part sealed)*
--- scheduled: see schedule in schedule.lua. applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the next nudge now. sealed "": the part is dropped
+-- commit key fence at_ms tolerance_ms place step phase format json history told scheduled delay_ms applied customer_id external_id
+--   input_ttl_ms import good bad (part sealed)*
+-- scheduled: see schedule in schedule.lua. applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the
+-- next nudge now. good, bad: how Iron answered the claim's calls, for the breaker. sealed "": the part is dropped
 -- at_ms: what the worker takes for now. -> committed version due nudge now | stale | jumped: the worker's clock is wrong
 function operations.commit(
   key, fence, at_ms, tolerance_ms, place, step, phase, format, json, history, told, scheduled, delay_ms, applied, customer_id,
-  external_id, ttl_ms, import, ...
+  external_id, ttl_ms, import, good, bad, ...
 )
   local record = load(key)
   if record and record.token == fence then
@@ -186,6 +193,7 @@ function operations.commit(
   local since = phase == record.phase and record.since or int(now_ms)
   save(key, format, version, fence, place, phase, step, record.created, since, json)
   redis.call('HDEL', prefix .. 'claims', key)
+  weather(fence, tonumber(good), tonumber(bad))
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
   tell(key, phase, version, told)
   if phase ~= record.phase then
@@ -271,26 +279,42 @@ function operations.revoke(key, token, act)
   return wake(key, record)
 end
 
--- take (lane limit)* -> (lane key step version)* of what is due, each now due again after NUDGE_MS
+-- Keys that one take looks at in a lane: those that must wait for a class of their own cost a look and no nudge.
+local MOST_LOOKS = 256
+
+-- take secures (lane limit)* -> ms until a lane has room for more ("" where none is short of it), (lane key step version)*
+-- of what is due, each now due again after NUDGE_MS. secures: JSON, step -> class that it must be sure of.
 -- HOW MANY are taken from a lane is the budget's affair (`room` in pace.lua), WHICH ones that of `pick` in imports.lua.
-function operations.take(...)
-  local given, taken = {...}, {}
+function operations.take(secures, ...)
+  local given, taken, classes, again = {...}, {''}, cjson.decode(secures), nil
   for i = 1, #given, 2 do
-    local lane = given[i]
-    for _, next in ipairs(pick(lane, room(lane, tonumber(given[i + 1])))) do
-      local place, key = next[1], next[2]
-      local record = load(key)
-      if record and record.place == place then
-        redis.call('ZADD', due_of(place), int(now_ms + NUDGE_MS), key)
-        taken[#taken + 1] = lane
-        taken[#taken + 1] = key
-        taken[#taken + 1] = record.step
-        taken[#taken + 1] = record.version
-      else
-        redis.call('ZREM', due_of(place), key)
+    local lane, nudged, looks = given[i], 0, 0
+    local left, wait, calls = room(lane, tonumber(given[i + 1]))
+    if wait then again = math.min(again or wait, wait) end
+    local picked = pick(lane, left)
+    while #picked > 0 do
+      for _, next in ipairs(picked) do
+        local place, key = next[1], next[2]
+        local record = load(key)
+        local class = record and classes[record.step]
+        local there, back = true, nil
+        if class then there, back = secure(class, lane) end
+        if not record or record.place ~= place then
+          redis.call('ZREM', due_of(place), key)
+        elseif there then
+          redis.call('ZADD', due_of(place), int(now_ms + NUDGE_MS), key)
+          for _, field in ipairs({lane, key, record.step, record.version}) do taken[#taken + 1] = field end
+          nudged = nudged + 1
+        else
+          redis.call('ZADD', due_of(place), int(now_ms + back), key)
+        end
       end
+      looks = looks + #picked
+      picked = (nudged < left and looks < MOST_LOOKS) and pick(lane, left - nudged) or {}
     end
+    if nudged > 0 then offer(calls, nudged) end
   end
+  taken[1] = again and math.ceil(again) or ''
   return taken
 end
 

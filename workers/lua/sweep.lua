@@ -1,8 +1,8 @@
 -- The sweep's place in Iron's list of customers. Key: sweep, see base.lua.
 
--- sweep token lease_ms interval_ms (class n interval_ms)* -> place: the next page to read | wait ms
+-- sweep token lease_ms interval_ms -> place: the next page to read | wait ms
 -- One sweep at a time in the fleet, one page at a time; whoever holds it renews its lease with each page.
-function operations.sweep(token, lease_ms, interval_ms, ...)
+function operations.sweep(token, lease_ms, interval_ms)
   local state = prefix .. 'sweep'
   local holder, ends, started, place = unpack(redis.call('HMGET', state, 'token', 'until', 'started', 'place'))
   if holder and holder ~= token and tonumber(ends) > now then return {'wait', int(tonumber(ends) - now)} end
@@ -10,12 +10,8 @@ function operations.sweep(token, lease_ms, interval_ms, ...)
     local again = tonumber(started or '0') + interval_ms - now
     if again > 0 then return {'wait', int(again)} end
   end
-  local classes, given = {}, {...}
-  for i = 1, #given, 3 do
-    classes[#classes + 1] = {name = given[i], n = tonumber(given[i + 1]), interval_ms = tonumber(given[i + 2])}
-  end
-  local wait, back = pace(classes, 0)
-  if wait < 0 then return {'wait', int(back)} end
+  local admitted, back = admit_page()
+  if not admitted then return {'wait', int(back)} end
   if not place then
     place = ''
     redis.call('HSET', state, 'started', int(now_ms), 'place', place, 'read', 0, 'differ', 0, 'unknown', 0)

@@ -1,0 +1,180 @@
+"""Iron's budget as this process sees it: permits for calls, asked for one at a time, right before each call leaves.
+
+The limits, the lanes' shares, the tap, the breaker and the pauses are kept in Redis and judged there (lua/pace.lua);
+here is what is asked for, and the waiting. Decision 0005 tells why it is so.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pipelines.advance import RATE_LIMITED_PAUSE_S
+from pipelines.errors import HeldBackError, RateLimitedError
+from pipelines.iron import CALL, IDENTIFICATION
+
+if TYPE_CHECKING:
+    from workers.ledger import Claim, Ledger
+
+#: Margin of a class: the part of its window by which a call may be late without any window holding too many. It costs
+#: as much of the budget. A minute forgives far more than a second, so identifications need the smaller part.
+MARGIN = {CALL: 0.043, IDENTIFICATION: 0.03}
+#: Part of the margin by which a slot may be past when it is given.
+GIVEN_LATE = 0.4
+#: Part of the margin by which a call may leave after its slot; the rest is for the way to Iron.
+LEAVES_LATE = 0.6
+
+#: A call that has waited for longer than this, in seconds, asks once more whether it may leave.
+ASK_AGAIN_S = 0.05
+#: It asks so long before its slot, in seconds: about what the answer takes.
+ASK_AHEAD_S = 0.004
+#: No permit is farther ahead than this, in seconds: beyond IN_HAND_MS of lua/pace.lua. A clock may jump.
+LONGEST_WAIT_S = 30.0
+#: A permit that lapsed is asked for again so long ahead, in ms: a machine or a Redis that is slow needs more. After the
+#: last one the call leaves all the same: a call that is late once is better than one that never leaves.
+LEADS_MS = (None, 50, 400)
+
+#: The tap reopens up to so many seconds later than Iron asks for: those whom it sent away do not come all at once.
+REOPENING_S = 0.25
+
+#: What can be paused: the lanes of records, and the sweep.
+PAUSABLE = ("interactive", "bulk", "reidentify", "sweep")
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave for one call. Both times are on this process's own clock, in seconds."""
+
+    #: The call leaves no earlier than this.
+    slot: float
+    #: After this the permit has lapsed.
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Calls to Iron that the fleet may make: the ceilings, as they are set."""
+
+    rate_per_second: float = 10.0
+    identifications_per_minute: float = 60.0
+
+    def interval_ms(self, class_: str) -> float:
+        """Give the spacing of a class's slots at its ceiling: that of its limit, and the margin."""
+        per_second = self.rate_per_second if class_ == CALL else self.identifications_per_minute / 60
+        return 1000 / per_second * (1 + MARGIN[class_])
+
+    def window_ms(self, class_: str) -> float:
+        """Give the time in which the limit of a class is counted: longer where less than one call is allowed in it."""
+        return max(1000.0 if class_ == CALL else 60_000.0, self.interval_ms(class_) / (1 + MARGIN[class_]))
+
+    def margin_ms(self, class_: str) -> float:
+        """Give by how much a call of a class may be late."""
+        return self.window_ms(class_) * MARGIN[class_]
+
+    def stated(self) -> str:
+        """Write it for the ledger's script: for each class its spacing, how late a slot is given, its window."""
+        return "".join(
+            f"{class_} {self.interval_ms(class_):.4f} {self.margin_ms(class_) * GIVEN_LATE:.4f}"
+            f" {self.window_ms(class_):.4f} "
+            for class_ in (CALL, IDENTIFICATION)
+        )
+
+    def permit(self, class_: str, asked: float, wait_ms: int) -> Permit:
+        """Make the permit that was asked for at this time and answered with the ms until its slot."""
+        slot = asked + wait_ms / 1000
+        return Permit(slot, slot + self.margin_ms(class_) * LEAVES_LATE / 1000)
+
+
+class Permits:
+    """The permits of a claim's calls: `before_call` waits until a call may leave."""
+
+    def __init__(self, ledger: Ledger, claim: Claim, sleep: Callable[[float], object] = time.sleep) -> None:
+        """Begin with what the claim brings. `sleep` waits for so many seconds."""
+        self._ledger = ledger
+        self._claim = claim
+        self._sleep = sleep
+        #: The class of the latest call.
+        self.latest = CALL
+
+    def before_call(self, class_: str) -> None:
+        """Wait until a call of this class may leave.
+
+        Raises HeldBackError when none may for now, and StaleClaimError when the lease may be over.
+        """
+        for lead_ms in LEADS_MS:
+            permits = [self._slot(one, lead_ms) for one in _classes(class_)]
+            if self._claim.clock() <= min(permit.until for permit in permits):
+                break
+        self.latest = class_
+        self._claim.before_call()
+
+    def _slot(self, class_: str, lead_ms: int | None) -> Permit:
+        """Take the permit at hand, or ask for one, and wait for its slot."""
+        lane, holder = self._claim.record.lane, self._claim.fence
+        permit = self._claim.permits.pop(class_, None) or self._ledger.permit(lane, holder, class_, lead_ms)
+        pause_s = permit.slot - self._claim.clock()
+        if pause_s > ASK_AGAIN_S:
+            self._wait(min(pause_s, LONGEST_WAIT_S) - ASK_AHEAD_S)
+            self._ledger.allowed(lane, holder)
+            pause_s = permit.slot - self._claim.clock()
+        if 0 < pause_s <= ASK_AGAIN_S:
+            self._wait(pause_s)
+        return permit
+
+    def _wait(self, seconds: float) -> None:
+        self._claim.waited_s += seconds
+        self._sleep(seconds)
+
+
+def tap_pause_s(error: RateLimitedError) -> float:
+    """Give for how long a 429 closes the tap: as long as Iron says, and a little more, so that not all come at once."""
+    pause_s = RATE_LIMITED_PAUSE_S if error.retry_after_s is None else error.retry_after_s
+    return pause_s + random.uniform(0.0, REOPENING_S)  # noqa: S311 -- spreads load, keeps no secret
+
+
+def _classes(class_: str) -> tuple[str, ...]:
+    """Name the classes that a call counts in; the rarer slot is waited for first."""
+    return (class_,) if class_ == CALL else (class_, CALL)
+
+
+#: Why a call may not leave, for people.
+HELD_BACK = {
+    "paused": "Calls to Iron are paused for the lane {lane}: `onboarding resume {lane}` lets them go on.",
+    "closed": "Iron has asked for a pause of all calls (429).",
+    "open": "Iron is in trouble: no call leaves until a probe gets through.",
+    "budget": "The budget for calls to Iron is used up for now.",
+}
+
+
+def held_back(lane: str, why: str, back_ms: int) -> HeldBackError:
+    """Make the error for a call that may not leave now."""
+    return HeldBackError(HELD_BACK[why].format(lane=lane), reason=why, retry_after_s=back_ms / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A lane that a person has paused."""
+
+    at_ms: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the budget stands at one moment."""
+
+    now_ms: int
+    #: Until when Iron wants no call; None: it takes them.
+    closed_until_ms: int | None
+    breaker: BreakerState
+    #: Since when the breaker is not closed.
+    opened_ms: int | None
+    #: What part of its ceiling each class has now.
+    parts: Mapping[str, float]
+    paused: Mapping[str, Pause]
