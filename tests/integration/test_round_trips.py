@@ -43,6 +43,12 @@ def counted() -> Iterator[list[bytes]]:
         yield sent
 
 
+@pytest.fixture(autouse=True)
+def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permits that do not lapse, however busy the machine is: one that does is asked for again."""
+    monkeypatch.setattr("workers.pace.LEAVES_LATE", 1_000.0)
+
+
 def test_round_trips(ledger_url: str, broker_url: str) -> None:
     """No step of an onboarding takes more than six round trips, from the fetch of its nudge to the acknowledgement."""
     trips = of_an_onboarding(ledger_url, broker_url, going_on=False)
