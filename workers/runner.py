@@ -9,6 +9,7 @@ raises becomes a later attempt; only a record that somebody else holds now, or R
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -58,6 +59,8 @@ class Runner:
     counters: Counters = field(default_factory=Counters)
     #: Whether a thread goes on with the next step of a record.
     going_on: bool = True
+    #: Waits for Iron's budget, so many seconds.
+    sleep: Callable[[float], object] = time.sleep
     rules: Rules = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +155,7 @@ class Runner:
             return after_crashes(record, claim.crashes, attempt)
         if claim.acts and (following := after_acts(record, claim.acts, attempt)):
             return following
-        permits = Permits(self.ledger, claim)
+        permits = Permits(self.ledger, claim, self.sleep)
         iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call)
         try:
             return after_outcome(record, STEPS[record.step](record, iron, attempt), attempt)

@@ -24,13 +24,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import redis
 
 from ops.embedded import EmbeddedRedis
 from tests.support import World, a_job
-from workers import runner
 from workers.imports import Imports
 from workers.ledger import PREFIX, Budget, connect
 from workers.logs import configure_logs
@@ -107,7 +105,7 @@ class Clocked:
         self.imports = Imports(self.world.ledger, self.world.vault)
         self.folder = Path(folder)
         self.began: list[tuple[float, str]] = []
-        runner.time = SimpleNamespace(sleep=self.world.advance, monotonic=time.monotonic)
+        self.world.runner.sleep = self.world.advance
 
     def start(self, name: str, count: int) -> None:
         """Load an import of so many customers who then do nothing."""

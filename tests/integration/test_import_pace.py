@@ -9,15 +9,14 @@ import pytest
 import redis
 
 from tests.bench.imports import Clocked
-from workers.ledger import Budget
+from workers.pace import Budget
 
 BUDGET = Budget(rate_per_second=40, identifications_per_minute=60)
 
 
 @pytest.fixture
-def clocked(client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clocked:
+def clocked(client: redis.Redis, tmp_path: Path) -> Clocked:
     """A world with a budget that holds in simulated time."""
-    monkeypatch.setattr("workers.runner.time", None)  # Clocked puts its own there; it is put back afterwards
     return Clocked(str(tmp_path), client, BUDGET)
 
 

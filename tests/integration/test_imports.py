@@ -181,7 +181,7 @@ def test_an_adopted_customer_joins_the_import(world: World, imports: Imports, tm
     world.client.flushdb()
     from workers.adopt import adopt
 
-    assert [found.result for found in adopt(world.ledger, world.runner.iron.on_behalf_of(None, lambda: None))] == [
+    assert [found.result for found in adopt(world.ledger, world.runner.iron.on_behalf_of(None, lambda _: None))] == [
         "adopted"
     ]
     file = tmp_path / "list.jsonl"
