@@ -120,22 +120,24 @@ end
 -- turns, and one that has less than its share leaves the rest to the others. -> {place, key}*
 local function pick(lane, n)
   local picked, asked = {}, lane == 'bulk' and places_in_turn() or {{name = lane, given = 0}}
-  local last
   while #picked < n and #asked > 0 do
     local share, left = math.max(1, math.floor((n - #picked) / #asked)), {}
     for _, place in ipairs(asked) do
       local keys = #picked < n and due_at(place.name, place.given, share) or {}
       for _, key in ipairs(keys) do picked[#picked + 1] = {place.name, key} end
       place.given = place.given + #keys
-      if #keys > 0 then last = place.name end
       if #keys == share then left[#left + 1] = place end
       local name = place.given == 0 and import_at(place.name)
       if name then turn(name) end
     end
     asked = left
   end
-  if lane == 'bulk' and last then redis.call('SET', prefix .. 'turn', last) end
   return picked
+end
+
+-- Note that a place of a lane has had its turn: a record of it was nudged, not only looked at.
+local function served(lane, place)
+  if lane == 'bulk' then redis.call('SET', prefix .. 'turn', place) end
 end
 
 -- import name digest by -> opened: it is new, or was not read to its end | loaded: it is in the ledger as a whole |

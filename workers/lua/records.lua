@@ -305,6 +305,7 @@ function operations.take(secures, ...)
           redis.call('ZADD', due_of(place), int(now_ms + NUDGE_MS), key)
           for _, field in ipairs({lane, key, record.step, record.version}) do taken[#taken + 1] = field end
           nudged = nudged + 1
+          served(lane, place)
         else
           redis.call('ZADD', due_of(place), int(now_ms + back), key)
         end
