@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,6 +29,8 @@ _TOKEN = {
     "scheme": "bearer",
     "description": "A token made with `onboarding tokens new NAME --role R`; the gateway knows its SHA-256 only.",
 }
+#: Classes of characters as the patterns of our fields name them, and as ECMA-262 does without tables of Unicode.
+_CLASSES = {r"\p{Cc}": r"\u0000-\u001F\u007F-\u009F", r"\p{Zl}": r"\u2028", r"\p{Zp}": r"\u2029"}
 #: FastAPI's own shapes of a refusal, which nobody ever gets.
 _FOREIGN = ("HTTPValidationError", "ValidationError")
 
@@ -35,7 +38,8 @@ _FOREIGN = ("HTTPValidationError", "ValidationError")
 def body_of(shape: type[BaseModel], *, header: str = "") -> dict[str, Any]:
     """Describe the JSON body that a route reads by itself, and a header beside it: its `openapi_extra`."""
     _BODIES[shape.__name__] = shape
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape.__name__}"}}}
+    name = f"{shape.__name__}OrHeader" if header else shape.__name__
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     if header:
         text = "The idempotency key, as a structured-field string (in quotes) or bare; the body may name it instead."
@@ -65,12 +69,34 @@ def _completed(found: dict[str, Any]) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = SCHEMA
     pairs: Any = [(shape, "validation") for shape in _BODIES.values()]
-    schemas |= models_json_schema(pairs, ref_template="#/components/schemas/{model}")[1]["$defs"]
+    schemas |= _portable(models_json_schema(pairs, ref_template="#/components/schemas/{model}")[1]["$defs"])
+    job = schemas["Job"]["properties"]
+    job["external_id"] = {"anyOf": [job["external_id"], {"type": "null"}]}  # null is as good as left out
+    # The idempotency key of a job that is handed in may be a header instead.
+    schemas["JobOrHeader"] = _without(schemas["Job"], "idempotency_key")
     components["securitySchemes"] = {"bearer": _TOKEN}
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
             _complete(operation, f"{method.upper()} {path}", guarded=path.startswith(GUARDED))
     return found
+
+
+def _portable(schema: Any) -> Any:
+    """Write the patterns of our fields in what every reader of JSON Schema knows; they stand in values and in names."""
+    if isinstance(schema, dict):
+        return {_portable(name): _portable(value) for name, value in schema.items()}
+    if isinstance(schema, list):
+        return [_portable(value) for value in schema]
+    if isinstance(schema, str):
+        for ours, everybodys in _CLASSES.items():
+            schema = schema.replace(ours, everybodys)
+        return re.sub(r"\\x\{([0-9A-F]{4})\}", r"\\u\1", schema)
+    return schema
+
+
+def _without(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """Write a shape whose field may be left out."""
+    return {**schema, "required": [one for one in schema["required"] if one != name]}
 
 
 def _complete(operation: dict[str, Any], route: str, *, guarded: bool) -> None:

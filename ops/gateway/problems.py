@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from workers.ledger import NotDurableError
 
@@ -113,7 +114,9 @@ def install(app: FastAPI) -> None:
 
     async def refused_by_framework(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.BAD_REQUEST
-        headers = error.headers if isinstance(error, HTTPException) else None
+        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(app, request.scope["path"])) or headers.get("Allow", "")
         return answer(request, ProblemError(_OF_STATUS.get(status, "bad_request"), headers=headers))
 
     async def refused_parameters(request: Request, error: Exception) -> JSONResponse:
@@ -132,6 +135,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, refused_parameters)
     app.add_exception_handler(redis.RedisError, ledger_away)
     app.add_exception_handler(HTTPException, refused_by_framework)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """Name the methods that an address takes; the framework names those of one of its routes only."""
+    paths: Mapping[str, Mapping[str, Any]] = app.openapi()["paths"]
+    return sorted(
+        method.upper()
+        for template, methods in paths.items()
+        for method in methods
+        if compile_path(template)[0].match(path)
+    )
 
 
 def _parameter(found: Mapping[str, Any]) -> dict[str, str]:
