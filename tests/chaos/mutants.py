@@ -52,7 +52,7 @@ SAFETY, SPEED = "never twice, never stranded", "speed or load"
 GUARDS = (
     Guard(
         "the random part of the fence", SAFETY, "workers/ledger.py",
-        "token = secrets.token_urlsafe(12)\n        return [step, token,", 'return [step, "fence",',
+        "return [step, secrets.token_urlsafe(12), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
     ),
     Guard("the fence check", SAFETY, "workers/lua/records.lua", "or claim.fence ~= fence then", "then"),
     Guard(
@@ -172,7 +172,7 @@ GUARDS = (
     Guard("the poison count", SPEED, "workers/ledger.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
     Guard("the bound of the queues", SPEED, "workers/pulse.py", "QUEUE_DEPTH - depths[lane]", "10_000"),
     Guard("the bell", SPEED, "workers/broker.py", "self.bell(nudge.lane).set()", "pass"),
-    Guard("the closed tap", SPEED, "workers/lua/pace.lua", "if closed > now then return -1, closed - now end", ""),
+    Guard("the closed tap", SPEED, "workers/lua/pace.lua", "if closed and tonumber(closed) > now then return 'closed', closed - now end", ""),
 )  # fmt: skip
 
 
