@@ -355,7 +355,8 @@ class Schedule(httpx.BaseTransport):
             client, (kept, _) = self.world.client, self.past
             client.flushdb()
             for key, (value, ttl_ms) in kept.items():
-                client.restore(key, max(ttl_ms, 0), value)
+                if value:  # what expired between its listing and its copy is gone
+                    client.restore(key, max(ttl_ms, 0), value)
             self.past = None
             self.rollbacks += 1
             self.submit_all()
