@@ -22,6 +22,7 @@ from pipelines.attempt import Ask, Place
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
 from pipelines.reidentification import Doing, InForce, ReidentificationPolicy, plan, restored, stored
+from pipelines.reidentification.days import ONE_DAY, day_start
 from pipelines.reidentification.policy import TIERS
 from workers.background import Background
 from workers.ledger import PREFIX, Ledger, Read
@@ -87,8 +88,8 @@ def overdue(ledger: Ledger, rule: InForce) -> int:
     """Count those whose date is before the first day on which the policy lets them start."""
     with ledger.client.pipeline(transaction=False) as pipeline:
         for tier, interval in rule.policy.tiers.items():
-            last_ms = rule.policy.hours.moment(interval.before(rule.earliest), 0)
-            pipeline.zcount(f"{PREFIX}identified:{tier}", "-inf", last_ms)
+            after = interval.before(rule.earliest - ONE_DAY) + ONE_DAY
+            pipeline.zcount(f"{PREFIX}identified:{tier}", "-inf", f"({day_start(rule.policy.hours.zone, after)}")
         return sum(pipeline.execute()) if rule.policy.enabled else 0
 
 

@@ -23,6 +23,9 @@ MIDNIGHT = time()
 #: take from its decision to its call, and a call to its effect. Nothing is decided in it.
 MARGIN_MS = 120_000
 
+#: Nothing is decided in the first moments of open hours and of a day, in ms: for a clock that is fast, they come early.
+EARLY_MS = 10_000
+
 #: Those who are late all at once, after a downtime or quiet hours, are spread over so many ms.
 LATE_SPREAD_MS = 3_600_000
 
@@ -125,7 +128,7 @@ class Hours:
 
 @lru_cache(maxsize=8192)
 def open_spans(hours: Hours, day: date) -> tuple[Span, ...]:
-    """Give the spans of a day in which something may be decided, each without the margin at its end."""
+    """Give the spans of a day in which something may be decided, each without the margins at its ends."""
     begin, end = day_start(hours.zone, day), day_start(hours.zone, day + ONE_DAY)
     spans = []
     for quiet_from, quiet_to in _quiet_spans(hours, day):
@@ -134,7 +137,7 @@ def open_spans(hours: Hours, day: date) -> tuple[Span, ...]:
         spans.append((begin, quiet_from))
         begin = max(begin, quiet_to)
     spans.append((begin, end))
-    return tuple((first, last - MARGIN_MS) for first, last in spans if last - MARGIN_MS > first)
+    return tuple((first + EARLY_MS, last - MARGIN_MS) for first, last in spans if last - MARGIN_MS > first + EARLY_MS)
 
 
 @lru_cache(maxsize=8192)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from pipelines.reidentification.days import ONE_DAY
+from pipelines.reidentification.plan import days_left
 from pipelines.reidentification.policy import MARGIN_DAYS, InForce
 
 #: A cohort: tier and the day on which its identifications began.
@@ -124,8 +125,7 @@ def _spread(due: date, count: int, rule: InForce, today: date) -> list[tuple[dat
     """
     policy, earliest = rule.policy, rule.earliest
     usual = [due - timedelta(days=MARGIN_DAYS + n) for n in range(policy.spread_days + 1)]
-    left = (due - earliest).days
-    late = [earliest + n * ONE_DAY for n in range(left if left > 0 else rule.backlog_days)]
+    late = [earliest + n * ONE_DAY for n in range(days_left(due, earliest, rule))]
     too_early = sum(day < earliest for day in usual) / len(usual)
     shares = [(day, (1 - too_early) / len(usual)) for day in usual if day >= earliest]
     shares += [(day, too_early / len(late)) for day in late] if too_early else []

@@ -127,8 +127,12 @@ def planned_day(record: Planned, rule: InForce, *, noticed: bool = False) -> dat
     earliest = (policy.start or usual) if noticed else rule.earliest
     if usual >= earliest:
         return usual
-    left = (day - earliest).days
-    return earliest + timedelta(days=int(late * (left if left > 0 else rule.backlog_days)))
+    return earliest + timedelta(days=int(late * days_left(day, earliest, rule)))
+
+
+def days_left(day: date, earliest: date, rule: InForce) -> int:
+    """Give over how many days those are spread who cannot start on the usual day: until the date, if it is to come."""
+    return max((day - earliest).days, 1) if day >= earliest else rule.backlog_days
 
 
 def turn_ms(rule: InForce, now_ms: int, position: int) -> int:

@@ -86,6 +86,17 @@ def test_a_backlog_is_spread_after_the_notice(key: str, age_days: int, started: 
     assert BERLIN.day(started_ms) <= max(due, first + timedelta(days=40))
 
 
+def test_whose_date_is_the_first_day_of_a_policy_is_not_late() -> None:
+    """The notice just fits: the start is on the date itself, and not somewhere in the backlog."""
+    rule = InForce(POLICY, 1, NOW_MS, "ada", NOW_MS, backlog_days=300)
+    for n in range(50):
+        customer = Customer(f"k-{n}", identified_ms=after_days(-350))
+        assert date_of(customer, rule) == rule.earliest
+        told_ms, started_ms = follow(customer, rule, NOW_MS)
+        assert BERLIN.day(started_ms) == rule.earliest
+        assert started_ms - told_ms >= POLICY.notice_days * DAY_MS
+
+
 def test_a_policy_that_is_off_plans_nothing() -> None:
     """Whatever the dates are, nothing is due by a policy that is off, or for a tier that it leaves out."""
     old = Customer(identified_ms=0)
