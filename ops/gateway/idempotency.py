@@ -35,7 +35,7 @@ def named_once(request: Request, job: Any) -> Any:
             text = f"Send it as the header {HEADER}, or as the field idempotency_key of the job."
             raise ProblemError("idempotency_key_missing", text)
         return job
-    if in_job is not None and in_job != from_header:
+    if in_job != from_header and "idempotency_key" in job:
         raise ProblemError("idempotency_key_mismatch", "Send the same key in both places, or in one of them.")
     return {**job, "idempotency_key": from_header}
 

@@ -119,6 +119,7 @@ def test_the_key_may_be_a_header(value: str, gateway: Gateway) -> None:
         ([], {"customer": {}}, "idempotency_key_missing"),
         ([], {"idempotency_key": None}, "idempotency_key_missing"),
         ([("Idempotency-Key", "k-2")], a_job(), "idempotency_key_mismatch"),
+        ([("Idempotency-Key", "k-1")], a_job() | {"idempotency_key": None}, "idempotency_key_mismatch"),
         ([("Idempotency-Key", '"k-1')], a_job(), "idempotency_key_malformed"),
         ([("Idempotency-Key", '"k-1" "k-2"')], a_job(), "idempotency_key_malformed"),
         ([("Idempotency-Key", "")], a_job(), "idempotency_key_malformed"),
