@@ -1,7 +1,7 @@
 """Iron's budget as this process sees it: permits for calls, asked for one at a time, right before each call leaves.
 
 The limits, the lanes' shares, the tap, the breaker and the pauses are kept in Redis and judged there (lua/pace.lua);
-here is what is asked for, and the waiting. Decision 0005 tells why it is so.
+here is what is asked for, and the waiting. Decision 0014 tells why it is so.
 """
 
 from __future__ import annotations

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.view import timestamp
 from workers import reidentify
 from workers.endpoints import Endpoints
 from workers.ledger import Ledger
+from workers.pace import Budget, Standing
 from workers.refused import Refusals
 
 
 def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
     """Give the counts; `queued` is how many nudges are in the queue of each lane."""
-    phases = ledger.phases()
+    phases, standing = ledger.phases(), ledger.standing()
     return {
         "total": sum(count for count, _ in phases.values()),
         "phases": {
@@ -25,14 +27,29 @@ def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
             for phase, (count, oldest) in phases.items()
         },
         "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in ledger.lanes().items()},
-        "budget": {
-            "rate_per_second": ledger.budget.rate_per_second,
-            "identifications_per_minute": ledger.budget.identifications_per_minute,
+        "budget": _budget(ledger.budget, standing),
+        "breaker": standing.breaker,
+        "paused": {
+            lane: {"by": pause.by, "at": timestamp(pause.at_ms), "reason": pause.reason}
+            for lane, pause in standing.paused.items()
         },
         "sweep": _sweep(ledger),
         "endpoints": _endpoints(ledger),
         "refused": Refusals(ledger).count(),
         "reidentification": reidentify.summarised(ledger),
+    }
+
+
+def _budget(budget: Budget, standing: Standing) -> dict[str, Any]:
+    """Tell the ceilings, as they are set here, what is used of them now, and until when Iron wants no call."""
+    per_second, per_minute = budget.rate_per_second, budget.identifications_per_minute
+    closed_ms = standing.closed_until_ms
+    return {
+        "rate_per_second": per_second,
+        "identifications_per_minute": per_minute,
+        "rate_per_second_now": round(per_second * standing.parts[CALL], 3),
+        "identifications_per_minute_now": round(per_minute * standing.parts[IDENTIFICATION], 3),
+        "closed_until": None if closed_ms is None else timestamp(closed_ms),
     }
 
 

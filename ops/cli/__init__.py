@@ -24,6 +24,7 @@ from ops.cli import (
     keys,
     link,
     look,
+    pausing,
     refused,
     reidentify,
     run,
@@ -50,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, jobs, acts, reidentify, look, link, events, refused, audit, doctor):
+for group in (run, jobs, acts, reidentify, pausing, look, link, events, refused, audit, doctor):
     group.register(app)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(imports.app, name="imports")

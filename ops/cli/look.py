@@ -175,6 +175,8 @@ def summary(json: Json = False) -> int:
         f"Budget: {budget['rate_per_second']:g} calls a second,"
         f" {budget['identifications_per_minute']:g} identifications a minute."
     )
+    for sentence in _held_back(counts):
+        output.say(sentence)
     sweep = counts["sweep"]
     if sweep["finished_at"]:
         output.say(
@@ -197,6 +199,21 @@ def summary(json: Json = False) -> int:
     if counts["refused"]:
         output.say(f"{counts['refused']:,} jobs that came as messages were refused: `onboarding refused` shows why.")
     return Status.DONE
+
+
+def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
+    """Say what keeps calls to Iron from leaving, or makes them fewer than the budget."""
+    budget = counts["budget"]
+    now, per_minute = budget["rate_per_second_now"], budget["identifications_per_minute_now"]
+    if (now, per_minute) != (budget["rate_per_second"], budget["identifications_per_minute"]):
+        yield f"Now it is {now:g} a second and {per_minute:g} a minute, and grows again."
+    if budget["closed_until"]:
+        yield f"Iron wants no call before {budget['closed_until']} (429)."
+    if counts["breaker"] != "closed":
+        yield f"The breaker is {counts['breaker']}: Iron is in trouble; one call at a time finds out if it still is."
+    for lane, pause in counts["paused"].items():
+        why = f": {pause['reason']}" if pause["reason"] else ""
+        yield f"{lane} is paused since {pause['at']} by {pause['by']}{why}."
 
 
 def summarised(session: Session) -> dict[str, Any]:

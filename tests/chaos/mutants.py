@@ -30,7 +30,12 @@ TESTS = (
         "integration/test_findings.py",
         "integration/test_life.py",
     ),
-    *("integration/test_sweep.py", "integration/test_broker.py", "integration/test_pulse.py"),
+    *(
+        "integration/test_pace.py",
+        "integration/test_sweep.py",
+        "integration/test_broker.py",
+        "integration/test_pulse.py",
+    ),
     "integration/test_resume.py",
     "chaos/test_chaos.py",
 )
@@ -176,6 +181,29 @@ GUARDS = (
         "the closed tap", SPEED, "workers/lua/pace.lua",
         "if closed and tonumber(closed) > now then return 'closed', closed - now end", "",
     ),
+    Guard("the pause of a lane", SPEED, "workers/lua/pace.lua", "redis.call('HEXISTS', PAUSED, lane) == 1", "false"),
+    Guard("the breaker", SPEED, "workers/lua/pace.lua", "and bads >= goods then", "and false then"),
+    Guard(
+        "one probe at a time", SPEED, "workers/lua/pace.lua",
+        "if probe and tonumber(probe_ends) > now then", "if false then",
+    ),
+    Guard(
+        "the floors of the lanes", SPEED, "workers/lua/pace.lua",
+        "(share and class.floor <= now and wait <= BELOW_FLOOR_MS)", "false",
+    ),
+    Guard(
+        "the horizons of the lanes", SPEED, "workers/lua/pace.lua",
+        "if wait <= horizon_ms or", "if wait <= 60000 or",
+    ),
+    Guard(
+        "the question before a call that has waited", SPEED, "workers/pace.py",
+        "            self._ledger.allowed(lane, holder)\n", "",
+    ),
+    Guard(
+        "permits that lapse", SPEED, "workers/pace.py",
+        "self._claim.clock() <= min(permit.until for permit in permits)", "True",
+    ),
+    Guard("the weather burns no attempt", SPEED, "pipelines/advance.py", "    if error.weather:\n", "    if False:\n"),
 )  # fmt: skip
 
 

@@ -266,7 +266,14 @@ def test_summary_is_the_contracts(run: Run, pending: World, capsys: pytest.Captu
     assert all(one["oldest_since"].endswith("Z") for one in summary["phases"].values())
     assert summary["lanes"]["bulk"] == {"due": 1, "scheduled": 0, "queued": 0}
     assert summary["lanes"]["interactive"] == {"due": 0, "scheduled": 2, "queued": 1}
-    assert summary["budget"] == {"rate_per_second": 10.0, "identifications_per_minute": 60.0}
+    assert summary["budget"] == {
+        "rate_per_second": 10.0,
+        "identifications_per_minute": 60.0,
+        "rate_per_second_now": 10.0,
+        "identifications_per_minute_now": 60.0,
+        "closed_until": None,
+    }
+    assert (summary["breaker"], summary["paused"]) == ("closed", {})
     assert run("summary") == 0
     assert "identification_pending" in capsys.readouterr().err
 

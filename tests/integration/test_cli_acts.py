@@ -193,3 +193,45 @@ def test_link(run: Run, world: World, capsys: pytest.CaptureFixture[str], monkey
     assert "revoke_links by ops (wrong address)" in notes(world)
     assert run("link", "k-404") == 1
     assert "no onboarding with the key" in capsys.readouterr().err
+
+
+def test_pause_and_resume(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lane is paused with who and why after the count was shown; nothing is called until it is resumed."""
+    world.submit(tag="manual", lane="bulk")
+    assert run("pause", "bulk") == 0
+    assert "1 onboardings are due in bulk; with --yes" in capsys.readouterr().err
+    assert world.ledger.standing().paused == {}
+    assert run("pause", "bulk", "--reason", "a talk with Iron", "--by", "ada", "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"lanes": ["bulk"], "due": 1, "paused": ["bulk"], "done": True}
+    assert run("pause", "all", "--by", "bob", "--yes") == 0
+    told = capsys.readouterr().err
+    assert "Paused: interactive, reidentify, sweep." in told
+    assert "bulk was paused already, by ada." in told
+    settle(world)
+    assert world.sandbox.traffic.total == 0
+    assert run("summary") == 0
+    assert "by ada: a talk with Iron." in capsys.readouterr().err
+    assert run("summary", "--json") == 0
+    paused = json.loads(capsys.readouterr().out)["paused"]
+    assert (set(paused), paused["bulk"]["by"]) == ({"interactive", "bulk", "reidentify", "sweep"}, "ada")
+    assert run("resume", "all", "--yes") == 0
+    assert "Resumed: interactive, bulk, reidentify, sweep." in capsys.readouterr().err
+    settle(world)
+    assert world.record().phase == "identification_pending"
+    assert run("resume", "bulk", "--yes") == 0
+    assert "Nothing of bulk was paused." in capsys.readouterr().err
+    assert run("pause", "express", "--yes") == 2
+
+
+def test_summary_of_a_fleet_that_is_held_back(
+    run: Run, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 429 shows in the summary: until when Iron wants no call, and what is left of the budget."""
+    monkeypatch.setenv("IRON_RATE_PER_SECOND", "40")
+    world.ledger.close_tap(60)
+    assert run("summary", "--json") == 0
+    budget = json.loads(capsys.readouterr().out)["budget"]
+    assert (budget["rate_per_second"], budget["rate_per_second_now"]) == (40, pytest.approx(20, abs=2))
+    assert budget["closed_until"] is not None
+    assert run("summary") == 0
+    assert "Iron wants no call before" in capsys.readouterr().err

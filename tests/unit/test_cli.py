@@ -18,7 +18,21 @@ from ops.cli import app, inputs, main
 from ops.cli.exits import CommandError
 from pipelines.lifecycle import Phase
 
-COMMANDS = ["demo", "dev", "worker", "sandbox", "submit", "import", "sign", "status", "history", "list", "summary"]
+COMMANDS = [
+    "demo",
+    "dev",
+    "worker",
+    "sandbox",
+    "submit",
+    "import",
+    "sign",
+    "status",
+    "history",
+    "list",
+    "summary",
+    "pause",
+    "resume",
+]
 IN_GROUPS = ["keys new", *(f"imports {name}" for name in ("show", "pause", "resume", "cancel", "report"))]
 
 #: Nowhere: no test here may reach it.

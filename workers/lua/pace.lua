@@ -1,4 +1,4 @@
--- Iron's budget: which calls may leave, and when. Keys: pace, paused; see base.lua. Decision 0005.
+-- Iron's budget: which calls may leave, and when. Keys: pace, paused; see base.lua. Decision 0014.
 --
 -- Each class of calls (call, identification) has slots, one behind the other, with the interval of its limit and a
 -- margin between them. A call needs a slot and may leave somewhat later than that: as long as no call is later than the
