@@ -176,7 +176,7 @@ class Schedule(httpx.BaseTransport):
         #: How often the ledger lost its last seconds.
         self.rollbacks = 0
         self.quiet = False
-        self.worker = replace(self.world.worker(send=self.send), ledger=self.shaky)
+        self.worker = replace(self.world.worker(send=self.send), ledger=self.shaky, sleep=world.advance)
         self.sweep = Sweep(self.shaky, Iron(self, BASE_URL, API_KEY), SWEEP_S)
         self.world.door._send = self.send
         self.world.run_step = self.run_step
