@@ -31,8 +31,6 @@ LEAVES_LATE = 0.6
 ASK_AGAIN_S = 0.05
 #: It asks so long before its slot, in seconds: about what the answer takes.
 ASK_AHEAD_S = 0.004
-#: No permit is farther ahead than this, in seconds: beyond IN_HAND_MS of lua/pace.lua. A clock may jump.
-LONGEST_WAIT_S = 30.0
 #: A permit that lapsed is asked for again so long ahead, in ms: a machine or a Redis that is slow needs more. After the
 #: last one the call leaves all the same: a call that is late once is better than one that never leaves.
 LEADS_MS = (None, 50, 400)
@@ -54,6 +52,8 @@ class Permit:
     slot: float
     #: After this the permit has lapsed.
     until: float
+    #: How far ahead the slot was when it was asked for, in seconds: nobody waits longer, wherever the clock jumps.
+    ahead_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Budget:
     def permit(self, class_: str, asked: float, wait_ms: int) -> Permit:
         """Make the permit that was asked for at this time and answered with the ms until its slot."""
         slot = asked + wait_ms / 1000
-        return Permit(slot, slot + self.margin_ms(class_) * LEAVES_LATE / 1000)
+        return Permit(slot, slot + self.margin_ms(class_) * LEAVES_LATE / 1000, max(0.0, wait_ms / 1000))
 
 
 class Permits:
@@ -117,9 +117,9 @@ class Permits:
         """Take the permit at hand, or ask for one, and wait for its slot."""
         lane, holder = self._claim.record.lane, self._claim.fence
         permit = self._claim.permits.pop(class_, None) or self._ledger.permit(lane, holder, class_, lead_ms)
-        pause_s = permit.slot - self._claim.clock()
+        pause_s = min(permit.slot - self._claim.clock(), permit.ahead_s)
         if pause_s > ASK_AGAIN_S:
-            self._wait(min(pause_s, LONGEST_WAIT_S) - ASK_AHEAD_S)
+            self._wait(pause_s - ASK_AHEAD_S)
             self._ledger.allowed(lane, holder)
             pause_s = permit.slot - self._claim.clock()
         if 0 < pause_s <= ASK_AGAIN_S:

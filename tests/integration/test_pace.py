@@ -215,10 +215,19 @@ def test_a_permit_that_lapsed_is_asked_for_again(ledger: Ledger) -> None:
     """Who comes too late for its slot takes another one, farther ahead each time, and leaves in the end."""
     waits: list[float] = []
     permits, claimed = permits_of(ledger, waits.append)
-    claimed.permits[CALL] = Permit(0.0, 0.0)
+    claimed.permits[CALL] = Permit(0.0, 0.0, 0.0)
     permits.before_call(CALL)
     assert [round(seconds * 1000) for seconds in waits] == [pytest.approx(LEADS_MS[1], abs=8)]
     assert claimed.calls == 1
+
+
+def test_a_clock_that_jumps_keeps_nobody_waiting(ledger: Ledger) -> None:
+    """A worker's own clock that falls back an hour makes no call wait longer than its slot was ahead."""
+    waits: list[float] = []
+    permits, claimed = permits_of(ledger, waits.append)
+    claimed.permits[CALL] = Permit(claimed.clock() + 3_600, claimed.clock() + 3_601, 0.03)
+    permits.before_call(CALL)
+    assert waits == [0.03]
 
 
 def test_an_identification_is_secured_with_the_claim(ledger: Ledger, clock: Clock) -> None:
