@@ -10,13 +10,13 @@ that a hop from one step to the next costs milliseconds while an idle worker cos
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import current_millis
 
 from workers.ledger import LANES, Nudge, connect
 
@@ -91,7 +91,7 @@ class NudgeBroker(RedisBroker):
                 id_ = str(uuid4())  # in Redis a message goes by an id of its own, since Dramatiq may send it again
                 message = _message(nudge).copy(options={"redis_message_id": id_})
                 arguments = (
-                    *("enqueue", int(time.time() * 1000), nudge.lane, self.broker_id),
+                    *("enqueue", current_millis(), nudge.lane, self.broker_id),
                     *(self.heartbeat_timeout, self.dead_message_ttl, 0, self._max_unpack_size()),  # type: ignore[no-untyped-call]
                 )
                 self.scripts["dispatch"](

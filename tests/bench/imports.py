@@ -28,6 +28,7 @@ from pathlib import Path
 import redis
 
 from ops.embedded import EmbeddedRedis
+from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import World, a_job
 from workers.imports import Imports
 from workers.ledger import PREFIX, Budget, connect
@@ -109,6 +110,9 @@ class Clocked:
         self.folder = Path(folder)
         self.began: list[tuple[float, str]] = []
         self.world.runner.sleep = self.world.advance
+        self.world.shift_ms = BEGINNING_MS
+        on_time_of(self.world.ledger, lambda: self.world.shift_ms)
+        self.world.ledger.clock = lambda: self.world.shift_ms / 1000
 
     def start(self, name: str, count: int) -> None:
         """Load an import of so many customers who then do nothing."""
@@ -123,7 +127,7 @@ class Clocked:
             nudge = self.world.queue.nudges.popleft()
             following = self.world.runner.run(nudge.step, nudge.key, nudge.version)
             if following and nudge.step == "create_identification" and following.record.identification_id:
-                self.began.append((self.world.shift_ms / 1000, nudge.key.rpartition("-")[0]))
+                self.began.append(((self.world.shift_ms - BEGINNING_MS) / 1000, nudge.key.rpartition("-")[0]))
         self.world.advance(step_s)
 
 
@@ -133,7 +137,7 @@ def shares(minutes: int = 12) -> None:
         run = Clocked(folder, connect(server.url_for(0)), Budget(rate_per_second=40, identifications_per_minute=60))
         run.start("large", 5_000)
         run.start("small", minutes * 40)
-        while run.world.shift_ms < minutes * 60_000:
+        while run.world.shift_ms < BEGINNING_MS + minutes * 60_000:
             run.pass_time()
         worst, windows = 0.0, 0
         for first in range(0, (minutes - 5) * 60, 10):

@@ -23,10 +23,14 @@ JUMPS_S = [30, 3_600, 3 * 86_400, -30, -3_600, -3 * 86_400]
 #: A little less than what is borne with, in seconds.
 BORNE_S = CLOCK_TOLERANCE_MS / 1000 - 1
 
-#: Signs deliveries to upstream: the receiver compares their timestamp with its own wall clock.
-STAMPS = "delivery.py"
+#: Deliveries to upstream are signed with a timestamp that the receiver compares with its own wall clock; and `doctor`
+#: asks whether this machine's wall clock goes right.
+ABOUT_WALL_CLOCKS = {"delivery.py", "checkup.py"}
 SOURCES = sorted(
-    path for package in (pipelines, workers) for path in Path(package.__path__[0]).rglob("*.py") if path.name != STAMPS
+    path
+    for package in (pipelines, workers)
+    for path in Path(package.__path__[0]).rglob("*.py")
+    if path.name not in ABOUT_WALL_CLOCKS
 )
 
 
@@ -112,6 +116,6 @@ def test_moments_are_the_servers(client: redis.Redis, own: OwnClock, seconds: fl
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_wall_clock_is_read(path: Path) -> None:
-    """Nothing in pipelines and workers asks this machine for the time of day, but to stamp what leaves for upstream."""
+    """Nothing in pipelines and workers asks this machine for the time of day, but where that is the matter."""
     asked = {ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
     assert not asked & {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
