@@ -37,7 +37,6 @@ def headers_of(body: bytes, *, secret: str = SECRET, age_s: float = 0) -> dict[s
     """A delivery's headers."""
     timestamp = str(int(time.time() - age_s))
     signature = sign(secret, timestamp, body)
-    odd = f"{time.time() - 7:.0f}"
     return {"webhook-id": "1", "webhook-timestamp": timestamp, "webhook-signature": signature}
 
 
