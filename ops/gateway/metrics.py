@@ -18,9 +18,11 @@ from prometheus_client.registry import Collector
 
 from ops.gateway.access import identified, refusals
 from pipelines.lifecycle import Phase
+from workers import reidentify
 from workers.broker import NudgeBroker
 from workers.counters import BUCKETS_S, Durations, Labels, told
 from workers.ledger import LANES, PREFIX, Ledger
+from workers.pace import PAUSABLE
 from workers.tokens import ApiToken
 
 #: Methods that are counted by their name.
@@ -91,6 +93,8 @@ class Fleet(Collector):
         yield from self._phases(now_ms)
         yield from self._lanes(now_ms)
         yield from self._sweep(now_ms)
+        yield from self._pace()
+        yield from self._reidentification()
         yield from self._redis()
         yield from _counted(self._ledger.counters())
 
@@ -145,6 +149,44 @@ class Fleet(Collector):
             for result in ("read", "differ", "unknown"):
                 read.add_metric([result], int(state[f"last_{result}"]))
             yield read
+
+    def _pace(self) -> Iterator[Any]:
+        standing = self._ledger.standing()
+        text = "Whether the breaker keeps calls from leaving, but for a probe, because Iron is in trouble."
+        yield GaugeMetricFamily("onboarding_breaker_open", text, value=float(standing.breaker != "closed"))
+        text = "Whether Iron has asked for a pause of all calls (429)."
+        yield GaugeMetricFamily("onboarding_tap_closed", text, value=float(standing.closed_until_ms is not None))
+        text = "The part of a class's rate, as it is set, that is used now: less after 429s and after trouble."
+        part = GaugeMetricFamily("onboarding_budget_ratio", text, labels=["class"])
+        for class_, now in standing.parts.items():
+            part.add_metric([class_], now)
+        yield part
+        paused = GaugeMetricFamily("onboarding_lane_paused", "Whether a person has paused a lane.", labels=["lane"])
+        for lane in PAUSABLE:
+            paused.add_metric([lane], float(lane in standing.paused))
+        yield paused
+
+    def _reidentification(self) -> Iterator[Any]:
+        now = reidentify.summarised(self._ledger)
+        for name, text, value in (
+            (
+                "onboarding_reidentification_enabled",
+                "Whether the policy in force starts re-identifications.",
+                figures["enabled"],
+            ),
+            (
+                "onboarding_reidentification_started_today",
+                "Starts of this day so far.",
+                now["started_today"],
+            ),
+            (
+                "onboarding_reidentification_waiting",
+                "Customers who wait for room in a day's cap.",
+                now["waiting"],
+            ),
+            ("onboarding_reidentification_past_date", "Those of them whose date is over.", now["past_their_date"]),
+        ):
+            yield GaugeMetricFamily(name, text, value=float(value))
 
     def _redis(self) -> Iterator[Any]:
         client = self._ledger.client
