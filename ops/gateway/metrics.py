@@ -171,8 +171,8 @@ class Fleet(Collector):
         for name, text, value in (
             (
                 "onboarding_reidentification_enabled",
-                "Whether the policy in force starts re-identifications.",
-                figures["enabled"],
+                "Whether the policy in force starts any.",
+                now["enabled"],
             ),
             (
                 "onboarding_reidentification_started_today",
