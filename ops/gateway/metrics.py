@@ -169,21 +169,9 @@ class Fleet(Collector):
     def _reidentification(self) -> Iterator[Any]:
         now = reidentify.summarised(self._ledger)
         for name, text, value in (
-            (
-                "onboarding_reidentification_enabled",
-                "Whether the policy in force starts any.",
-                now["enabled"],
-            ),
-            (
-                "onboarding_reidentification_started_today",
-                "Starts of this day so far.",
-                now["started_today"],
-            ),
-            (
-                "onboarding_reidentification_waiting",
-                "Customers who wait for room in a day's cap.",
-                now["waiting"],
-            ),
+            ("onboarding_reidentification_enabled", "Whether the policy in force starts any.", now["enabled"]),
+            ("onboarding_reidentification_started_today", "Starts of this day so far.", now["started_today"]),
+            ("onboarding_reidentification_waiting", "Customers who wait for room in a day's cap.", now["waiting"]),
             ("onboarding_reidentification_past_date", "Those of them whose date is over.", now["past_their_date"]),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
