@@ -205,5 +205,5 @@ def contents(client: redis.Redis) -> dict[bytes, Any]:
         b"set": client.smembers,
         b"stream": client.xrange,
     }
-    passing = (f"{PREFIX}pace:".encode(), f"{PREFIX}counted:".encode())
+    passing = (f"{PREFIX}pace".encode(), f"{PREFIX}counted:".encode())
     return {key: read[client.type(key)](key) for key in client.scan_iter() if not key.startswith(passing)}

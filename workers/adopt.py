@@ -6,15 +6,22 @@ followed like any other; nothing is begun for it until a job with its external i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipelines.advance import adopted
+from pipelines.errors import NotFoundError
 from pipelines.iron import Customer, Iron
+from workers.aside import Aside
 from workers.ledger import Created, Ledger, New
 
 #: Digests an e-mail address, so that whoever has it is found by it.
 Digest = Callable[[str], bytes]
+#: Hears a sentence for people; waits for so many seconds.
+Say = Callable[[str], object]
+Sleep = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +45,43 @@ def adopt(
     sub_partner_id: str | None = None,
     dry_run: bool = False,
     email_digest: Digest = lambda _: b"",
+    say: Say = lambda _: None,
+    sleep: Sleep = time.sleep,
 ) -> Iterator[Found]:
-    """Page through Iron's list and adopt what has no record; `dry_run` only says what would be adopted."""
-    iron = iron.on_behalf_of(sub_partner_id, lambda _: None)
+    """Page through Iron's list and adopt what has no record; `dry_run` only says what would be adopted.
+
+    Calls leave when the budget allows; `say` hears what is waited for. Raises IronError, and HeldBackError when no call
+    may leave; what was found before is adopted.
+    """
+    aside = Aside(ledger, iron, sub_partner_id, say=say, sleep=sleep)
     cursor: str | None = None
     while True:
-        customers, cursor = iron.customers(statuses=statuses, cursor=cursor)
+        customers, cursor = aside.ask(partial(Iron.customers, statuses=statuses, cursor=cursor))
         yield from adopt_these(
             ledger, customers, sub_partner_id=sub_partner_id, dry_run=dry_run, email_digest=email_digest
         )
         if cursor is None:
             return
+
+
+def look_up(
+    ledger: Ledger,
+    iron: Iron,
+    *,
+    external_id: str | None = None,
+    iron_id: str | None = None,
+    sub_partner_id: str | None = None,
+    say: Say = lambda _: None,
+    sleep: Sleep = time.sleep,
+) -> Customer | None:
+    """Look for one customer on Iron, by the one id or the other; None: not there. Raises as `adopt` does."""
+    aside = Aside(ledger, iron, sub_partner_id, say=say, sleep=sleep)
+    if iron_id is None:
+        return aside.ask(lambda asked: asked.customer_by_external_id(str(external_id)))
+    try:
+        return aside.ask(lambda asked: asked.customer(iron_id))
+    except NotFoundError:
+        return None
 
 
 def adopt_these(

@@ -239,6 +239,8 @@ def _of_iron(settings: Settings, transport: httpx.BaseTransport) -> Iterator[Che
         return
     dated = _Dated(transport)
     try:
+        # The one call of the program that asks nobody for leave: it must tell how Iron is also while the ledger is
+        # away, a lane paused or the breaker open, and a person makes it, now and then, once.
         settings.iron(dated).customers()
     except AccessRefusedError as error:
         yield Check("iron", "broken", f"{error} Nothing moves until then.")

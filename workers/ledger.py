@@ -201,6 +201,14 @@ class Listed(NamedTuple):
     key: str
 
 
+class NextPage(NamedTuple):
+    """A page of Iron's list that the sweep reads next, and leave for the call."""
+
+    #: Where it is; "" is the beginning.
+    place: str
+    permit: Permit
+
+
 class Taken(list[Nudge]):
     """What was due: the nudges to send, and the seconds until a lane that is short of slots has some; None: none is."""
 
@@ -464,6 +472,14 @@ class Ledger:
             raise held_back(lane, answer[1].decode(), answer[2])
         return self.budget.permit(class_, asked, answer[1])
 
+    def permit_aside(self) -> Permit:
+        """Ask for leave to make one call that belongs to no record. Raises HeldBackError when none may leave."""
+        asked = self.clock()
+        answer = self._call("aside")
+        if answer[0] == b"held":
+            raise held_back("sweep", answer[1].decode(), answer[2])
+        return self.budget.permit(CALL, asked, answer[1])
+
     def allowed(self, lane: str, holder: str) -> None:
         """Raise HeldBackError unless a call that has its permit may still leave."""
         answer = self._call("allowed", lane, holder)
@@ -498,10 +514,13 @@ class Ledger:
 
     # --- the sweep -----------------------------------------------------------------------------------------------
 
-    def next_page(self, token: str, lease_ms: int, interval_s: float) -> str | float:
-        """Ask for the next page of the sweep: its place in Iron's list ("" is the beginning), or seconds to wait."""
+    def next_page(self, token: str, lease_ms: int, interval_s: float) -> NextPage | float:
+        """Ask for the next page of the sweep, or the seconds to wait."""
+        asked = self.clock()
         answer = self._call("sweep", token, lease_ms, int(interval_s * 1000))
-        return answer[1].decode() if answer[0] == b"place" else int(answer[1]) / 1000
+        if answer[0] != b"place":
+            return int(answer[1]) / 1000
+        return NextPage(answer[1].decode(), self.budget.permit(CALL, asked, answer[2]))
 
     def page_read(self, token: str, place: str | None, *, read: int, differ: int, unknown: int) -> bool:
         """Note a page as read, and where the next one is (None: none). False: the sweep is not ours any more."""

@@ -13,15 +13,18 @@ filtered list, and a missing customer cannot be told from one whose status is th
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
 import structlog
 
-from pipelines.errors import IronError, RateLimitedError
+from pipelines.errors import HeldBackError, IronError, RateLimitedError
 from pipelines.iron import Customer, Iron
 from pipelines.lifecycle import CustomerStatus
 from pipelines.model import Record
+from workers.aside import LEAST_S, wait_for
 from workers.background import Background
 from workers.ledger import Ledger
 from workers.pace import tap_pause_s
@@ -49,12 +52,18 @@ class Page:
 class Sweep(Background):
     """Reads Iron's list and wakes what differs."""
 
-    def __init__(self, ledger: Ledger, iron: Iron, interval_s: float) -> None:
-        """Take the pause from one sweep to the next, in seconds; 0 switches it off. The thread starts with `start`."""
+    def __init__(
+        self, ledger: Ledger, iron: Iron, interval_s: float, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        """Take the pause from one sweep to the next, in seconds; 0 switches it off. The thread starts with `start`.
+
+        `sleep` waits for Iron's budget, so many seconds.
+        """
         super().__init__("sweep")
         self._ledger = ledger
         self._iron = iron
         self._interval_s = interval_s
+        self._sleep = sleep
         self._token = secrets.token_urlsafe(9)
 
     def start(self) -> None:
@@ -64,10 +73,11 @@ class Sweep(Background):
 
     def run_once(self) -> Page | float:
         """Read one page if it is time and this process's turn; else answer the seconds until it may be."""
-        place = self._ledger.next_page(self._token, LEASE_MS, self._interval_s)
-        if isinstance(place, float):
-            return place
-        sub_partner, _, cursor = place.partition(" ")
+        page = self._ledger.next_page(self._token, LEASE_MS, self._interval_s)
+        if isinstance(page, float):
+            return page
+        wait_for(self._ledger, page.permit, self._sleep)
+        sub_partner, _, cursor = page.place.partition(" ")
         iron = self._iron.on_behalf_of(sub_partner or None, lambda _: None)  # the page came with its call
         customers, cursor_after = iron.customers(cursor=cursor or None)
         keys = self._ledger.keys_of_customers([customer.id for customer in customers])
@@ -77,9 +87,9 @@ class Sweep(Background):
         for customer in differing:
             self._ledger.wake(customer.id)  # the pulse sends the nudge: thousands at once must not fill the queues
         following = self._following(sub_partner, cursor_after)
-        page = Page(len(customers), len(differing), keys.count(None), following is None)
-        self._ledger.page_read(self._token, following, read=page.read, differ=page.differ, unknown=page.unknown)
-        return page
+        read = Page(len(customers), len(differing), keys.count(None), following is None)
+        self._ledger.page_read(self._token, following, read=read.read, differ=read.differ, unknown=read.unknown)
+        return read
 
     def _following(self, sub_partner: str, cursor: str | None) -> str | None:
         """Give the place of the next page: of this sub-partner's list, or the beginning of the next one's."""
@@ -92,6 +102,8 @@ class Sweep(Background):
         """Read a page if it is time; the next one follows as soon as the budget allows."""
         try:
             page = self.run_once()
+        except HeldBackError as error:
+            return min(max(error.retry_after_s, LEAST_S), LONGEST_PAUSE_S)
         except (IronError, redis.RedisError) as error:
             log.warning("sweep.interrupted", error=type(error).__name__)
             if isinstance(error, RateLimitedError):

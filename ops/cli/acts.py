@@ -17,7 +17,6 @@ from ops.cli.options import TIMEOUT_S, Json, Key, Timeout, Wait, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
-    from pipelines.iron import Iron
     from workers.adopt import Found
     from workers.ledger import Read
 
@@ -149,14 +148,15 @@ def adopt(
     """Make records for customers who exist on Iron and not here.
 
     They are followed from then on; nothing is begun for them until a job with their external id is handed in, which
-    then joins the record. After a lost ledger this brings everybody back.
+    then joins the record. After a lost ledger this brings everybody back. Pages are read when no worker wants the call,
+    and not while the sweep is paused.
 
     Example: onboarding adopt --status Active --status SigningsRequired --dry-run
     """
     from collections import Counter
 
     from ops.cli.session import opened
-    from pipelines.errors import IronError
+    from pipelines.errors import HeldBackError, IronError
 
     counts: Counter[str] = Counter()
     with opened("worker", check=not dry_run) as session:
@@ -165,7 +165,7 @@ def adopt(
                 counts[found.result] += 1
                 if json:
                     output.give(_adopted(found))
-        except IronError as error:
+        except (IronError, HeldBackError) as error:
             done = f" {counts['adopted']:,} were adopted before that; run it again." if counts["adopted"] else ""
             raise CommandError(f"{error}{done}") from None
     for result, count in counts.items():
@@ -234,23 +234,21 @@ def _found(
     """Look at one customer or at all, and adopt."""
     import httpx
 
-    from pipelines.errors import NotFoundError
     from workers.adopt import adopt as adopt_all
-    from workers.adopt import adopt_these
+    from workers.adopt import adopt_these, look_up
 
     def digest(address: str) -> bytes:
         return session.vault.email_digests(address)[0]
 
+    how: Any = {"sub_partner_id": sub_partner, "dry_run": dry_run, "email_digest": digest}
     with httpx.HTTPTransport() as transport:
-        iron: Iron = session.settings.iron(transport).on_behalf_of(sub_partner, lambda _: None)
-        how: Any = {"sub_partner_id": sub_partner, "dry_run": dry_run, "email_digest": digest}
+        iron = session.settings.iron(transport)
         if external_id is None and iron_id is None:
-            yield from adopt_all(session.ledger, iron, statuses=statuses, **how)
+            yield from adopt_all(session.ledger, iron, statuses=statuses, say=output.say, **how)
             return
-        try:
-            one = iron.customer(iron_id) if iron_id else iron.customer_by_external_id(str(external_id))
-        except NotFoundError:
-            one = None
+        one = look_up(
+            session.ledger, iron, external_id=external_id, iron_id=iron_id, sub_partner_id=sub_partner, say=output.say
+        )
         yield from adopt_these(session.ledger, [one] if one else [], **how)
 
 

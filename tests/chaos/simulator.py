@@ -177,7 +177,7 @@ class Schedule(httpx.BaseTransport):
         self.rollbacks = 0
         self.quiet = False
         self.worker = replace(self.world.worker(send=self.send), ledger=self.shaky, sleep=world.advance)
-        self.sweep = Sweep(self.shaky, Iron(self, BASE_URL, API_KEY), SWEEP_S)
+        self.sweep = Sweep(self.shaky, Iron(self, BASE_URL, API_KEY), SWEEP_S, sleep=world.advance)
         self.world.door._send = self.send
         self.world.run_step = self.run_step
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 
+import httpx
+import pytest
+import redis
+
+from pipelines.errors import HeldBackError
 from pipelines.iron import Customer, Iron
-from tests.support import API_KEY, BASE_URL, World, a_job
+from tests.chaos.simulator import BEGINNING_MS, on_time_of
+from tests.support import API_KEY, BASE_URL, World, a_job, contents
 from workers.adopt import adopt, adopt_these
+from workers.aside import PATIENCE_S
 from workers.ledger import INPUT_KEPT_MS, PREFIX
+from workers.pace import Budget
 from workers.search import find
 
 
@@ -70,12 +81,12 @@ def test_nothing_begun_for_a_stranger(world: World) -> None:
 
 
 def test_dry_run(world: World) -> None:
-    """A dry run says what would be adopted and writes nothing."""
+    """A dry run says what would be adopted and writes nothing but the budget's marks."""
     world.onboard()
     world.client.flushdb()
     found = list(adopt(world.ledger, iron(world), dry_run=True))
     assert [(one.result, one.key) for one in found] == [("would_adopt", "k-1")]
-    assert world.client.dbsize() == 0
+    assert contents(world.client) == {}
 
 
 def test_known_ones_stay(world: World) -> None:
@@ -121,3 +132,111 @@ def test_an_adopted_customer_is_found_by_email(world: World) -> None:
     job = a_job("k-1", external_id="e-1", customer={"customer_type": "Person", "email": "a@example.com"})
     assert world.door.submit(job).status == "created"
     assert found() == ["k-1"]
+
+
+# --- Iron's budget ----------------------------------------------------------------------------------------------------
+
+
+class Timed(httpx.BaseTransport):
+    """Iron as the world has it, with the time of each call; answers of its own first, where it is given any."""
+
+    def __init__(self, world: World, *answers: httpx.Response) -> None:
+        self.world, self.answers, self.at_ms = world, list(answers), []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.at_ms.append(self.world.shift_ms)
+        return self.answers.pop(0) if self.answers else self.world.transport.handle_request(request)
+
+
+class Command:
+    """`adopt` as a person runs it, in simulated time, with a budget of ten calls a second."""
+
+    def __init__(self, client: redis.Redis, strangers: int, *answers: httpx.Response) -> None:
+        self.world = world = World(client, budget=Budget(rate_per_second=10))
+        on_time_of(world.ledger, lambda: BEGINNING_MS + world.shift_ms)
+        world.ledger.clock = lambda: world.shift_ms / 1000
+        for number in range(strangers):
+            body = {"customer_type": "Person", "email": f"c{number}@example.com", "external_id": f"e-{number}"}
+            world.sandbox.request("POST", "/api/customers", body, key=f"made-{number}")
+        self.transport = Timed(world, *answers)
+        self.iron = Iron(self.transport, BASE_URL, API_KEY)
+        self.said: list[str] = []
+        #: What happens while the command sleeps, by the second in which it does.
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        self.world.advance(seconds + 0.001)
+        self.meanwhile()
+
+    def run(self) -> Counter[str]:
+        found = adopt(self.world.ledger, self.iron, say=self.said.append, sleep=self.sleep)
+        return Counter(one.result for one in found)
+
+
+def test_pages_keep_to_the_budget(client: redis.Redis) -> None:
+    """The pages of a long list are as far apart as the budget has it, and nothing is said about that."""
+    command = Command(client, 420)
+    assert command.run() == {"adopted": 420}
+    gaps = [after - before for before, after in pairwise(command.transport.at_ms)]
+    assert len(gaps) == 4
+    assert all(100 <= gap <= 300 for gap in gaps)
+    assert command.said == []
+
+
+def test_records_come_first(client: redis.Redis) -> None:
+    """While bulk work wants every slot, a page waits for its turn, which comes, and says so once."""
+    command = Command(client, 110)
+    ledger, world = command.world.ledger, command.world
+
+    def busy() -> None:
+        with contextlib.suppress(HeldBackError):
+            for number in range(4):
+                ledger.claim(f"b-{number + world.shift_ms}", 1, "create_customer")
+                ledger._call("permit", "bulk", "", "call", "")
+
+    command.meanwhile = busy
+    busy()
+    assert command.run() == {"adopted": 110}
+    assert len(command.said) == 1
+    assert command.said[0].endswith("This one waits for its turn.")
+
+
+def test_a_pause_stops_it(client: redis.Redis) -> None:
+    """While a person has paused the sweep's lane nothing is read, and it is said how to go on."""
+    command = Command(client, 1)
+    command.world.ledger.pause(["sweep"], by="ada")
+    with pytest.raises(HeldBackError, match="onboarding resume sweep"):
+        command.run()
+    assert command.transport.at_ms == []
+
+
+def test_a_429_is_waited_for(client: redis.Redis) -> None:
+    """A 429 closes the tap for the whole fleet; the page is read after it, and the wait is told."""
+    command = Command(client, 1, httpx.Response(429, headers={"retry-after": "30"}))
+    closed: list[bool] = []
+    command.meanwhile = lambda: closed.append(command.world.ledger.standing().closed_until_ms is not None)
+    command.sleep(1)
+    command.transport.at_ms.clear()
+    assert command.run() == {"adopted": 1}
+    first, second = command.transport.at_ms
+    assert 30_000 <= second - first <= 31_500
+    assert command.said == ["Iron has asked for a pause of all calls (429). Waiting 30 s."]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"), [("closed", "pause of all calls"), ("open", "no call leaves until a probe gets through")]
+)
+def test_it_gives_up(client: redis.Redis, trouble: str, sentence: str) -> None:
+    """A tap or a breaker that stays shut ends the command after some minutes, without a call."""
+    command = Command(client, 1)
+    ledger, started_ms = command.world.ledger, command.world.shift_ms
+    if trouble == "closed":
+        command.meanwhile = lambda: ledger.close_tap(30.0)
+        ledger.close_tap(30.0)
+    else:
+        ledger.client.hset(f"{PREFIX}pace", mapping={"opened": BEGINNING_MS, "retry_at": BEGINNING_MS})
+    with pytest.raises(HeldBackError, match=sentence):
+        command.run()
+    assert command.transport.at_ms == []
+    assert 60_000 <= command.world.shift_ms - started_ms <= PATIENCE_S * 1000 + 1_000
+    assert len(command.said) == 1

@@ -159,6 +159,10 @@ def test_adopt(
     assert sorted(record.key for record in world.records()) == ["e-0", "e-1", "e-2"]
     assert run("adopt", "--external-id", "nobody") == 0
     assert "no such customer" in capsys.readouterr().err
+    world.ledger.pause(["sweep"], by="ada")
+    assert run("adopt", "--external-id", "e-1") == 1
+    assert "`onboarding resume sweep` lets them go on" in capsys.readouterr().err
+    world.ledger.resume(["sweep"])
     monkeypatch.setenv("IRON_API_KEY", "short")
     assert run("adopt") == 1
     assert "API key" in capsys.readouterr().err

@@ -324,8 +324,7 @@ def test_the_sweep_gets_its_turn(client: redis.Redis) -> None:
         for record in some[:3]:
             if isinstance(claim(ledger, record), Claim):
                 some.remove(record)
-        place = ledger.next_page("me", 60_000, 60.0)
-        if isinstance(place, str):
+        if not isinstance(ledger.next_page("me", 60_000, 60.0), float):
             pages += 1
             ledger.page_read("me", "on", read=100, differ=0, unknown=0)
         clock.ms += 20
@@ -580,4 +579,6 @@ def test_a_paused_sweep_reads_no_page(ledger: Ledger) -> None:
     ledger.pause(["sweep"], by="ada")
     assert isinstance(ledger.next_page("me", 60_000, 60.0), float)
     ledger.resume(["sweep"])
-    assert ledger.next_page("me", 60_000, 60.0) == ""
+    page = ledger.next_page("me", 60_000, 60.0)
+    assert not isinstance(page, float)
+    assert page.place == ""

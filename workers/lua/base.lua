@@ -7,7 +7,7 @@
 --   refused.lua (jobs that came as messages and were refused)
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
---   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, allowed, close,
+--   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, aside, allowed, close,
 --            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
 --            drop_events, endpoint_*, courier_*, refuse; policy, move, due, place, ask, run, rouse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock

@@ -204,21 +204,40 @@ local function secure(name, lane)
   return true
 end
 
--- What a page of the sweep gets of the budget: a call, and one of the calls that are the sweep's at most. -> true, or
--- false and the ms to come back in
+-- A slot for a call that is no record's and behind all that are: one that is now and that no lane wants, or the floor's.
+-- -> ms to the slot; or nil and the ms to come back in
+local function aside(call)
+  local wait, back = slot_in(call, HORIZON_MS.sweep)
+  if not wait then return nil, math.max(back, call.interval / SWEEP_SHARE / 4) end
+  reserve(call, wait)
+  return math.max(wait, 0)
+end
+
+-- What a page of the sweep gets of the budget: a call, and one of the calls that are the sweep's at most. -> ms to the
+-- slot; or nil and the ms to come back in
 local function admit_page()
   local why, back = held_back('sweep', '')
-  if why then return false, back end
+  if why then return nil, back end
   local call = class_for('call', 'sweep')
   local every = call.interval / SWEEP_SHARE
   local mine = sane((pace_of('sweep.free')), now + every)
-  if mine > now then return false, mine - now end
+  if mine > now then return nil, mine - now end
   local wait
-  wait, back = slot_in(call, HORIZON_MS.sweep)
-  if not wait then return false, math.max(back, every / 4) end
-  reserve(call, wait)
-  redis.call('HSET', PACE, 'sweep.free', string.format('%.3f', now + every))
-  return true, math.max(wait, 0)
+  wait, back = aside(call)
+  if wait then redis.call('HSET', PACE, 'sweep.free', string.format('%.3f', now + every)) end
+  return wait, back
+end
+
+-- aside -> granted wait_ms | held why ms
+-- Leave for one call of a person's command that reads Iron's list, in the sweep's lane. The sweep's largest part does
+-- not bind it: somebody waits for it, and it takes only what nobody else wants.
+function operations.aside()
+  local why, back = held_back('sweep', '')
+  if why then return {'held', why, math.ceil(back)} end
+  local wait
+  wait, back = aside(class_for('call', 'sweep'))
+  if not wait then return {'held', 'budget', math.ceil(back)} end
+  return {'granted', math.floor(wait)}
 end
 
 -- close ms class -> 1. No call to Iron for so long, for the whole fleet, and half the rate for the class that met a 429:

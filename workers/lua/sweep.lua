@@ -1,6 +1,6 @@
 -- The sweep's place in Iron's list of customers. Key: sweep, see base.lua.
 
--- sweep token lease_ms interval_ms -> place: the next page to read | wait ms
+-- sweep token lease_ms interval_ms -> place: the next page to read, and the ms until its call may leave | wait ms
 -- One sweep at a time in the fleet, one page at a time; whoever holds it renews its lease with each page.
 function operations.sweep(token, lease_ms, interval_ms)
   local state = prefix .. 'sweep'
@@ -10,14 +10,14 @@ function operations.sweep(token, lease_ms, interval_ms)
     local again = tonumber(started or '0') + interval_ms - now
     if again > 0 then return {'wait', int(again)} end
   end
-  local admitted, back = admit_page()
-  if not admitted then return {'wait', int(back)} end
+  local slot, back = admit_page()
+  if not slot then return {'wait', int(back)} end
   if not place then
     place = ''
     redis.call('HSET', state, 'started', int(now_ms), 'place', place, 'read', 0, 'differ', 0, 'unknown', 0)
   end
   redis.call('HSET', state, 'token', token, 'until', int(now_ms + lease_ms))
-  return {'place', place}
+  return {'place', place, math.floor(slot)}
 end
 
 -- swept token place read differ unknown -> 1 while the sweep is still this holder's. place "-": that was the last page.
