@@ -9,6 +9,8 @@ import redis
 from pipelines.errors import AnswerUnreadableError
 from pipelines.iron import Iron
 from tests.support import API_KEY, BASE_URL, World
+from workers.ledger import PREFIX
+from workers.pace import Budget
 from workers.sweep import Page, Sweep
 
 DAY_S = 86_400.0
@@ -132,3 +134,19 @@ def test_rubbish_in_the_list(deaf: World) -> None:
     with pytest.raises(AnswerUnreadableError):
         sweep.run_once()
     assert sweep.turn() > 0
+
+
+def test_a_page_waits_for_its_slot(client: redis.Redis) -> None:
+    """A page whose slot is a second away is read then and not before; not at all where a 429 comes meanwhile."""
+    world = World(client, budget=Budget(rate_per_second=10))
+    slept: list[float] = []
+    sweep = Sweep(world.ledger, Iron(world.transport, BASE_URL, API_KEY), 21_600, sleep=slept.append)
+    client.hset(f"{PREFIX}pace", "call.free", world.ledger.now_ms() + 1_000)
+    assert isinstance(sweep.run_once(), Page)
+    assert [0.9 <= pause_s <= 1.0 for pause_s in slept] == [True]
+    other = Sweep(world.ledger, sweep._iron, 0.001, sleep=lambda _: world.ledger.close_tap(30.0))
+    client.hset(f"{PREFIX}pace", mapping={"call.free": world.ledger.now_ms() + 1_000, "sweep.free": 0})
+    client.hdel(f"{PREFIX}pace", "call.floor.sweep")
+    before = world.sandbox.traffic.total
+    assert other.turn() > 1
+    assert world.sandbox.traffic.total == before
