@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from threading import RLock
 from urllib.parse import unquote
 
-from ops.sandbox import control
+from ops.sandbox import control, hosted
 from ops.sandbox.answers import Answer, RefusalError, encode, refuse
 from ops.sandbox.calls import Call
 from ops.sandbox.clock import Clock, ManualClock
@@ -112,6 +112,8 @@ class Sandbox:
             self.run_due()
             if path.startswith("/_sandbox"):
                 return control.handle(self, method, path, query, body)
+            if path == hosted.PATH:
+                return hosted.handle(self, method, query, body)
             return self._api(method, path, query, lowered, body)
 
     def _api(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:

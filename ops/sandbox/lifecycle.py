@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from ops.sandbox.hosted import token_of
 from ops.sandbox.ids import Ids
 from ops.sandbox.records import IN_FLIGHT, Customer, Document, Identification
 from ops.sandbox.stories import (
@@ -184,7 +185,7 @@ class Lifecycle:
 
     def link(self, identification: Identification) -> str:
         """Return the hosted link of an identification."""
-        return self.switches.link_prefix + hashlib.blake2b(identification.id.encode(), digest_size=16).hexdigest()
+        return self.switches.link_prefix + token_of(identification.id)
 
     # Customers
 

@@ -20,7 +20,9 @@ from ops.sandbox.answers import Answer
 from ops.sandbox.clock import SystemClock
 from ops.sandbox.core import Sandbox
 from ops.sandbox.delivery import deliver_forever
+from ops.sandbox.hosted import prefix
 from ops.sandbox.state import load, save
+from ops.sandbox.switches import Switches
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -114,7 +116,8 @@ def serve(
     """
     gc.set_threshold(*COLLECT_AFTER)
     with listen(host, port) as listener:
-        sandbox = Sandbox(SystemClock(), speed=speed, seed=seed)
+        links = Switches(link_prefix=prefix(host, listener.getsockname()[1]))
+        sandbox = Sandbox(SystemClock(), speed=speed, seed=seed, switches=links)
         if state is not None:
             load(sandbox, state)
         try:

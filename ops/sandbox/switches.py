@@ -48,5 +48,7 @@ class Switches(BaseModel):
     identifications_per_minute: int | None = Field(default=None, ge=1)
     #: Whether those 429 answers carry Retry-After.
     retry_after: bool = True
-    #: Where hosted links lead.
+    #: Where hosted links lead; a server's lead to its own page.
     link_prefix: str = "https://verify.sandbox.invalid/start?token="
+    #: Where that page leads whoever has pressed a button; null: back to itself.
+    return_url: str | None = None
