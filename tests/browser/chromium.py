@@ -13,7 +13,9 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +23,10 @@ from typing import Any, Self
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
 #: Seconds until a page that does not come, or a condition that does not hold, fails the test.
 PATIENCE_S = 20.0
-#: A phone in the hand, and a desk, in CSS pixels.
-PHONE, DESK = (390, 844), (1280, 900)
+#: Times that Tab is pressed at most until the wanted element has the focus.
+MOST_TABS = 40
+#: A small phone in the hand, and a desk, in CSS pixels.
+PHONE, DESK = (360, 780), (1280, 900)
 
 
 def installed() -> str | None:
@@ -31,23 +35,17 @@ def installed() -> str | None:
 
 
 class Browser:
-    """One browser with one page."""
+    """One browser, from which each test takes a page of its own."""
 
     def __init__(self, path: str, profile: Path) -> None:
         """Start it with an empty profile."""
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         arguments = [
-            *(
-                path,
-                "--headless=new",
-                "--remote-debugging-pipe",
-                "--no-first-run",
-                "--disable-gpu",
-                "--hide-scrollbars",
-            ),
+            *(path, "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu"),
             *(f"--user-data-dir={profile}", "--disable-dev-shm-usage", "--disable-background-networking"),
-            *("--proxy-server=direct://", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--lang=en-GB"),
+            *("--proxy-server=direct://", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+            *("--lang=en-GB", "--hide-scrollbars"),
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
             "about:blank",
         ]
@@ -64,22 +62,13 @@ class Browser:
         self._in, self._out = ours_in, ours_out
         self._received = b""
         self._number = 0
-        self._session: str | None = None
-        #: What the page had to complain about: errors of scripts, refusals by the policy, files that did not come.
-        self.complaints: list[str] = []
-        #: Addresses that the page asked for.
-        self.requests: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-        self.size(*DESK)
+        #: Whoever wants to hear what happens in a page, by the page's session.
+        self._listeners: dict[str, Callable[[str, dict[str, Any]], None]] = defaultdict(lambda: lambda *_: None)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session = None
         try:
             self.call("Browser.close")
             self._process.wait(PATIENCE_S)
@@ -89,15 +78,26 @@ class Browser:
         os.close(self._in)
         os.close(self._out)
 
-    # --- the protocol ------------------------------------------------------------------------------------------------
+    @contextmanager
+    def page(self) -> Iterator[Page]:
+        """Open a page that shares nothing with any other: no cookie, no cache."""
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        page = Page(self, session)
+        self._listeners[session] = page.note
+        page.begin()
+        yield page
+        del self._listeners[session]
+        self.call("Target.disposeBrowserContext", browserContextId=context)
 
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method and wait for its answer."""
+    def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """Call a method, of a page by its session, and wait for its answer."""
         self._number += 1
         number = self._number
         message = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
+        if session:
+            message["sessionId"] = session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._receive()
@@ -116,13 +116,38 @@ class Browser:
             self._received += part
         raw, _, self._received = self._received.partition(b"\0")
         message: dict[str, Any] = json.loads(raw)
-        self._note(message.get("method", ""), message.get("params", {}))
+        self._listeners[message.get("sessionId", "")](message.get("method", ""), message.get("params", {}))
         return message
 
-    def _note(self, event: str, about: dict[str, Any]) -> None:
+
+class Page:
+    """A page, as the person in front of it uses it."""
+
+    def __init__(self, browser: Browser, session: str) -> None:
+        self._browser = browser
+        self._session = session
+        #: What it had to complain about: errors of scripts, refusals by the policy, files that did not come.
+        self.complaints: list[str] = []
+        #: Addresses that it asked for.
+        self.requests: list[str] = []
+
+    def begin(self) -> None:
+        """Listen to what happens, in a window on a desk."""
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.size(*DESK)
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call a method of the protocol."""
+        return self._browser.call(method, self._session, **parameters)
+
+    def note(self, event: str, about: dict[str, Any]) -> None:
+        """Take note of what happened."""
         if event == "Runtime.exceptionThrown":
             self.complaints.append(str(about["exceptionDetails"].get("exception", {}).get("description")))
-        if event == "Log.entryAdded" and about["entry"]["level"] in ("error", "warning"):
+        if event == "Runtime.consoleAPICalled" and about["type"] in {"error", "warning", "assert"}:
+            self.complaints.append(str(about["args"]))
+        if event == "Log.entryAdded" and about["entry"]["level"] in {"error", "warning"}:
             self.complaints.append(about["entry"]["text"])
         if event == "Network.requestWillBeSent":
             self.requests.append(about["request"]["url"])
@@ -136,7 +161,7 @@ class Browser:
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def js(self, expression: str) -> Any:
-        """Evaluate an expression in the page."""
+        """Evaluate an expression in the page; that works where the page's own scripts are off, too."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
         return answer["result"].get("value")
@@ -151,14 +176,27 @@ class Browser:
             except AssertionError:
                 if time.monotonic() > deadline:
                     raise  # a page that is going away has no context; one that stays has an error
-            assert time.monotonic() < deadline, what or expression
+            assert time.monotonic() < deadline, (what or expression, self.address, self.text())
             select.select([], [], [], 0.05)
+
+    def until_says(self, text: str) -> None:
+        """Wait until something stands in the page."""
+        self.until(f"document.body.innerText.includes({json.dumps(text)})")
 
     def leaves(self, act: Callable[[], None]) -> None:
         """Do something after which the page is another one, and wait for that."""
-        self.js("window.stillHere = true")
+        self.mark()
         act()
-        self.until("window.stillHere === undefined && document.readyState === 'complete'")
+        self.until("!window.stillHere && document.readyState === 'complete'")
+
+    def mark(self) -> None:
+        """Mark the page, so that `stays` knows it again."""
+        self.js("window.stillHere = true")
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is still the page that was marked, and was not loaded anew."""
+        return bool(self.js("window.stillHere === true"))
 
     def click(self, selector: str) -> None:
         """Click on the middle of an element."""
@@ -169,22 +207,62 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
+    def follow(self, selector: str) -> None:
+        """Click on what leads to another page, and wait for that page."""
+        self.leaves(lambda: self.click(selector))
+
     def key(self, name: str, code: int = 0, text: str = "") -> None:
         """Press a key."""
         for kind in ("keyDown", "keyUp"):
             pressed = {"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code}
             self.call("Input.dispatchKeyEvent", **pressed, **({"text": text} if text and kind == "keyDown" else {}))
 
+    def tab_to(self, selector: str) -> None:
+        """Press Tab until an element has the focus, as somebody without a mouse does."""
+        for _ in range(MOST_TABS):
+            self.key("Tab", 9)
+            if self.js(f"document.activeElement.matches({json.dumps(selector)})"):
+                return
+        raise AssertionError(f"{selector} cannot be reached with the keyboard at {self.address}")
+
+    def enter(self) -> None:
+        """Press Enter, and wait for the page that this leads to."""
+        self.leaves(lambda: self.key("Enter", 13, "\r"))
+
+    def write(self, text: str) -> None:
+        """Type into whatever has the focus."""
+        self.call("Input.insertText", text=text)
+
     def type(self, selector: str, text: str) -> None:
         """Type into a field."""
         self.js(f"document.querySelector({json.dumps(selector)}).focus()")
-        self.call("Input.insertText", text=text)
+        self.write(text)
+
+    # --- what a person sees ------------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return str(self.js("location.href"))
+
+    @property
+    def heading(self) -> str:
+        """What it says first."""
+        return self.text("h1")
 
     def text(self, selector: str = "body") -> str:
         """Read what stands in an element."""
         return str(self.js(f"document.querySelector({json.dumps(selector)}).innerText"))
 
-    # --- how it looks ------------------------------------------------------------------------------------------------
+    def has(self, selector: str) -> bool:
+        """Say whether there is such an element."""
+        return bool(self.js(f"document.querySelector({json.dumps(selector)}) !== null"))
+
+    def cookies(self) -> list[dict[str, Any]]:
+        """Give the cookies that it would send."""
+        return list(self.call("Network.getCookies")["cookies"])
+
+    # --- how it is looked at -----------------------------------------------------------------------------------------
 
     def size(self, width: int, height: int) -> None:
         """Make the window so large, in CSS pixels."""
@@ -196,6 +274,10 @@ class Browser:
         """Prefer something, such as color_scheme="dark"."""
         wanted = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()]
         self.call("Emulation.setEmulatedMedia", features=wanted)
+
+    def languages(self, accepted: str) -> None:
+        """Speak these languages, as Accept-Language names them."""
+        self.call("Network.setUserAgentOverride", userAgent=self.js("navigator.userAgent"), acceptLanguage=accepted)
 
     def scripts(self, *, on: bool) -> None:
         """Switch JavaScript of pages on or off."""
