@@ -15,11 +15,12 @@ from typing import Any
 
 from pipelines import events
 from pipelines.errors import InputLostError
-from pipelines.events import NAMES, Event
+from pipelines.events import NAMES, Event, place
 from pipelines.keys import canonical_json
 from pipelines.view import timestamp
 from workers.addresses import read_url
 from workers.delivery import new_secret
+from workers.events import STREAM
 from workers.ledger import PREFIX, Ledger
 from workers.vault import Vault
 
@@ -257,6 +258,19 @@ class Endpoints:
             answers = pipeline.execute()
         parts = zip(*[iter(answers)] * 3, strict=True)
         return [_standing(endpoint, *part) for endpoint, part in zip(endpoints, parts, strict=True)]
+
+    def lags_s(self, standings: Sequence[Standing]) -> dict[str, float]:
+        """Say by name how far each endpoint is behind, in seconds: the age of the first event after its cursor.
+
+        What is parked is not counted: it waits for an answer, and not for us. One round trip for all.
+        """
+        with self._client.pipeline(transaction=False) as pipeline:
+            for standing in standings:
+                pipeline.xrange(STREAM, f"({standing.progress.cursor}", "+", 1)
+            pages = pipeline.execute()
+        now_ms = self._ledger.now_ms()
+        ages_ms = [max(0, now_ms - place(entries[0][0].decode())[0]) if entries else 0 for entries in pages]
+        return {standing.endpoint.name: ms / 1000 for standing, ms in zip(standings, ages_ms, strict=True)}
 
     def find(self, name: str) -> Standing:
         """Give one endpoint. Raises NoEndpointError."""

@@ -48,7 +48,7 @@ class Site:
         return self.until(key, "identification_pending")
 
     def until(self, key: str, phase: str) -> Any:
-        """Wait until an onboarding is in a phase; gives the record. It changes with the events, so these are waited for."""
+        """Wait until an onboarding is in a phase, event by event; gives the record."""
         after = "0-0"
         for _ in range(200):
             record = self.api("GET", f"/v1/onboardings/{key}")

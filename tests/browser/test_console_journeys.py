@@ -19,7 +19,7 @@ def sign_in(page: Page, site: Site, role: str, following: str = "/") -> None:
 
 
 def test_in_and_out(page: Page, site: Site) -> None:
-    """A token opens the console, its cookie is out of reach of scripts and other sites, and after signing out it is closed."""
+    """A token opens the console until one signs out; its cookie is out of reach of scripts and of other sites."""
     page.open(site.gateway)
     page.write("onb_wrong")
     page.enter()

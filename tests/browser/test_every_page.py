@@ -1,4 +1,4 @@
-"""Every page there is, on a desk and on a phone, light and dark: everybody can read it and knows what each thing does."""
+"""Every page, on a desk and on a phone, light and dark: everybody can read it and knows what each thing does."""
 
 from __future__ import annotations
 

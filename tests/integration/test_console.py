@@ -14,14 +14,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from ops.gateway.access import ACCESS
-from ops.gateway.console.words import ACTORS, ACTS, IMPORT_ACTS, PERSONAL, PHASES, ago
+from ops.gateway.console.words import ACTORS, ACTS, IMPORT_ACTS, PERSONAL, PHASES, ago, iron_state
 from ops.sandbox import Fault
 from pipelines.acts import refusal
 from pipelines.lifecycle import Actor, Phase
 from tests.gateway import TOKENS, Gateway
 from tests.support import World, a_job, contents
+from workers.endpoints import Endpoints
 from workers.imports import Imports
 from workers.ledger import connect
+from workers.pace import BreakerState, Standing
 from workers.tokens import Role
 from workers.vault import new_key
 
@@ -257,6 +259,53 @@ def test_the_overview(console: Operator) -> None:
     assert "An operator must act" in said
     assert "bulk 1" in said
     assert "Last sweep none yet" in said
+
+
+def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
+    """A pause with who and why, Iron's wish for a pause, and the endpoints that are behind or paused, in words."""
+    world = console.world
+    console.sign_in("viewer")
+    before = text(console.see("/"))
+    assert "Calls leave" in before
+    assert "Nobody is told" in before
+    world.ledger.pause(["bulk"], by="ada", reason="a talk with Iron")
+    world.sandbox.faults.add(Fault(name="much", operation="create_customer", status=429, retry_after="300"))
+    endpoints = Endpoints(world.ledger, world.vault)
+    for name in ("crm", "late"):
+        endpoints.add(name, f"https://{name}.example.com/e?token=t", types=(), after="0-0", by="ada", private=False)
+    endpoints.pause("crm", by="bob", reason="it moves")
+    world.submit()
+    world.drain()
+    world.advance(120)
+    page = console.see("/")
+    said = text(page)
+    for words in (
+        *("Asked for a pause", "That ends in", "ada paused the lane bulk 2 min ago : a talk with Iron"),
+        *("onboarding resume bulk", "crm Paused", "By bob: it moves. It is 2 min behind.", "late Delivering"),
+    ):
+        assert words in said, (words, said)
+    assert "token=t" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("breaker", "closed_ms", "words"),
+    [
+        *(("closed", None, "Calls leave"), ("closed", 9, "Asked for a pause"), ("open", None, "In trouble")),
+        *(("open", 9, "In trouble"), ("half_open", None, "Probing")),
+    ],
+)
+def test_how_we_stand_with_iron(breaker: BreakerState, closed_ms: int | None, words: str) -> None:
+    """Every state of breaker and tap has its words, the graver one first, and a rate that is down shows its ceiling."""
+    standing = Standing(5, closed_ms, breaker, 1, {"call": 0.5, "identification": 1.0}, {})
+    budget = {
+        "rate_per_second": 10,
+        "rate_per_second_now": 5,
+        "identifications_per_minute": 60,
+        "identifications_per_minute_now": 60,
+    }
+    told = iron_state({"budget": budget, "sweep": {"running": False, "finished_at": None}}, standing)
+    assert told.state == words
+    assert told.rates == (("Calls", "5 a second now, of 10"), ("Identifications", "60 a minute"))
 
 
 def test_lists_filters_and_pages(console: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

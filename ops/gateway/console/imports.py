@@ -56,7 +56,7 @@ def add(router: APIRouter, desk: Desk) -> None:
             return _confirmation(request, present, one, key, missing=act.reason and not reason)
         _do(imports, key, name, present.caller.name, reason)
         note(request, outcome=f"{key}_import")
-        return pages.see(f"/console/import?{urlencode({'name': name, 'done': key})}")
+        return pages.see(f"{_address_of(name)}&{urlencode({'done': key})}")
 
 
 def _do(imports: Imports, key: str, name: str, by: str, reason: str) -> None:
@@ -67,6 +67,11 @@ def _do(imports: Imports, key: str, name: str, by: str, reason: str) -> None:
             imports.resume(name)
         case _:
             imports.cancel(name, by=by, reason=reason)
+
+
+def _address_of(name: str) -> str:
+    """Give the address of an import's page."""
+    return f"/console/import?{urlencode({'name': name})}"
 
 
 def _found(imports: Imports, name: str) -> Import:
@@ -91,8 +96,13 @@ def _confirmation(request: Request, present: Present, one: Import, key: str, *, 
         present,
         status=409 if why_not else 422 if missing else 200,
         one=one,
-        name=key,
         act=act,
+        to="/console/import/act",
+        back=_address_of(one.name),
+        subject=one.name,
+        fields={"name": one.name, "act": key},
+        hint="Others read it: no personal data.",
         why_not=why_not,
-        missing=missing,
+        mistakes=["Say why: it will stand in each customer's history."] if missing else [],
+        reason="",
     )

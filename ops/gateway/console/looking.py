@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import islice
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
@@ -13,10 +14,11 @@ from ops.cli.inputs import duration_s
 from ops.gateway import pages
 from ops.gateway.console.desk import Desk, address_of, line_of
 from ops.gateway.console.page import Form, PageError, Present, must, rendered
-from ops.gateway.console.words import PERSONAL, PHASES, iron_lines
+from ops.gateway.console.words import PERSONAL, PHASES, endpoint_line, iron_state
 from ops.gateway.paging import cursor_of, place_of
 from pipelines.errors import InputLostError
 from pipelines.lifecycle import Phase
+from workers.endpoints import Endpoints
 from workers.ledger import Ledger, Listed, Read
 from workers.search import Filters, find, page
 from workers.summary import summarised
@@ -34,14 +36,17 @@ def add(router: APIRouter, desk: Desk) -> None:
     @router.get("/")
     def overview(request: Request, present: Present) -> Response:
         phases, now_ms = ledger.phases(), ledger.now_ms()
-        summary = summarised(ledger, desk.broker.depths())
+        summary, standing = summarised(ledger, desk.broker.depths()), ledger.standing()
         return rendered(
             request,
             "overview.html",
             present,
             now_ms=now_ms,
             summary=summary,
-            iron=iron_lines(summary),
+            standing=standing,
+            iron=iron_state(summary, standing),
+            swept_ms=_swept_ms(ledger),
+            endpoints=_endpoints(ledger),
             phases=[(phase, *PHASES[phase], *phases[phase]) for phase in Phase if phase in phases],
             largest=max((count for count, _ in phases.values()), default=1),
             stuck=[line_of(read) for read in _stuck(ledger)],
@@ -105,6 +110,19 @@ def add(router: APIRouter, desk: Desk) -> None:
             raise PageError(409, "It cannot be read", str(error)) from None
         parts = [(name, json.dumps(part, ensure_ascii=False, indent=2)) for name, part in opened.items()]
         return rendered(request, "personal.html", present, key=key, address=address_of(key), parts=parts)
+
+
+def _endpoints(ledger: Ledger) -> list[dict[str, Any]]:
+    """Tell of each endpoint how its deliveries are."""
+    endpoints = Endpoints(ledger)
+    standings = endpoints.all()
+    lags = endpoints.lags_s(standings)
+    return [endpoint_line(standing, lags[standing.endpoint.name]) for standing in standings]
+
+
+def _swept_ms(ledger: Ledger) -> int | None:
+    finished = ledger.sweep_state().get("finished")
+    return int(finished) if finished else None
 
 
 def _stuck(ledger: Ledger) -> list[Read]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.lifecycle import Actor, Phase
+from workers.endpoints import Standing as EndpointStanding
+from workers.pace import BreakerState, Standing
 
 Tone = Literal["", "good", "calm", "warn", "bad"]
 
@@ -149,32 +151,96 @@ IMPORT_ACTS: dict[str, ImportAct] = {
 }
 
 
-def iron_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Tell how we stand with Iron: the budget, and the last sweep."""
+@dataclass(frozen=True, slots=True)
+class IronState:
+    """How we stand with Iron, in words."""
+
+    state: str
+    tone: Tone
+    #: What that means for the work; "" where all is as usual.
+    meaning: str
+    since_ms: int | None
+    #: What the budget allows, and how much of that is used while it is less.
+    rates: tuple[tuple[str, str], ...]
+    #: What the last sweep found.
+    swept: str
+
+
+#: State of the breaker -> in words, its colour, and what it means.
+BREAKER: dict[BreakerState, tuple[str, Tone, str]] = {
+    "closed": ("Calls leave", "good", ""),
+    "open": (
+        "In trouble",
+        "bad",
+        "Iron failed in numbers: no call leaves but a probe every few seconds. Nothing fails, everything waits.",
+    ),
+    "half_open": ("Probing", "warn", "A probe is finding out whether Iron is well again; everything else waits."),
+}
+TAP_CLOSED: tuple[str, Tone, str] = ("Asked for a pause", "warn", "Iron asked for a pause of all calls (429).")
+
+
+def iron_state(summary: Mapping[str, Any], standing: Standing) -> IronState:
+    """Tell how we stand with Iron: the tap, the breaker, the budget, the last sweep."""
+    closed = standing.closed_until_ms is not None and standing.breaker == "closed"
+    state, tone, meaning = TAP_CLOSED if closed else BREAKER[standing.breaker]
     budget, sweep = summary["budget"], summary["sweep"]
-    lines = [
-        ("Calls", f"{budget['rate_per_second']:g} a second"),
-        ("Identifications", f"{budget['identifications_per_minute']:g} a minute"),
-    ]
-    if sweep["finished_at"]:
-        counts = f"{sweep['read']:,} read, {sweep['differ']:,} differed, {sweep['unknown']:,} unknown"
-        lines.append(("Last sweep", f"{sweep['finished_at']}: {counts}"))
-    elif not sweep["running"]:
-        lines.append(("Last sweep", "none yet"))
-    if sweep["running"]:
-        lines.append(("Sweep", "one is under way"))
-    return lines
+    rates = (
+        ("Calls", _rate(budget["rate_per_second"], budget["rate_per_second_now"], "second")),
+        (
+            "Identifications",
+            _rate(budget["identifications_per_minute"], budget["identifications_per_minute_now"], "minute"),
+        ),
+    )
+    counts = (
+        f"{sweep['read']:,} read, {sweep['differ']:,} differed, {sweep['unknown']:,} unknown" if "read" in sweep else ""
+    )
+    return IronState(state, tone, meaning, standing.opened_ms, rates, counts)
+
+
+def _rate(ceiling: float, now: float, unit: str) -> str:
+    """Tell a rate, and its ceiling where it is below."""
+    return f"{ceiling:g} a {unit}" if now >= ceiling else f"{now:.3g} a {unit} now, of {ceiling:g}"
+
+
+#: State of an endpoint -> in words, and its colour.
+ENDPOINT_STATES: dict[str, tuple[str, Tone]] = {
+    "active": ("Delivering", "good"),
+    "failing": ("Failing", "warn"),
+    "paused": ("Paused", "bad"),
+}
+#: An endpoint whose next event is older than this is behind, in seconds: a delivery comes within a second.
+BEHIND_S = 30.0
+
+
+def endpoint_line(standing: EndpointStanding, lag_s: float) -> dict[str, Any]:
+    """Tell how the deliveries to an endpoint are."""
+    progress, parked = standing.progress, len(standing.parked)
+    state, tone = ENDPOINT_STATES[progress.state]
+    told = [f"{why[:1].upper()}{why[1:]}." for why in [(progress.paused or progress.why).rstrip(".")] if why]
+    if lag_s > BEHIND_S:
+        told.append(f"It is {span(lag_s)} behind.")
+    if parked:
+        told.append(f"It refuses events of {parked:,} onboarding{'' if parked == 1 else 's'}.")
+    return {
+        "name": standing.endpoint.name,
+        "state": state,
+        "tone": "warn" if tone == "good" and (parked or lag_s > BEHIND_S) else tone,
+        "text": " ".join(told) or "It has everything there is.",
+        "accepted_ms": progress.accepted or None,
+    }
 
 
 def ago(at_ms: int | None, now_ms: int) -> str:
-    """Say how long ago or how far ahead a moment is, in the largest unit that fits."""
+    """Say how long ago or how far ahead a moment is."""
     if at_ms is None:
         return ""
-    seconds = abs(now_ms - at_ms) // 1000
+    told = span(abs(now_ms - at_ms) / 1000)
+    return f"{told} ago" if at_ms <= now_ms else f"in {told}"
+
+
+def span(seconds: float) -> str:
+    """Tell a length of time in the largest unit that fits."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size * (2 if unit == "d" else 1):
-            span = f"{seconds // size} {unit}"
-            break
-    else:
-        span = f"{seconds} s"
-    return f"{span} ago" if at_ms <= now_ms else f"in {span}"
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
