@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import secrets
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -270,18 +271,22 @@ class Ledger:
         """
         first = Record(key="")
         entry, head = _history(first, self.now_ms(), "", f"submitted with the import {name}")
+        batches = [new[start : start + LOADED_AT_ONCE] for start in range(0, max(len(new), 1), LOADED_AT_ONCE)]
         with self.client.pipeline(transaction=False) as pipeline:
-            for start in range(0, max(len(new), 1), LOADED_AT_ONCE):
-                rows = (_row(one, head, entry) for one in new[start : start + LOADED_AT_ONCE])
+            for batch in batches:
                 self._call(
                     "load", name, secrets.token_urlsafe(12), json.dumps(counts), FORMAT, first.step, first.phase.value,
-                    events.beginning(first), *itertools.chain.from_iterable(rows), client=pipeline,
+                    events.beginning(first), entry, b"".join(_row(one, head) for one in batch), client=pipeline,
                 )  # fmt: skip
             answers = pipeline.execute()
         if b"cancelled" in answers:
             return None
-        pairs = zip(new, itertools.chain.from_iterable(answers), strict=True)
-        return [_MADE if answer[0] == b"created" else _created(one.record, answer) for one, answer in pairs]
+        created = [_MADE] * len(new)
+        for start, answer in zip(itertools.count(0, LOADED_AT_ONCE), answers, strict=False):
+            for number, other in answer:
+                at = start + number - 1
+                created[at] = _created(new[at].record, other)
+        return created
 
     def loaded(self, name: str, counts: Mapping[str, int]) -> None:
         """Note that an import's file was read to its end, and what became of its rows."""
@@ -840,14 +845,24 @@ def _history(record: Record, at_ms: int, step: str, note: str) -> tuple[bytes, s
 _MADE = Created("created")
 
 
-def _row(new: New, head: str, entry: bytes) -> tuple[Any, ...]:
-    """Write a new record as `load` takes it: its history is the same as that of all rows of the batch."""
+#: Before each field of a row its length, as the script reads it; see workers/lua/loading.lua.
+_LENGTH = struct.Struct("<I").pack
+
+
+def _row(new: New, head: str) -> bytes:
+    """Write a new record as `load` takes it. `head`: digest of its first history entry, which all rows share."""
     record, parts = new.record, new.parts
-    return (
-        *(record.key, record.external_id, record.sub_partner_id or "", new.email, record.lane, entry),
+    fields = (
+        record.key.encode(),
+        record.external_id.encode(),
+        (record.sub_partner_id or "").encode(),
+        new.email,
+        record.lane.encode(),
         canonical_json({**record.stored(), "head": head}),
-        *(parts.get("customer", b""), parts.get("identification", b"")),
+        parts.get("customer", b""),
+        parts.get("identification", b""),
     )
+    return b"".join([part for field in fields for part in (_LENGTH(len(field)), field)])
 
 
 def _created(record: Record, answer: Any) -> Created:
