@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ from pipelines.model import Next, Record
 from pipelines.view import timestamp
 from workers.forecast import allowed_per_second, forecast_s, rate
 from workers.ledger import Ledger
-from workers.loading import COUNTS, RefusedRows, Result, as_if_once, comparing, report_owner, through
-from workers.submit import FrontDoor, ImportCancelledError, Submitted
+from workers.loading import COUNTS, RefusedRows, Result, as_if_all_once, comparing, report_owner, through
+from workers.submit import Asked, FrontDoor, ImportCancelledError
 from workers.vault import Vault
 
 #: Rows cancelled in one script call: some 2 ms in which Redis does nothing else.
@@ -149,9 +149,9 @@ class Imports:
             result, fresh = Result(taken), state == "opened"
             refused = RefusedRows(self._ledger, vault, taken)
 
-            def decide(rows: Sequence[Row]) -> list[Submitted]:
-                answers = door.load(taken, result.counts() if fresh else {}, rows)
-                return [as_if_once(taken, *pair) for pair in zip(rows, answers, strict=True)] if fresh else answers
+            def decide(rows: Sequence[Row]) -> Asked:
+                asked = door.load(taken, result.counts() if fresh else {}, rows)
+                return replace(asked, answers=lambda: as_if_all_once(taken, rows, asked.answers())) if fresh else asked
 
             def told(row: Row, outcome: str, problems: tuple[RowProblem, ...]) -> None:
                 if problems:

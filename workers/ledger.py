@@ -14,6 +14,7 @@ import secrets
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
@@ -29,6 +30,7 @@ from pipelines.lifecycle import Phase
 from pipelines.model import FORMAT, Next, Record
 from pipelines.onboarding import SECURED
 from workers.clock import monotonic_s
+from workers.inflight import InFlight
 from workers.pace import Budget, Pause, Permit, Standing, held_back
 
 PREFIX = "onboarding:"
@@ -264,29 +266,23 @@ class Ledger:
         answer: bytes = self._call("import", name, digest, by)
         return answer.decode()
 
-    def load(self, name: str, counts: Mapping[str, int], new: Sequence[New]) -> list[Created] | None:
-        """Store the records of rows of an import, many in a script call; None: the import is cancelled.
+    def load(self, name: str, counts: Mapping[str, int], new: Sequence[New]) -> Loading:
+        """Send the records of rows of an import to be stored, many in a script call.
 
-        `counts`: what became of the rows before these. A record that was made is not read back.
+        `counts`: what became of the rows before these.
         """
         first = Record(key="")
         entry, head = _history(first, self.now_ms(), "", f"submitted with the import {name}")
         batches = [new[start : start + LOADED_AT_ONCE] for start in range(0, max(len(new), 1), LOADED_AT_ONCE)]
-        with self.client.pipeline(transaction=False) as pipeline:
-            for batch in batches:
-                self._call(
-                    "load", name, secrets.token_urlsafe(12), json.dumps(counts), FORMAT, first.step, first.phase.value,
-                    events.beginning(first), entry, b"".join(_row(one, head) for one in batch), client=pipeline,
-                )  # fmt: skip
-            answers = pipeline.execute()
-        if b"cancelled" in answers:
-            return None
-        created = [_MADE] * len(new)
-        for start, answer in zip(itertools.count(0, LOADED_AT_ONCE), answers, strict=False):
-            for number, other in answer:
-                at = start + number - 1
-                created[at] = _created(new[at].record, other)
-        return created
+        calls = [
+            (
+                "load", name, secrets.token_urlsafe(12), json.dumps(counts), FORMAT, first.step, first.phase.value,
+                events.beginning(first), entry, b"".join(_row(one, head) for one in batch),
+            )
+            for batch in batches
+        ]  # fmt: skip
+        commands = [("EVALSHA", self._script.sha, 1, PREFIX, *self._arguments(*call)) for call in calls]
+        return Loading(new, InFlight(self.client, commands, [partial(self._call, *call) for call in calls]))
 
     def loaded(self, name: str, counts: Mapping[str, int]) -> None:
         """Note that an import's file was read to its end, and what became of its rows."""
@@ -738,7 +734,36 @@ class Ledger:
         return list(answers)
 
     def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
-        return self._script(keys=[PREFIX], args=[operation, self._shift_ms(), self._stated, *arguments], client=client)
+        return self._script(keys=[PREFIX], args=self._arguments(operation, *arguments), client=client)
+
+    def _arguments(self, operation: str, *arguments: Any) -> list[Any]:
+        """Give an operation's arguments as the script takes them."""
+        return [operation, self._shift_ms(), self._stated, *arguments]
+
+
+class Loading:
+    """Rows of an import on their way to the ledger."""
+
+    def __init__(self, new: Sequence[New], calls: InFlight) -> None:
+        """Take the rows and the calls, each with LOADED_AT_ONCE of them."""
+        self._new = new
+        self._calls = calls
+
+    def created(self) -> list[Created] | None:
+        """Wait for what became of each row; None: the import is cancelled. A record that was made is not read back."""
+        answers = self._calls.answers()
+        if b"cancelled" in answers:
+            return None
+        found = [_MADE] * len(self._new)
+        for start, answer in zip(itertools.count(0, LOADED_AT_ONCE), answers, strict=False):
+            for number, other in answer:
+                at = start + number - 1
+                found[at] = _created(self._new[at].record, other)
+        return found
+
+    def abandon(self) -> None:
+        """Wait for nothing any more: an answer that nobody reads is no harm."""
+        self._calls.abandon()
 
 
 def decode(key: str, raw: bytes) -> Record:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pipelines.advance import begin
 from pipelines.intake import IntakeError, Report, Row, RowProblem
 from pipelines.model import Record
 from workers.ledger import INPUT_KEPT_MS, Ledger
-from workers.submit import SENTENCES, Submitted, same_job
+from workers.submit import SENTENCES, Asked, Submitted, same_job
 from workers.vault import Vault
 
 #: Rows in one round trip to the ledger: a few milliseconds of its time, and little to repeat after a kill.
@@ -32,8 +31,8 @@ SEALED_AT_ONCE = 1 << 20
 
 #: What is counted, as the contract names it.
 COUNTS = ("rows", "create", "unchanged", "conflict", "error")
-#: Says for each row with a job what became of it, or would.
-Decide = Callable[[Sequence[Row]], list[Submitted]]
+#: Begins to find out what becomes of each row with a job, or would.
+Decide = Callable[[Sequence[Row]], Asked]
 #: Hears of a row, its result, and what is wrong with it.
 Told = Callable[[Row, str, tuple[RowProblem, ...]], None]
 
@@ -102,18 +101,23 @@ def through(
 
 def _ahead(batches: Iterator[list[Row]], decide: Decide) -> Iterator[tuple[list[Row], list[Submitted]]]:
     """Give each batch with what became of its rows; the next one is read while the ledger works on this one."""
-    asked: tuple[list[Row], Future[list[Submitted]]] | None = None
+    asked: tuple[list[Row], Asked] | None = None
     fault: IntakeError | None = None
-    with ThreadPoolExecutor(1, "loading") as ledger:
-        try:
-            for batch in batches:
-                before, asked = asked, (batch, ledger.submit(decide, [row for row in batch if row.job is not None]))
-                if before:
-                    yield before[0], before[1].result()
-        except IntakeError as error:  # what was read before it is stored, and told first
-            fault = error
-        if asked:
-            yield asked[0], asked[1].result()
+    try:
+        while True:
+            try:
+                batch = next(batches, None)
+            except IntakeError as error:  # what was read before it is stored, and told first
+                fault, batch = error, None
+            if asked:
+                (before, handed_in), asked = asked, None
+                yield before, handed_in.answers()
+            if batch is None:
+                break
+            asked = batch, decide([row for row in batch if row.job is not None])
+    finally:
+        if asked:  # reading broke off: what was handed in stays, and the next reading of the file finds it
+            asked[1].abandon()
     if fault:
         raise fault
 
@@ -154,6 +158,11 @@ def _conflict(row: Row, answer: Submitted, mapping: Mapping[str, str]) -> tuple[
     return (RowProblem(column, answer.status, text),)
 
 
+def as_if_all_once(name: str, rows: Sequence[Row], answers: Sequence[Submitted]) -> list[Submitted]:
+    """Do as `as_if_once` for each row."""
+    return [as_if_once(name, *pair) for pair in zip(rows, answers, strict=True)]
+
+
 def as_if_once(name: str, row: Row, answer: Submitted) -> Submitted:
     """Count a record that an earlier, interrupted reading of this import made as made."""
     made = answer.status == "unchanged" and answer.record is not None and answer.record.import_name == name
@@ -163,7 +172,10 @@ def as_if_once(name: str, row: Row, answer: Submitted) -> Submitted:
 def comparing(ledger: Ledger, name: str, *, fresh: bool) -> Decide:
     """Compare jobs with the ledger and write nothing: what would become of them."""
 
-    def decide(rows: Sequence[Row]) -> list[Submitted]:
+    def decide(rows: Sequence[Row]) -> Asked:
+        return Asked(lambda: compared(rows))
+
+    def compared(rows: Sequence[Row]) -> list[Submitted]:
         wanted = [begin(row.canonical, name, row.fingerprint) for row in rows]
         holders = ledger.holders([record.external_id for record in wanted])
         keys = dict.fromkeys([record.key for record in wanted] + [key for key in holders if key is not None])

@@ -66,6 +66,14 @@ class Submitted:
         return self.status in ("created", "unchanged")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Jobs that are being handed in. One of the two is called, once: wait for the answers, or do not."""
+
+    answers: Callable[[], list[Submitted]]
+    abandon: Callable[[], None] = lambda: None
+
+
 class FrontDoor:
     """Accepts jobs."""
 
@@ -96,20 +104,25 @@ class FrontDoor:
             self._send(nudge)
         return answers
 
-    def load(self, name: str, counts: Mapping[str, int], rows: Sequence[Row]) -> list[Submitted]:
-        """Accept the jobs of rows of an import, each by itself; nothing is sent, the pulse finds them.
+    def load(self, name: str, counts: Mapping[str, int], rows: Sequence[Row]) -> Asked:
+        """Hand in the jobs of rows of an import, each by itself; nothing is sent, the pulse finds them.
 
-        `counts`: what became of the rows before these, for whoever looks at the import meanwhile.
-        Raises ImportCancelledError when somebody cancelled the import.
+        `counts`: what became of the rows before these, for whoever looks at the import meanwhile. The answers raise
+        ImportCancelledError when somebody cancelled the import.
         """
         new = [self._new(begin(row.canonical, name, row.fingerprint), row.canonical) for row in rows]
-        created = self._ledger.load(name, counts, new)
-        if created is None:
-            raise ImportCancelledError(name)
-        return [
-            _LOADED if answer.status == "created" else self._join(wanted, answer) or _submitted(wanted.record, answer)
-            for wanted, answer in zip(new, created, strict=True)
-        ]
+        loading = self._ledger.load(name, counts, new)
+
+        def answers() -> list[Submitted]:
+            created = loading.created()
+            if created is None:
+                raise ImportCancelledError(name)
+            return [
+                _LOADED if done.status == "created" else self._join(wanted, done) or _submitted(wanted.record, done)
+                for wanted, done in zip(new, created, strict=True)
+            ]
+
+        return Asked(answers, loading.abandon)
 
     def _new(self, record: Record, job: Mapping[str, Any], note: str = "submitted") -> New:
         return New(record, self.sealed(record.key, job), self._email(job), note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import redis
 
 from pipelines.intake import IntakeError
 from pipelines.lifecycle import Phase
+from pipelines.model import Record
 from tests.support import World, a_job
 from workers.audit import Auditor
 from workers.imports import ImportNameError, Imports, NoSuchImportError, default_name
-from workers.ledger import BEGUN, PREFIX, Ledger
+from workers.ledger import BEGUN, PREFIX, Ledger, New, connect
 from workers.submit import ImportCancelledError
 
 #: Rows that may be begun beside those that an import has begun already; see BEGUN_MAX in imports.lua.
@@ -173,6 +175,30 @@ def test_a_lost_answer_is_asked_for_again(world: World, tmp_path: Path) -> None:
     assert world.client.llen(f"{PREFIX}acts:customers-0") == 2
     assert world.client.xlen(f"{PREFIX}events") == 250 + 249
     assert healthy(world)
+
+
+@pytest.mark.parametrize("lost", ["nothing", "the script", "the rows or their answers", "their answers"])
+def test_rows_in_flight(ledger_url: str, lost: str) -> None:
+    """Whatever is lost between sending rows and reading their answers, each has its record once."""
+    with connect(ledger_url) as client, connect(ledger_url) as other:
+        ledger = Ledger(client)
+        ledger.begin_import("list", "digest", "olga")
+        if lost == "the script":
+            other.script_flush()
+        new = [New(Record(f"k-{n}", external_id=f"k-{n}", lane="bulk", import_name="list"), {}) for n in range(250)]
+        loading = ledger.load("list", {}, new)
+        ends = time.monotonic() + 10
+        while lost == "their answers" and other.llen(f"{PREFIX}imported:list") < 250:
+            assert time.monotonic() < ends
+        if lost.endswith("answers"):
+            other.client_kill_filter(_type="normal", skipme=True)
+        assert [one.status for one in loading.created() or []] == ["created"] * 250
+        keys = other.lrange(f"{PREFIX}imported:list", 0, -1)
+        assert keys == [one.record.key.encode() for one in new]
+        again = ledger.load("list", {}, new[:120])
+        again.abandon()
+        assert [one.status for one in ledger.load("list", {}, new[:120]).created() or []] == ["exists"] * 120
+        assert other.llen(f"{PREFIX}imported:list") == 250
 
 
 def test_an_adopted_customer_joins_the_import(world: World, imports: Imports, tmp_path: Path) -> None:

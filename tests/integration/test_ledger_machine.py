@@ -94,7 +94,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(key=st.sampled_from(KEYS))
     def load(self, key: str) -> None:
         record = Record(key=key, external_id=key, fingerprint="f", lane="bulk", import_name="list")
-        [answer] = self.ledger.load("list", {}, [New(record, {})]) or []
+        [answer] = self.ledger.load("list", {}, [New(record, {})]).created() or []
         assert (answer.status == "created") == (key not in self.models)
         if answer.status == "created":
             self.models[key] = Model(due_ms=self.now_ms(), waits=True)

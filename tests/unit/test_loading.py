@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.intake import ReportWriter, Row, RowProblem, read
 from workers.loading import BATCH, SHOWN, Result, through
-from workers.submit import Submitted
+from workers.submit import Asked, Submitted
 
 HEADER = "idempotency_key,email,customer_type\n"
 
@@ -34,10 +34,10 @@ class Door:
         self.heard: list[Result] = []
         self.keys: set[str] = set()
 
-    def __call__(self, rows: Sequence[Row]) -> list[Submitted]:
+    def __call__(self, rows: Sequence[Row]) -> Asked:
         self.batches.append(len(rows))
         keys = [row.job.idempotency_key for row in rows if row.job]
-        return [self.answers.get(key) or self._taken(key) for key in keys]
+        return Asked(lambda: [self.answers.get(key) or self._taken(key) for key in keys])
 
     def _taken(self, key: str) -> Submitted:
         known = key in self.keys
