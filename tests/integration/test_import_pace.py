@@ -27,7 +27,7 @@ def test_shares_are_equal(clocked: Clocked) -> None:
     while len(clocked.began) < 100:
         clocked.pass_time()
     shares = Counter(name for _, name in clocked.began)
-    assert abs(shares["large"] - shares["small"]) <= 12
+    assert abs(shares["large"] - shares["small"]) <= 10
 
 
 @pytest.mark.parametrize("others", [0, 30])

@@ -240,6 +240,23 @@ def test_imports_take_turns(world: World, imports: Imports, tmp_path: Path) -> N
     assert taken == {"large": 20, "small": 20, "single": 20}
 
 
+def test_imports_take_turns_where_few_may_begin(world: World, imports: Imports, tmp_path: Path) -> None:
+    """While only one customer may begin at a time, and goes on before the next one does, imports begin in turn."""
+    for name in ("a", "b", "c"):
+        load(imports, jobs(tmp_path, 9, name))
+    begun = f"{PREFIX}due:{BEGUN}"
+    world.client.zadd(begun, {f"x-{number}": world.ledger.now_ms() + 86_400_000 for number in range(BEGUN_MAX - 1)})
+    order = ""
+    for _ in range(9):
+        [row] = world.ledger.take({"bulk": 1})
+        began(world, row.key)
+        world.shift_ms += 7_000  # the lease is over
+        assert [again.key for again in world.ledger.take({"bulk": 1})] == [row.key]
+        world.client.zrem(begun, row.key)
+        order += row.key[0]
+    assert order == "abcabcabc"
+
+
 def test_a_share_that_is_not_needed_goes_to_the_others(world: World, imports: Imports, tmp_path: Path) -> None:
     """A small import is through at once and the rest of the places goes to the large one."""
     load(imports, jobs(tmp_path, 90, "large"))

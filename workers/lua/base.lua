@@ -51,6 +51,7 @@
 --   report:<name>   hash    number of a batch -> its refused rows, sealed; expires
 --   turns           zset    bulk/<import> with rows that wait -> 0: takes its turns, 1: paused or cancelled
 --   turn            string  the place of the bulk lane that was served last
+--   turn_import     string  the last of these that was of an import
 --   counters        hash    "<name>|<label>=<value>..." -> how often, over the whole fleet; see workers/counters.py
 --   counted:<token> string  a call that added to the counters, so that its repetition does not; expires
 --   endpoints       hash    name of an endpoint -> JSON: address, types, sealed secrets

@@ -1,5 +1,5 @@
 -- Imports: files of jobs whose rows wait in due sets of their own, so that several share the bulk lane row about row.
--- Keys: import:<name>, imported:<name>, imports, import_speed, report:<name>, turns, turn; see base.lua.
+-- Keys: import:<name>, imported:<name>, imports, import_speed, report:<name>, turns, turn, turn_import; see base.lua.
 
 -- Customers whom imports have begun and who have no identification yet; at this many no further one is begun. It keeps
 -- the threads of several machines busy, and what waits for Iron's budget meanwhile small.
@@ -96,19 +96,30 @@ local function turn(name)
   redis.call('ZADD', prefix .. 'turns', (paused or cancelled) and 1 or 0, place)
 end
 
--- The places of the bulk lane from which records may be taken, beginning after the one that was served last.
+-- The places of the bulk lane from which records may be taken, beginning after the one that was served last. Among each
+-- other imports go on after the import that was served last, whatever came between: while few may begin, what is begun
+-- is served between any two of them, and the first by name would always come after it.
 local function places_in_turn()
-  local places = {'bulk', BEGUN}
+  local places, imports = {'bulk', BEGUN}, {}
   if redis.call('ZCARD', due_of(BEGUN)) < BEGUN_MAX then
-    for _, place in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'turns', 0, 0)) do places[#places + 1] = place end
+    imports = redis.call('ZRANGEBYSCORE', prefix .. 'turns', 0, 0)
   end
-  local last = redis.call('GET', prefix .. 'turn')
-  local first = 1
+  for _, place in ipairs(imports) do places[#places + 1] = place end
+  local last, last_import = unpack(redis.call('MGET', prefix .. 'turn', prefix .. 'turn_import'))
+  local first, first_import = 1, 1
   for i, place in ipairs(places) do
     if place == last then first = i + 1 end
+    if place == last_import then first_import = i - 1 end  -- two places are before the imports
   end
-  local turned = {}
-  for i = 0, #places - 1 do turned[#turned + 1] = {name = places[(first - 1 + i) % #places + 1], given = 0} end
+  local turned, imports_given = {}, 0
+  for i = 0, #places - 1 do
+    local name = places[(first - 1 + i) % #places + 1]
+    if import_at(name) then
+      name = imports[(first_import - 1 + imports_given) % #imports + 1]
+      imports_given = imports_given + 1
+    end
+    turned[#turned + 1] = {name = name, given = 0}
+  end
   return turned
 end
 
@@ -137,7 +148,9 @@ end
 
 -- Note that a place of a lane has had its turn: a record of it was nudged, not only looked at.
 local function served(lane, place)
-  if lane == 'bulk' then redis.call('SET', prefix .. 'turn', place) end
+  if lane ~= 'bulk' then return end
+  redis.call('SET', prefix .. 'turn', place)
+  if import_at(place) then redis.call('SET', prefix .. 'turn_import', place) end
 end
 
 -- import name digest by -> opened: it is new, or was not read to its end | loaded: it is in the ledger as a whole |
