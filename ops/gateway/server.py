@@ -29,6 +29,15 @@ from workers.preflight import check_ledger
 from workers.settings import Settings, SettingsError
 from workers.vault import Vault
 
+try:
+    import uvloop
+
+    from ops.gateway.connections import Connection
+
+    _run, _protocol = uvloop.run, Connection
+except ImportError:  # there are no wheels for every platform: asyncio and h11 do the same and take thrice as long
+    _run, _protocol = asyncio.run, "h11"  # type: ignore[assignment]
+
 log = structlog.get_logger()
 
 HOST = "127.0.0.1"
@@ -59,7 +68,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             app = create_app(Peers(ledger, broker, Vault(settings.key_ring), links), _options(settings))
             gc.collect()
             gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
-            asyncio.run(_Server(_config(app)).serve(sockets=[listener]))
+            _run(_Server(_config(app)).serve(sockets=[listener]))
         finally:
             broker.close()
             broker.client.close()
@@ -95,7 +104,8 @@ def _options(settings: Settings) -> Options:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",  # the pinned one, whatever else is installed
+        http=_protocol,
+        loop="none",  # it runs in ours
         ws="none",
         lifespan="on",
         access_log=False,  # RequestLines writes ours

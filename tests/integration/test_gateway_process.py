@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -186,6 +187,26 @@ def test_a_flood(gateway: tuple[Program, str], ledger_url: str) -> None:
     assert b'"code":"body_too_large"' in answer
     with connect(ledger_url) as client:
         assert client.dbsize() == 0
+
+
+@pytest.mark.parametrize("part", [b"a-header: " + b"x" * 1_000 + b"\r\n", b"x" * 1_000], ids=["headers", "a header"])
+def test_a_head_without_end(part: bytes, gateway: tuple[Program, str]) -> None:
+    """Headers that do not end, or one that does not, are refused with 400 before they fill the memory."""
+    host, _, port = gateway[1].removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nx-long: ")
+        sent, answer = 0, b""
+        try:
+            while sent < 10_000_000:
+                connection.sendall(part)
+                sent += len(part)
+        except OSError:
+            pass
+        with contextlib.suppress(ConnectionError):
+            answer = connection.recv(65_536)
+    assert sent < 10_000_000
+    assert not answer or answer.startswith(b"HTTP/1.1 400 ")
+    assert httpx.get(f"{gateway[1]}/healthz", trust_env=False).status_code == 200
 
 
 def test_it_ends_and_tells_nothing(gateway: tuple[Program, str]) -> None:
