@@ -60,7 +60,7 @@ REDIS_TIMEOUT_S = 5.0
 #: less than a call may.
 DURABLE_WITHIN_MS = 3_000
 
-#: Rows of an import that one script call makes records of: some 2 ms in which Redis does nothing else.
+#: Jobs, or rows of an import, that one script call makes records of: some 2 ms in which Redis does nothing else.
 LOADED_AT_ONCE = 100
 
 LANES = ("interactive", "bulk", "reidentify")
@@ -243,23 +243,32 @@ class Ledger:
         self.clock = clock
         self._shift_ms = shift_ms
         self._durability = durability or Durability()
+        #: What the server said last of its time, in ms and without the shift, and when it said so on our own clock.
+        self._heard: tuple[int, float] | None = None
 
     # --- writing -------------------------------------------------------------------------------------------------
 
     def create(self, new: Sequence[New]) -> list[Created]:
-        """Store new records with the sealed parts of their input, many in one round trip; what exists stays."""
-        at_ms = self.now_ms()
-        with self.client.pipeline(transaction=False) as pipeline:
-            for record, parts, email, note in new:
-                entry, head = _history(record, at_ms, "", note)
-                self._call(
-                    "create", record.key, secrets.token_urlsafe(12), record.external_id, record.customer_id or "",
-                    record.sub_partner_id or "", email, record.lane, record.step, record.phase.value, FORMAT,
-                    canonical_json(replace(record, head=head).stored()), entry, events.beginning(record),
-                    *_flat(parts), client=pipeline,
-                )  # fmt: skip
-            answers = self._surely(pipeline)
+        """Store new records with the sealed parts of their input, a hundred in a round trip; what exists stays."""
+        batches = (new[start : start + LOADED_AT_ONCE] for start in range(0, len(new), LOADED_AT_ONCE))
+        return [created for batch in batches for created in self._create(batch)]
+
+    def _create(self, new: Sequence[New]) -> list[Created]:
+        tokens = [secrets.token_urlsafe(12) for _ in new]
+        answers: list[Any] = []
+        while not answers:  # nothing was written: our idea of the server's time was wrong, and now is not
+            at_ms = self._told_ms()
+            rows = b"".join([_new(one, token, at_ms) for one, token in zip(new, tokens, strict=True)])
+            now_ms, *answers = self._safe_call("create", at_ms, CLOCK_TOLERANCE_MS, FORMAT, rows)
+            self._heard = now_ms - self._shift_ms(), self.clock()
         return [_created(one.record, answer) for one, answer in zip(new, answers, strict=True)]
+
+    def _told_ms(self) -> int:
+        """Tell the server's time by what it said last and our own clock, without a round trip once it has."""
+        if self._heard is None:
+            self._heard = self.now_ms() - self._shift_ms(), self.clock()
+        said_ms, at = self._heard
+        return said_ms + int((self.clock() - at) * 1000) + self._shift_ms()
 
     def begin_import(self, name: str, digest: str, by: str) -> str:
         """Take up an import under this name: `opened`, `loaded`, `cancelled`, or `other`, when another file has it."""
@@ -874,10 +883,30 @@ _MADE = Created("created")
 _LENGTH = struct.Struct("<I").pack
 
 
+def _packed_row(*fields: bytes) -> bytes:
+    """Write a row's fields as the script takes them, many rows in one argument."""
+    return b"".join([part for field in fields for part in (_LENGTH(len(field)), field)])
+
+
+def _new(new: New, token: str, at_ms: int) -> bytes:
+    """Write a new record as `create` takes it."""
+    record, parts = new.record, new.parts
+    entry, head = _history(record, at_ms, "", new.note)
+    texts = (
+        *(record.key, token, record.external_id, record.customer_id or "", record.sub_partner_id or "", record.lane),
+        *(record.step, record.phase.value, events.beginning(record)),
+    )
+    return _packed_row(
+        *(text.encode() for text in texts),
+        *(new.email, canonical_json({**record.stored(), "head": head}), entry),
+        *(parts.get("customer", b""), parts.get("identification", b"")),
+    )
+
+
 def _row(new: New, head: str) -> bytes:
     """Write a new record as `load` takes it. `head`: digest of its first history entry, which all rows share."""
     record, parts = new.record, new.parts
-    fields = (
+    return _packed_row(
         record.key.encode(),
         record.external_id.encode(),
         (record.sub_partner_id or "").encode(),
@@ -887,7 +916,6 @@ def _row(new: New, head: str) -> bytes:
         parts.get("customer", b""),
         parts.get("identification", b""),
     )
-    return b"".join([part for field in fields for part in (_LENGTH(len(field)), field)])
 
 
 def _created(record: Record, answer: Any) -> Created:

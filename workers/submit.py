@@ -92,10 +92,15 @@ class FrontDoor:
 
         `by`: who handed each of them in, for the histories; none: nobody is named.
         """
-        new = [
-            self._new(begin(job), job, f"submitted by {who}" if who else "submitted")
-            for job, who in zip((job.canonical() for job in jobs), by or [""] * len(jobs), strict=True)
-        ]
+        return self.hand_in([self.prepared(job, who) for job, who in zip(jobs, by or [""] * len(jobs), strict=True)])
+
+    def prepared(self, job: Job, by: str = "") -> New:
+        """Make of a job what `hand_in` takes: its record and its sealed input. Asks nobody."""
+        canonical = job.canonical()
+        return self._new(begin(canonical), canonical, f"submitted by {by}" if by else "submitted")
+
+    def hand_in(self, new: Sequence[New]) -> list[Submitted]:
+        """Accept jobs that are prepared, as `submit_many` does."""
         answers = [
             self._join(wanted, answer) or _submitted(wanted.record, answer)
             for wanted, answer in zip(new, self._ledger.create(new), strict=True)

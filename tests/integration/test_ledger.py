@@ -13,7 +13,7 @@ from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY, World
-from workers.ledger import LEASE_MS, PREFIX, Claim, Ledger, New, NotClaimed, Nudge
+from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, PREFIX, Claim, Ledger, New, NotClaimed, Nudge
 
 
 class Clock:
@@ -73,6 +73,22 @@ def dump(client: redis.Redis) -> dict[bytes, Any]:
     readers[b"zset"] = lambda k: client.zrange(k, 0, -1, withscores=True)
     readers[b"stream"] = client.xrange
     return {key: readers[client.type(key)](key) for key in sorted(client.scan_iter(PREFIX + "*"))}
+
+
+@pytest.mark.parametrize("jump_s", [-7200.0, 7200.0])
+def test_a_history_begins_at_the_servers_time(jump_s: float, client: redis.Redis) -> None:
+    """What a new record's history says of its time is the server's, however our own clock jumps after it was asked."""
+    now_s = 1_000_000.0
+    ledger = Ledger(client, PLENTY, clock=lambda: now_s)
+    create(ledger, a_record("k-1"))
+    now_s += jump_s
+    create(ledger, a_record("k-2"))
+    create(ledger, a_record("k-3"))
+    for key in ("k-1", "k-2", "k-3"):
+        read = ledger.read(key)
+        assert read is not None
+        assert abs(ledger.history(key)[0]["at_ms"] - read.record.created_ms) <= CLOCK_TOLERANCE_MS
+        assert read.now_ms - read.record.created_ms < 60_000
 
 
 def test_created_once(ledger: Ledger, client: redis.Redis) -> None:

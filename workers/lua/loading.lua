@@ -14,13 +14,11 @@ function operations.load(name, token, counts, format, step, phase, told, history
     local key, external_id, sub_partner, email, lane, json, customer, identification
     key, external_id, sub_partner, email, lane, json, customer, identification, at = struct.unpack(ROW, rows, at)
     number = number + 1
-    local parts = {}
-    if customer ~= '' then parts = {'customer', customer} end
-    if identification ~= '' then parts[#parts + 1], parts[#parts + 2] = 'identification', identification end
     local answer = create({
       key = key, token = token .. '.' .. number, external_id = external_id, customer_id = '', sub_partner = sub_partner,
       email = email, place = lane == 'bulk' and 'bulk/' .. name or lane, step = step, phase = phase, format = format, json = json,
-      history = history, told = told, import = name, parts = parts, due = now_ms,
+      history = history, told = told, import = name, parts = parts_of(customer, identification),
+      due = now_ms,
     })
     if answer[1] ~= 'created' then answers[#answers + 1] = {number, answer} end
   end

@@ -54,17 +54,38 @@ local function create(new)
   return {'created', 1, now_ms, int(new.due)}
 end
 
--- create key token external_id customer_id sub_partner_id email lane step phase format json history told (part sealed)*
--- told: what upstream is told, see tell in events.lua
--- -> created version created due | exists raw due link_serial | external_id_taken other_key
-function operations.create(key, token, external_id, customer_id, sub_partner, email, lane, step, phase, format, json, history, told, ...)
-  return create({
-    key = key, token = token, external_id = external_id, customer_id = customer_id, sub_partner = sub_partner,
-    email = email, place = lane, step = step, phase = phase, format = format, json = json, history = history, told = told, import = '',
-    parts = {...},
-    -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
-    due = lane == 'interactive' and now_ms + NUDGE_MS or now_ms,
-  })
+-- The parts of a new record's input that there are, as keep_parts takes them; "" where there is none.
+local function parts_of(customer, identification)
+  local parts = {}
+  if customer ~= '' then parts = {'customer', customer} end
+  if identification ~= '' then parts[#parts + 1], parts[#parts + 2] = 'identification', identification end
+  return parts
+end
+
+-- A new record: key, token, external_id, customer_id, sub_partner_id, lane, step, phase, told, email, json, history, and
+-- the sealed parts customer and identification of its input, "" where there is none; each as its length, four bytes, and
+-- itself. told: what upstream is told, see tell in events.lua
+local NEW = '<' .. string.rep('I4c0', 14)
+
+-- create at_ms tolerance_ms format rows
+-- at_ms: the time that the histories tell; nothing is written when it is further from now than the tolerance.
+-- -> now, and for each row: created version created due | exists raw due link_serial | external_id_taken other_key
+function operations.create(at_ms, tolerance_ms, format, rows)
+  local answers, at = {now_ms}, 1
+  if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return answers end
+  while at <= #rows do
+    local key, token, external_id, customer_id, sub_partner, lane, step, phase, told, email, json, history, customer, identification
+    key, token, external_id, customer_id, sub_partner, lane, step, phase, told, email, json, history, customer, identification, at =
+      struct.unpack(NEW, rows, at)
+    answers[#answers + 1] = create({
+      key = key, token = token, external_id = external_id, customer_id = customer_id, sub_partner = sub_partner,
+      email = email, place = lane, step = step, phase = phase, format = format, json = json, history = history,
+      told = told, import = '', parts = parts_of(customer, identification),
+      -- An interactive job's first nudge comes from whoever submits it; a bulk job waits for the pulse.
+      due = lane == 'interactive' and now_ms + NUDGE_MS or now_ms,
+    })
+  end
+  return answers
 end
 
 -- join old_key version token key lane step format json history told external_id customer_id email ttl_ms import (part sealed)*
