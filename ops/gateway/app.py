@@ -117,6 +117,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         for threads in (uploads, submissions, wakeups, nudges):
             threads.close()
 
+    check = guard(options.tokens)
     app = FastAPI(
         title="Iron onboarding",
         version="1",
@@ -124,7 +125,8 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         redirect_slashes=False,  # an address is right or wrong
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
-        dependencies=[Depends(guard(options.tokens))],
+        dependencies=[Depends(check)],
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics and RequestLines
     )
     app.state.leave = tail.close  # called before answers under way are waited for
     problems.install(app)
@@ -133,7 +135,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
     app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
-    app.include_router(submitting.routes(submissions, links))
+    app.include_router(submitting.routes(door, submissions, links, check))
     app.include_router(onboardings.routes(ledger, door, show))
     app.include_router(listing.routes(ledger, vault, show))
     app.include_router(acts.routes(ledger, door, nudges.send, show))

@@ -45,7 +45,7 @@ def must_be_json(request: Request) -> None:
 def parse_json(body: bytes) -> Any:
     """Read a value. Raises ProblemError saying what is wrong, never what was sent."""
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        return _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise ProblemError("not_json", "The body is not text in UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -74,3 +74,6 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(_: str) -> NoReturn:
     raise _StrictError("NaN and Infinity are no JSON numbers.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

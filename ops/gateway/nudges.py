@@ -22,18 +22,23 @@ log = structlog.get_logger()
 NUDGES_WAITING = 1_000
 #: Nudges sent in one round trip, at most: a few milliseconds of Redis.
 TOGETHER = 100
+#: Pause after each round trip, in seconds, in which others gather: a round trip for one costs as much as one for ten,
+#: and a worker looks at an idle queue no more often than that either.
+GATHER_S = 0.01
 
 
 class Nudges:
     """Puts nudges on the queue in a thread."""
 
-    def __init__(self, send_many: Callable[[Sequence[Nudge]], None]) -> None:
+    def __init__(self, send_many: Callable[[Sequence[Nudge]], None], gather_s: float = GATHER_S) -> None:
         """`send_many` puts nudges on the queue; it may block and raise."""
         self._send_many = send_many
         self._thread = ThreadPoolExecutor(1, "nudge")
         self._waiting: deque[Nudge] = deque()
         self._lock = threading.Lock()
         self._sending = False
+        self._gather_s = gather_s
+        self._closed = threading.Event()
 
     def send(self, nudge: Nudge) -> bool:
         """Send a nudge soon, from whatever thread; False: too many wait, so the pulse will."""
@@ -50,6 +55,7 @@ class Nudges:
         """Let go of the thread; nudges that still wait are left to the pulse."""
         with self._lock:
             self._waiting.clear()
+        self._closed.set()
         self._thread.shutdown(cancel_futures=True)
 
     def _send_all(self) -> None:
@@ -58,6 +64,7 @@ class Nudges:
                 self._send_many(nudges)
             except Exception as error:  # noqa: BLE001 -- whatever the broker's trouble is, the pulse sends them
                 log.warning("nudge.unsent", error=type(error).__name__, count=len(nudges))
+            self._closed.wait(self._gather_s)
 
     def _taken(self) -> list[Nudge]:
         with self._lock:

@@ -1,7 +1,9 @@
 """Jobs from the event loop to the ledger: those that come at the same time share one round trip.
 
-While one batch is on its way the next one gathers, so a lone job waits for nothing and a thousand a second cost a few
-dozen round trips. An answer is given only when the ledger has the job.
+While one batch is on its way the next one gathers, so a lone job waits for nothing and a thousand a second cost some
+hundred round trips. One that takes long, because it waits for the disk, is not waited for. What can be done without the
+ledger is done before, in the event loop: threads that compute beside it would only take turns with it, and the turns
+cost more than the work. An answer is given only when the ledger has the job.
 """
 
 from __future__ import annotations
@@ -11,26 +13,27 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipelines.job import Job
+from workers.ledger import New
 from workers.submit import FrontDoor, Submitted
 
-#: Batches on their way at the same time: one is being prepared while Redis has the other.
-FLIGHTS = 2
-#: Jobs of a batch at most: some 30 ms of work, which is what the last of a batch waits for the first.
+#: Jobs of a batch at most: some milliseconds of Redis, which is what the last of a batch waits for the first.
 BATCH = 100
-#: What a job with data and documents counts for in a batch: such jobs may be megabytes each.
-HEAVY = 20
+#: Bytes of sealed input that count in a batch like a job more: jobs with documents may be megabytes each.
+HEAVY_BYTES = 16 * 1024
+#: How long a job waits for the batch before it to come back, in seconds: some times what Redis takes for one.
+PATIENCE_S = 0.05
+#: Batches on their way at the same time, at most: a second's worth of them, which is how long the disk may take.
+FLIGHTS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    job: Job
-    by: str
+    job: New
     answer: asyncio.Future[Submitted]
 
     @property
     def weight(self) -> int:
-        return 1 if self.job.identification.type == "Link" else HEAVY
+        return 1 + sum(map(len, self.job.parts.values())) // HEAVY_BYTES
 
 
 class Submissions:
@@ -38,31 +41,43 @@ class Submissions:
 
     def __init__(self, door: FrontDoor) -> None:
         """Take the door, which is used in threads of our own."""
-        self._door = door
+        self._hand_in = door.hand_in
         self._waiting: deque[_Waiting] = deque()
         self._threads = ThreadPoolExecutor(FLIGHTS, "submit")
         self._flights: set[asyncio.Task[None]] = set()
+        self._patience: asyncio.TimerHandle | None = None
 
-    async def submit(self, job: Job, by: str) -> Submitted:
+    async def submit(self, job: New) -> Submitted:
         """Hand in a job and give the ledger's answer. Raises what the ledger raises: then nobody knows, ask again."""
-        waiting = _Waiting(job, by, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(job, loop.create_future())
         self._waiting.append(waiting)
-        if len(self._flights) < FLIGHTS:
-            flight = asyncio.create_task(self._fly())
-            self._flights.add(flight)
-            flight.add_done_callback(self._flights.discard)
+        if not self._flights or len(self._waiting) >= BATCH:
+            self._depart()
+        elif self._patience is None:
+            self._patience = loop.call_later(PATIENCE_S, self._depart)
         return await waiting.answer
 
     def close(self) -> None:
         """Let go of the threads. Every request is answered by then."""
         self._threads.shutdown()
 
+    def _depart(self) -> None:
+        """Let what waits leave now, if there is anything and not too much on its way."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self._waiting and len(self._flights) < FLIGHTS:
+            flight = asyncio.create_task(self._fly())
+            self._flights.add(flight)
+            flight.add_done_callback(self._flights.discard)
+
     async def _fly(self) -> None:
         """Hand in what waits, batch by batch, until nothing does."""
         loop = asyncio.get_running_loop()
         while batch := self._gathered():
             try:
-                answers = await loop.run_in_executor(self._threads, self._hand_in, batch)
+                answers = await loop.run_in_executor(self._threads, self._hand_in, [one.job for one in batch])
             except Exception as error:  # noqa: BLE001 -- whoever waits for an answer hears of it
                 for one in batch:
                     if not one.answer.done():
@@ -71,9 +86,6 @@ class Submissions:
                 for one, answer in zip(batch, answers, strict=True):
                     if not one.answer.done():  # its caller may have given up
                         one.answer.set_result(answer)
-
-    def _hand_in(self, batch: list[_Waiting]) -> list[Submitted]:
-        return self._door.submit_many([one.job for one in batch], by=[one.by for one in batch])
 
     def _gathered(self) -> list[_Waiting]:
         batch: list[_Waiting] = []

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from ops.gateway import contents, idempotency, shapes
-from ops.gateway.access import refusals
+from ops.gateway.access import Guard, refusals, straight
 from ops.gateway.bodies import read_body
 from ops.gateway.checks import checked_job
 from ops.gateway.keys import address_of
@@ -18,16 +18,17 @@ from ops.gateway.problems import ProblemError
 from ops.gateway.submissions import Submissions
 from pipelines.job import Job
 from pipelines.view import read_view
+from workers.ledger import New
 from workers.links import CustomerLinks
-from workers.submit import SENTENCES, Submitted
+from workers.submit import SENTENCES, FrontDoor, Submitted
 
-#: A body above this, in bytes, is checked in a thread: it would hold up everybody else for too long.
+#: A body above this, in bytes, is checked and sealed in a thread: it would hold up everybody else for too long.
 LARGE_BYTES = 64 * 1024
 
 
-def routes(submissions: Submissions, links: CustomerLinks) -> APIRouter:
-    """Make the route."""
-    router = APIRouter(tags=["onboardings"])
+def routes(door: FrontDoor, submissions: Submissions, links: CustomerLinks, check: Guard) -> APIRouter:
+    """Make the route, which is guarded by `check`."""
+    router = APIRouter(tags=["onboardings"], route_class=straight(check))
 
     @router.post(
         "/v1/onboardings",
@@ -50,25 +51,26 @@ def routes(submissions: Submissions, links: CustomerLinks) -> APIRouter:
         Its idempotency key is the header `Idempotency-Key` or the field. After an answer 503, or none at all, send the
         same again.
         """
-        job = await _job(request)
-        note(request, key=job.idempotency_key)
-        answer = await submissions.submit(job, request.state.caller.name)
+        job = await _job(request, door)
+        note(request, key=job.record.key)
+        answer = await submissions.submit(job)
         note(request, outcome=answer.status)
         return _answered(answer, links)
 
     return router
 
 
-async def _job(request: Request) -> Job:
+async def _job(request: Request, door: FrontDoor) -> New:
     contents.must_be_json(request)
     body = await read_body(request, contents.LIMIT_BYTES)
     if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(_parsed, request, body)
-    return _parsed(request, body)
+        return await asyncio.to_thread(_prepared, request, body, door)
+    return _prepared(request, body, door)
 
 
-def _parsed(request: Request, body: bytes) -> Job:
-    return checked_job(idempotency.named_once(request, contents.parse_json(body)))
+def _prepared(request: Request, body: bytes, door: FrontDoor) -> New:
+    job = checked_job(idempotency.named_once(request, contents.parse_json(body)))
+    return door.prepared(job, request.state.caller.name)
 
 
 def _answered(answer: Submitted, links: CustomerLinks) -> JSONResponse:
