@@ -18,17 +18,15 @@ _LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoScriptErr
 class InFlight:
     """Commands on their way. Each is safe to repeat: where its answer is lost it is made again in the ordinary way."""
 
-    def __init__(
-        self, client: redis.Redis, commands: Sequence[Sequence[Any]], again: Sequence[Callable[[], Any]]
-    ) -> None:
-        """Send commands, each with what makes the same call in the ordinary way."""
+    def __init__(self, client: redis.Redis, packets: Sequence[bytes], again: Sequence[Callable[[], Any]]) -> None:
+        """Send commands, as Redis reads them, each with what makes the same call in the ordinary way."""
         self._pool = client.connection_pool
         self._again = again
         self._connection: Any = None  # redis-py's connections are typed for every kind at once
         try:
             self._connection = self._pool.get_connection()
-            for command in commands:
-                self._connection.send_packed_command(self._connection.pack_command(*command))
+            for packet in packets:
+                self._connection.send_packed_command([packet])
         except _LOST:
             self.abandon()
 

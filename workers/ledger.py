@@ -9,6 +9,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import os
+import random
 import re
 import secrets
 import struct
@@ -31,7 +33,8 @@ from pipelines.model import FORMAT, Next, Record
 from pipelines.onboarding import SECURED
 from workers.clock import monotonic_s
 from workers.inflight import InFlight
-from workers.pace import Budget, Pause, Permit, Standing, held_back
+from workers.pace import Budget, Lag, Pause, Permit, Standing, held_back
+from workers.script import Script
 
 PREFIX = "onboarding:"
 
@@ -238,9 +241,9 @@ class Ledger:
         """
         self.client: Any = client  # redis-py's answers are typed for every mode at once
         self.budget = budget or Budget()
-        self._stated = self.budget.stated()
-        self._script = client.register_script(_script())
+        self._script = Script(client, _script(), PREFIX)
         self.clock = clock
+        self.lag = Lag(self.budget, clock)
         self._shift_ms = shift_ms
         self._durability = durability or Durability()
         #: What the server said last of its time, in ms and without the shift, and when it said so on our own clock.
@@ -254,7 +257,7 @@ class Ledger:
         return [created for batch in batches for created in self._create(batch)]
 
     def _create(self, new: Sequence[New]) -> list[Created]:
-        tokens = [secrets.token_urlsafe(12) for _ in new]
+        tokens = [_token() for _ in new]
         answers: list[Any] = []
         while not answers:  # nothing was written: our idea of the server's time was wrong, and now is not
             at_ms = self._told_ms()
@@ -285,13 +288,13 @@ class Ledger:
         batches = [new[start : start + LOADED_AT_ONCE] for start in range(0, max(len(new), 1), LOADED_AT_ONCE)]
         calls = [
             (
-                "load", name, secrets.token_urlsafe(12), json.dumps(counts), FORMAT, first.step, first.phase.value,
+                "load", name, _token(), json.dumps(counts), FORMAT, first.step, first.phase.value,
                 events.beginning(first), entry, b"".join(_row(one, head) for one in batch),
             )
             for batch in batches
         ]  # fmt: skip
-        commands = [("EVALSHA", self._script.sha, 1, PREFIX, *self._arguments(*call)) for call in calls]
-        return Loading(new, InFlight(self.client, commands, [partial(self._call, *call) for call in calls]))
+        packets = [self._script.packet(self._given(*call)) for call in calls]
+        return Loading(new, InFlight(self.client, packets, [partial(self._call, *call) for call in calls]))
 
     def loaded(self, name: str, counts: Mapping[str, int]) -> None:
         """Note that an import's file was read to its end, and what became of its rows."""
@@ -315,11 +318,11 @@ class Ledger:
         for before, after, act in rows:
             record = after.record
             entry, head = _history(record, at_ms, "", after.note)
-            stored = {"id": secrets.token_urlsafe(12), "at_ms": at_ms, **act}
+            stored = {"id": _token(), "at_ms": at_ms, **act}
             json_ = canonical_json(replace(record, head=head).stored())
             told = events.of_commit(before, after)
             given += [record.key, record.version, json_, entry, told, canonical_json(stored)]
-        return int(self._call("drop", name, secrets.token_urlsafe(12), FORMAT, INPUT_KEPT_MS, *given))
+        return int(self._call("drop", name, _token(), FORMAT, INPUT_KEPT_MS, *given))
 
     def join(self, adopted: Record, new: New) -> Created | None:
         """Let a job take over an adopted record under its own key; None: it changed meanwhile, read it again."""
@@ -327,7 +330,7 @@ class Ledger:
         entry, head = _history(record, self.now_ms(), "", new.note)
         joined = replace(record, head=head)
         answer = self._safe_call(
-            "join", adopted.key, adopted.version, secrets.token_urlsafe(12), record.key, record.lane, record.step,
+            "join", adopted.key, adopted.version, _token(), record.key, record.lane, record.step,
             FORMAT, canonical_json(joined.stored()), entry, events.beginning(joined), record.external_id,
             record.customer_id or "", new.email, INPUT_KEPT_MS if record.phase in INPUT_DONE else "",
             record.import_name, *_flat(new.parts),
@@ -343,9 +346,9 @@ class Ledger:
         It comes with a slot for the first call, if it may leave soon. `secured`: the class of Iron's budget that the
         step must be sure of beside; `part`: the part of the input that it needs.
         """
-        started = self.clock()
-        answer = self._call("claim", key, version, *self._claim(step, secured, part))
-        return self._claimed(key, answer, started, secured)
+        started, budget = self.clock(), self.lag.budget()
+        answer = self._call("claim", key, version, *self._claim(step, secured, part), budget=budget)
+        return self._claimed(key, answer, started, budget, secured)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         """Extend the leases of all claims in hand; one that is lost, or whose clock went wrong, is left to end."""
@@ -381,19 +384,20 @@ class Ledger:
         None: nothing follows now, or the claim was refused; the record then has its due time, and no nudge is needed.
         `secured` and `part` as in `claim`, of the step that follows. Raises StaleClaimError like `commit`.
         """
-        started = self.clock()
+        started, budget = self.clock(), self.lag.budget()
         written = self._commit(claim, following, parts)
-        answer = self._call("onward", len(written), *written, *self._claim(following.record.step, secured, part))
+        claiming = self._claim(following.record.step, secured, part)
+        answer = self._call("onward", len(written), *written, *claiming, budget=budget)
         _committed(following, answer[0])
-        taken = self._claimed(following.record.key, answer[1], started, secured) if len(answer) > 1 else None
+        taken = self._claimed(following.record.key, answer[1], started, budget, secured) if len(answer) > 1 else None
         return taken if isinstance(taken, Claim) else None
 
     def _claim(self, step: str, secured: str, part: str) -> list[Any]:
         """Give the arguments of a claim after the record's key and version."""
-        return [step, secrets.token_urlsafe(12), LEASE_MS, FORMAT, part, secured]
+        return [step, _token(), LEASE_MS, FORMAT, part, secured]
 
-    def _claimed(self, key: str, answer: Any, started: float, secured: str) -> Claim | NotClaimed:
-        """Read the answer of a claim."""
+    def _claimed(self, key: str, answer: Any, started: float, budget: Budget, secured: str) -> Claim | NotClaimed:
+        """Read the answer of a claim that was asked for at this time, with the budget stated like this."""
         status = answer[0].decode()
         if status != "claimed":
             return NotClaimed(status)
@@ -411,7 +415,7 @@ class Ledger:
             clock=self.clock,
             started=started,
             holds_until=started + LEASE_MS / 1000,
-            permits={name: self.budget.permit(name, started, ms) for name, ms in waits if ms is not None},
+            permits={name: budget.permit(name, started, ms) for name, ms in waits if ms is not None},
             probe=bool(probe),
         )
 
@@ -440,7 +444,7 @@ class Ledger:
 
         `email`: digest of the address that a correction brings, by which the record is found from now on.
         """
-        stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), **act})
+        stored = canonical_json({"id": _token(), "at_ms": self.now_ms(), **act})
         answer = self._safe_call("act", key, stored, evidence, email)
         if answer[0] == b"gone":
             raise KeyError(key)
@@ -451,8 +455,8 @@ class Ledger:
 
         Raises KeyError when there is no such record.
         """
-        stored = canonical_json({"id": secrets.token_urlsafe(12), "at_ms": self.now_ms(), "act": "revoke_links", **act})
-        answer = self._safe_call("revoke", key, secrets.token_urlsafe(12), stored)
+        stored = canonical_json({"id": _token(), "at_ms": self.now_ms(), "act": "revoke_links", **act})
+        answer = self._safe_call("revoke", key, _token(), stored)
         if answer[0] == b"gone":
             raise KeyError(key)
         return _nudge(answer)
@@ -471,24 +475,21 @@ class Ledger:
 
     # --- Iron's budget -------------------------------------------------------------------------------------------
 
-    def permit(self, lane: str, holder: str, class_: str = CALL, lead_ms: int | None = None) -> Permit:
-        """Ask for leave to make one call, no earlier than `lead_ms` from now.
-
-        Raises HeldBackError when none may leave.
-        """
-        asked = self.clock()
-        answer = self._call("permit", lane, holder, class_, "" if lead_ms is None else lead_ms)
+    def permit(self, lane: str, holder: str, class_: str = CALL) -> Permit:
+        """Ask for leave to make one call. Raises HeldBackError when none may leave."""
+        asked, budget = self.clock(), self.lag.budget()
+        answer = self._call("permit", lane, holder, class_, budget=budget)
         if answer[0] == b"held":
             raise held_back(lane, answer[1].decode(), answer[2])
-        return self.budget.permit(class_, asked, answer[1])
+        return budget.permit(class_, asked, answer[1])
 
     def permit_aside(self) -> Permit:
         """Ask for leave to make one call that belongs to no record. Raises HeldBackError when none may leave."""
-        asked = self.clock()
-        answer = self._call("aside")
+        asked, budget = self.clock(), self.lag.budget()
+        answer = self._call("aside", budget=budget)
         if answer[0] == b"held":
             raise held_back("sweep", answer[1].decode(), answer[2])
-        return self.budget.permit(CALL, asked, answer[1])
+        return budget.permit(CALL, asked, answer[1])
 
     def allowed(self, lane: str, holder: str) -> None:
         """Raise HeldBackError unless a call that has its permit may still leave."""
@@ -550,7 +551,7 @@ class Ledger:
         """Read records in one round trip; one that is gone meanwhile is left out."""
         with self.client.pipeline(transaction=False) as pipeline:
             for key in keys:
-                self._call("read", key, client=pipeline)
+                self._call("read", key, pipeline=pipeline)
             answers = pipeline.execute()
         return [read for key, answer in zip(keys, answers, strict=True) if (read := _read(key, answer))]
 
@@ -728,7 +729,7 @@ class Ledger:
         if not self._durability.asked:
             return self._call(operation, *arguments)
         with self.client.pipeline(transaction=False) as pipeline:
-            self._call(operation, *arguments, client=pipeline)
+            self._call(operation, *arguments, pipeline=pipeline)
             return self._surely(pipeline)[0]
 
     def _surely(self, pipeline: Any) -> list[Any]:
@@ -742,12 +743,19 @@ class Ledger:
             raise NotDurableError
         return list(answers)
 
-    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
-        return self._script(keys=[PREFIX], args=self._arguments(operation, *arguments), client=client)
+    def _call(
+        self,
+        operation: str,
+        *arguments: Any,
+        budget: Budget | None = None,
+        pipeline: Any = None,
+    ) -> Any:
+        given = self._given(operation, *arguments, budget=budget)
+        return self._script(given) if pipeline is None else self._script.queue(pipeline, given)
 
-    def _arguments(self, operation: str, *arguments: Any) -> list[Any]:
+    def _given(self, operation: str, *arguments: Any, budget: Budget | None = None) -> list[Any]:
         """Give an operation's arguments as the script takes them."""
-        return [operation, self._shift_ms(), self._stated, *arguments]
+        return [operation, self._shift_ms(), (budget or self.budget).stated, *arguments]
 
 
 class Loading:
@@ -773,6 +781,24 @@ class Loading:
     def abandon(self) -> None:
         """Wait for nothing any more: an answer that nobody reads is no harm."""
         self._calls.abandon()
+
+
+#: Draws what calls are recognised by: one of a kind and no secret, so without a system call for each.
+_TOKENS = random.Random()  # noqa: S311
+
+
+def _begin_tokens() -> None:
+    """Begin a row of tokens that no other process has."""
+    _TOKENS.seed(secrets.token_bytes(32))
+
+
+_begin_tokens()
+os.register_at_fork(after_in_child=_begin_tokens)
+
+
+def _token() -> str:
+    """Draw what a call is recognised by."""
+    return f"{_TOKENS.getrandbits(96):024x}"
 
 
 def decode(key: str, raw: bytes) -> Record:

@@ -6,10 +6,12 @@ here is what is asked for, and the waiting. Decision 0014 tells why it is so.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.advance import RATE_LIMITED_PAUSE_S
@@ -31,9 +33,16 @@ LEAVES_LATE = 0.6
 ASK_AGAIN_S = 0.05
 #: It asks so long before its slot, in seconds: about what the answer takes.
 ASK_AHEAD_S = 0.004
-#: A permit that lapsed is asked for again so long ahead, in ms: a machine or a Redis that is slow needs more. After the
-#: last one the call leaves all the same: a call that is late once is better than one that never leaves.
-LEADS_MS = (None, 50, 400)
+#: So often a permit that has lapsed is asked for again. After that the call leaves all the same: one that is late is
+#: better than one that never leaves.
+ASKED_AGAIN = 2
+#: A process that is late says so with all that it asks for, in steps of so many seconds, at most so many, and for so
+#: long: the slots are then as much farther apart as its calls are late.
+LAG_STEP_S = 0.025
+LAG_MOST_S = 0.3
+LAG_KEPT_S = 5.0
+#: It says so many times the delay that it has just seen: the next may be longer.
+LAG_AMPLE = 1.5
 
 #: The tap reopens up to so many seconds later than Iron asks for: those whom it sent away do not come all at once.
 REOPENING_S = 0.25
@@ -56,15 +65,17 @@ class Permit:
     ahead_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Budget:
     """Calls to Iron that the fleet may make: the ceilings, as they are set."""
 
     rate_per_second: float = 10.0
     identifications_per_minute: float = 60.0
+    #: By how much more than usual a call of this process may be late after its slot; see Lag.
+    lag_s: float = 0.0
 
     def interval_ms(self, class_: str) -> float:
-        """Give the spacing of a class's slots at its ceiling: that of its limit, and the margin."""
+        """Give the spacing of a class's slots at its ceiling: that of its limit, and the usual margin."""
         per_second = self.rate_per_second if class_ == CALL else self.identifications_per_minute / 60
         return 1000 / per_second * (1 + MARGIN[class_])
 
@@ -76,18 +87,60 @@ class Budget:
         """Give by how much a call of a class may be late."""
         return self.window_ms(class_) * MARGIN[class_]
 
+    def leaves_late_s(self, class_: str) -> float:
+        """Give by how much a call of a class may leave after its slot."""
+        return max(self.margin_ms(class_) * LEAVES_LATE / 1000, self.lag_s)
+
+    def spread(self, class_: str) -> float:
+        """Give by how much farther apart than usual the slots of a class must be where its calls are so late."""
+        window_s, margin = self.window_ms(class_) / 1000, MARGIN[class_]
+        return (1 + max(margin, self.leaves_late_s(class_) / LEAVES_LATE / window_s)) / (1 + margin)
+
+    @cached_property
     def stated(self) -> str:
-        """Write it for the ledger's script: for each class its spacing, how late a slot is given, its window."""
+        """What the script is told: for each class its spacing, how late a slot is given, its window, its spread."""
         return "".join(
             f"{class_} {self.interval_ms(class_):.4f} {self.margin_ms(class_) * GIVEN_LATE:.4f}"
-            f" {self.window_ms(class_):.4f} "
+            f" {self.window_ms(class_):.4f} {self.spread(class_):.4f} "
             for class_ in (CALL, IDENTIFICATION)
         )
 
     def permit(self, class_: str, asked: float, wait_ms: int) -> Permit:
         """Make the permit that was asked for at this time and answered with the ms until its slot."""
         slot = asked + wait_ms / 1000
-        return Permit(slot, slot + self.margin_ms(class_) * LEAVES_LATE / 1000, max(0.0, wait_ms / 1000))
+        return Permit(slot, slot + self.leaves_late_s(class_), max(0.0, wait_ms / 1000))
+
+
+class Lag:
+    """How late the calls of this process have left of late: with more work than its machine can do, all of them are.
+
+    A call that is later than its permit allows has to ask for another slot, which on such a machine only makes more
+    work. So the process says with its next question how late it is, and gets slots that allow for it.
+    """
+
+    def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
+        """Begin on time."""
+        self._budgets = [
+            replace(budget, lag_s=steps * LAG_STEP_S) for steps in range(round(LAG_MOST_S / LAG_STEP_S) + 1)
+        ]
+        self._clock = clock
+        self._steps = 0
+        self._ends = 0.0
+
+    def budget(self) -> Budget:
+        """Give the budget with the lag as it is now."""
+        if self._steps and not 0 < self._ends - self._clock() <= LAG_KEPT_S:
+            self._steps = 0
+        return self._budgets[self._steps]
+
+    def seen(self, late_s: float) -> None:
+        """Take note of how long after its slot a call was about to leave."""
+        tolerated_s = self.budget().leaves_late_s(CALL)
+        if late_s <= tolerated_s / 2:
+            return
+        if late_s > tolerated_s:
+            self._steps = min(math.ceil(LAG_AMPLE * late_s / LAG_STEP_S), len(self._budgets) - 1)
+        self._ends = self._clock() + LAG_KEPT_S
 
 
 class Permits:
@@ -106,17 +159,19 @@ class Permits:
 
         Raises HeldBackError when none may for now, and StaleClaimError when the lease may be over.
         """
-        for lead_ms in LEADS_MS:
-            permits = [self._slot(one, lead_ms) for one in _classes(class_)]
-            if self._claim.clock() <= min(permit.until for permit in permits):
+        for _ in range(1 + ASKED_AGAIN):
+            permits = {one: self._slot(one) for one in _classes(class_)}
+            now = self._claim.clock()
+            self._ledger.lag.seen(now - permits[CALL].slot)
+            if now <= min(permit.until for permit in permits.values()):
                 break
         self.latest = class_
         self._claim.before_call()
 
-    def _slot(self, class_: str, lead_ms: int | None) -> Permit:
+    def _slot(self, class_: str) -> Permit:
         """Take the permit at hand, or ask for one, and wait for its slot."""
         lane, holder = self._claim.record.lane, self._claim.fence
-        permit = self._claim.permits.pop(class_, None) or self._ledger.permit(lane, holder, class_, lead_ms)
+        permit = self._claim.permits.pop(class_, None) or self._ledger.permit(lane, holder, class_)
         pause_s = min(permit.slot - self._claim.clock(), permit.ahead_s)
         if pause_s > ASK_AGAIN_S:
             self._wait(pause_s - ASK_AHEAD_S)

@@ -57,7 +57,7 @@ SAFETY, SPEED = "never twice, never stranded", "speed or load"
 GUARDS = (
     Guard(
         "the random part of the fence", SAFETY, "workers/ledger.py",
-        "return [step, secrets.token_urlsafe(12), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
+        "return [step, _token(), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
     ),
     Guard("the fence check", SAFETY, "workers/lua/records.lua", "or claim.fence ~= fence then", "then"),
     Guard(
@@ -201,7 +201,7 @@ GUARDS = (
     ),
     Guard(
         "permits that lapse", SPEED, "workers/pace.py",
-        "self._claim.clock() <= min(permit.until for permit in permits)", "True",
+        "now <= min(permit.until for permit in permits.values())", "True",
     ),
     Guard("the weather burns no attempt", SPEED, "pipelines/advance.py", "    if error.weather:\n", "    if False:\n"),
 )  # fmt: skip

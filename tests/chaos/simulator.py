@@ -30,6 +30,7 @@ from pipelines.model import Policy, Record
 from pipelines.onboarding import INPUT, SECURED
 from tests.support import API_KEY, BASE_URL, PLENTY, World
 from workers.ledger import PREFIX, Claim, Created, Ledger, Nudge, _script
+from workers.script import Script
 from workers.sweep import Sweep
 
 #: The ledger loses so many seconds at most. Source: design section 9.
@@ -99,7 +100,7 @@ def on_time_of(ledger: Ledger, now_ms: Callable[[], int]) -> None:
     """Let a ledger's script take this time for the server's."""
     script, clock = _script(), b"redis.call('TIME')"
     assert clock in script
-    ledger._script = ledger.client.register_script(script.replace(clock, b"{0, 0}"))
+    ledger._script = Script(ledger.client, script.replace(clock, b"{0, 0}"), PREFIX)
     ledger._shift_ms = ledger.now_ms = now_ms  # type: ignore[method-assign]
 
 
@@ -129,14 +130,14 @@ class ShakyLedger(Ledger):
         yield
         self.schedule.accepted += stale
 
-    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
+    def _call(self, operation: str, *arguments: Any, pipeline: Any = None, **more: Any) -> Any:
         chance = self.schedule
-        if client is not None or operation == "read":
-            return super()._call(operation, *arguments, client=client)
+        if pipeline is not None or operation == "read":
+            return super()._call(operation, *arguments, pipeline=pipeline, **more)
         with chance.shaken():
             if chance.happens(chance.odds.redis):
-                super()._call(operation, *arguments)
-            return super()._call(operation, *arguments)
+                super()._call(operation, *arguments, **more)
+            return super()._call(operation, *arguments, **more)
 
 
 class Schedule(httpx.BaseTransport):

@@ -155,9 +155,9 @@ def test_interrupted_anywhere_it_is_as_if_it_ran_once(world: World, imports: Imp
 class Repeating(Ledger):
     """Sends every call of a script twice, as redis-py does when the first answer is lost."""
 
-    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
+    def _call(self, operation: str, *arguments: Any, **more: Any) -> Any:
         super()._call(operation, *arguments)
-        return super()._call(operation, *arguments, client=client)
+        return super()._call(operation, *arguments, **more)
 
 
 def test_a_lost_answer_is_asked_for_again(world: World, tmp_path: Path) -> None:

@@ -32,10 +32,10 @@ class Repeating(Ledger):
     Not `take`: an answer of it that is lost is nudges lost, which the pulse sends again a few seconds later.
     """
 
-    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
-        if operation != "take" and client is None:
-            super()._call(operation, *arguments)
-        return super()._call(operation, *arguments, client=client)
+    def _call(self, operation: str, *arguments: Any, pipeline: Any = None, **more: Any) -> Any:
+        if operation != "take" and pipeline is None:
+            super()._call(operation, *arguments, **more)
+        return super()._call(operation, *arguments, pipeline=pipeline, **more)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_created_once(ledger: Ledger, client: redis.Redis) -> None:
 
 def test_create_repeated(ledger: Ledger, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A creation whose answer was lost answers the same when it is sent again, and stores nothing twice."""
-    monkeypatch.setattr("secrets.token_urlsafe", lambda _: "the-token-of-one-call")
+    monkeypatch.setattr("workers.ledger._token", lambda: "the-token-of-one-call")
     assert create(ledger, a_record()).status == "created"
     before = dump(client)
     assert create(ledger, a_record()).status == "created"

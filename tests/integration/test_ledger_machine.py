@@ -53,9 +53,9 @@ class Model:
 class TwiceLedger(Ledger):
     """A ledger whose calls arrive twice, as when redis-py repeats one whose answer was lost."""
 
-    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
-        super()._call(operation, *arguments, client=client)
-        return super()._call(operation, *arguments, client=client)
+    def _call(self, operation: str, *arguments: Any, **more: Any) -> Any:
+        super()._call(operation, *arguments, **more)
+        return super()._call(operation, *arguments, **more)
 
 
 class LedgerMachine(RuleBasedStateMachine):

@@ -22,7 +22,7 @@ from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import PLENTY, World
 from workers.audit import Auditor
 from workers.ledger import PREFIX, Claim, Ledger, New, NotClaimed
-from workers.pace import LEADS_MS, PAUSABLE, Budget, Permit, Permits
+from workers.pace import ASKED_AGAIN, LAG_KEPT_S, LAG_MOST_S, PAUSABLE, Budget, Lag, Permit, Permits
 
 #: A limit like those of the table of figures.
 FORTY = Budget(rate_per_second=40, identifications_per_minute=60)
@@ -56,7 +56,7 @@ def at_ms(ledger: Ledger) -> float:
 
 def slot_ms(ledger: Ledger, lane: str = "interactive", class_: str = CALL) -> float:
     """Take a permit for a step in hand; answers when its slot is, by the ledger's time."""
-    answer = ledger._call("permit", lane, "", class_, "")
+    answer = ledger._call("permit", lane, "", class_)
     assert answer[0] == b"granted", answer
     following = float(ledger.client.hget(f"{PREFIX}pace", f"{class_}.free"))
     return following - ledger.budget.interval_ms(class_)
@@ -152,7 +152,7 @@ def test_a_clock_set_back_stops_nothing(ledger: Ledger, clock: Clock) -> None:
 
 def test_a_repeated_claim_brings_no_slot(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim whose answer was lost is given again without its slot: when that is, nobody knows any more."""
-    monkeypatch.setattr("secrets.token_urlsafe", lambda _: "the-token-of-one-call")
+    monkeypatch.setattr("workers.ledger._token", lambda: "the-token-of-one-call")
     [record] = records(ledger, "interactive", 1)
     first, again = claim(ledger, record), claim(ledger, record)
     assert isinstance(first, Claim)
@@ -214,13 +214,64 @@ def test_who_waited_asks_again(ledger: Ledger) -> None:
 
 
 def test_a_permit_that_lapsed_is_asked_for_again(ledger: Ledger) -> None:
-    """Who comes too late for its slot takes another one, farther ahead each time, and leaves in the end."""
+    """Who comes too late for its slot takes the next one, and the row of slots goes on from there for all others."""
     waits: list[float] = []
     permits, claimed = permits_of(ledger, waits.append)
+    first = slot_ms(ledger)
     claimed.permits[CALL] = Permit(0.0, 0.0, 0.0)
     permits.before_call(CALL)
-    assert [round(seconds * 1000) for seconds in waits] == [pytest.approx(LEADS_MS[1], abs=8)]
     assert claimed.calls == 1
+    assert slot_ms(ledger) - first < 4 * 26 * (1 + LAG_MOST_S / 0.6)
+
+
+def test_who_is_always_late_leaves_in_the_end(ledger: Ledger) -> None:
+    """On a machine that comes too late for every slot a call asks so often and no more, and leaves."""
+    permits, claimed = permits_of(ledger, lambda _: None)
+    claimed.clock = lambda: ledger.clock() + 1.0
+    ledger.client.config_resetstat()
+    permits.before_call(CALL)
+    assert claimed.calls == 1
+    assert ledger.client.info("commandstats")["cmdstat_evalsha"]["calls"] == ASKED_AGAIN
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_window_holds_too_many_of_those_who_are_late(client: redis.Redis, clock: Clock, seed: int) -> None:
+    """Where workers say that their calls are late, slots are so far apart that no window holds more than the limit."""
+    draw = random.Random(seed)
+    ledger = Ledger(client, FORTY, clock, clock=lambda: clock.ms / 1000)
+    left: list[float] = []
+    for _ in range(400):
+        if draw.random() < 0.02:
+            ledger.lag.seen(draw.uniform(0.0, 0.25))
+        budget = ledger.lag.budget()
+        answer = ledger._call("permit", "interactive", "", CALL, budget=budget)
+        if answer[0] == b"held":
+            clock.ms += 300
+            continue
+        slot = at_ms(ledger) + max(answer[1], 0)
+        left.append(draw.uniform(slot, slot + budget.leaves_late_s(CALL) * 1000))
+        if draw.random() < 0.3:
+            clock.ms += round(draw.uniform(0, 100))
+    assert busiest(left, 1000) <= 40
+    assert len(left) / (max(left) - min(left)) * 1000 > 20, "and they are no farther apart than that"
+
+
+def test_who_is_on_time_again_says_so() -> None:
+    """A lag is believed for some seconds after it was last seen; a clock that falls back does not prolong it."""
+    now = [100.0]
+    lag = Lag(FORTY, lambda: now[0])
+    usual = lag.budget().leaves_late_s(CALL)
+    lag.seen(usual * 0.9)
+    assert lag.budget().lag_s == 0.0
+    lag.seen(0.1)
+    assert 0.1 < lag.budget().leaves_late_s(CALL) <= 0.2
+    assert lag.budget().spread(CALL) > 1.1
+    assert lag.budget().spread(IDENTIFICATION) == 1.0, "a minute forgives it"
+    now[0] += LAG_KEPT_S + 0.1
+    assert lag.budget().leaves_late_s(CALL) == usual
+    lag.seen(0.1)
+    now[0] -= 3_600
+    assert lag.budget().leaves_late_s(CALL) == usual
 
 
 def test_a_clock_that_jumps_keeps_nobody_waiting(ledger: Ledger) -> None:

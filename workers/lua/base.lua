@@ -11,7 +11,7 @@
 --            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
 --            drop_events, endpoint_*, courier_*, refuse; policy, move, due, place, ask, run, rouse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
---   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> ", in ms, at the ceiling; see pace.lua
+--   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> <spread> ", in ms, at the ceiling; see pace.lua
 --   ARGV[4+] arguments of the operation, see there
 --
 -- Keys (all without expiry unless said), with <key> an idempotency key:
@@ -63,6 +63,7 @@
 --   refused_jobs    hash    id of a message -> JSON: idempotency key, reasons
 --   pace            hash    Iron's budget. Times in ms, with fraction where slots are meant, <class> call, identification, sweep:
 --                           <class>.free: the next slot; .part .part_at .halved: part of its rate since a 429 and when it came;
+--                           .spread .spread_at: by how much slots are farther apart since a worker said that it is late;
 --                           .floor.<lane> .owed.<lane> .offered.<lane> .line.<lane>: when the lane gets its floor again, is
 --                           nudged for it again, has been nudged up to, and where those who were refused stand in line;
 --                           closed: until then Iron wants no call (429); opened retry_at retry_ms probe probe_ends: the

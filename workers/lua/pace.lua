@@ -3,6 +3,7 @@
 -- Each class of calls (call, identification) has slots, one behind the other, with the interval of its limit and a
 -- margin between them. A call needs a slot and may leave somewhat later than that: as long as no call is later than the
 -- margin of a window, no window holds more calls than its limit, wherever it begins. A slot that nobody takes is lost.
+-- Where a worker says that its calls are later than that, slots are as much farther apart for the next two windows.
 --
 -- Which lane gets the next slot hangs on how far ahead each may reserve: while lanes before it want more than there is,
 -- the next slot is farther away than a lane behind them may reach. Below its floor a lane reaches farther than any other.
@@ -66,16 +67,20 @@ end
 
 -- A class as one lane sees it. A slot that is past is still given for the `late` ms of the class.
 local function class_for(name, lane)
-  local base, late, window = string.match(ARGV[3], name .. ' (%S+) (%S+) (%S+)')
-  local free, part, part_at, ramp_at, floor, offered, owed, line = pace_of(
+  local base, late, window, asked = string.match(ARGV[3], name .. ' (%S+) (%S+) (%S+) (%S+)')
+  local free, part, part_at, ramp_at, floor, offered, owed, line, spread, spread_at = pace_of(
     name .. '.free', name .. '.part', name .. '.part_at', 'ramp_at', name .. '.floor.' .. lane,
-    name .. '.offered.' .. lane, name .. '.owed.' .. lane, name .. '.line.' .. lane)
+    name .. '.offered.' .. lane, name .. '.owed.' .. lane, name .. '.line.' .. lane, name .. '.spread', name .. '.spread_at')
   local learned, ramp = part_now(tonumber(part), tonumber(part_at), tonumber(ramp_at), tonumber(window))
+  asked, spread = tonumber(asked), tonumber(spread or 1)
+  if math.abs(now - (spread_at or 0)) > 2 * window then spread = 1 end
+  base = base * math.max(asked, spread)
   local interval = base / learned / ramp
-  if name == 'call' then interval = math.max(tonumber(base), math.min(interval, SLOWEST_MS)) end
+  if name == 'call' then interval = math.max(base, math.min(interval, SLOWEST_MS)) end
   local limit = now + 2 * IN_HAND_MS + 60 * interval
   return {
     name = name, lane = lane, interval = interval, free = math.max(sane(free, limit), now - late),
+    spread = asked > 1 and asked >= spread and asked or nil,
     floor = sane(floor, limit), offered = sane(offered, limit), owed = sane(owed, limit),
     line = sane(line, limit + LINE_MS),
   }
@@ -99,8 +104,8 @@ local function held_back(lane, holder, probes)
 end
 
 -- The ms until the slot that a lane may have now, below 0 where it is past; nil and the ms until it may have one.
-local function slot_in(class, horizon_ms, lead_ms)
-  local wait = math.max(class.free, now + (lead_ms or class.free - now)) - now
+local function slot_in(class, horizon_ms)
+  local wait = class.free - now
   local share = FLOOR[class.lane]
   if wait <= horizon_ms or (share and class.floor <= now and wait <= BELOW_FLOOR_MS) then return wait end
   return nil, wait - horizon_ms
@@ -113,6 +118,9 @@ end
 
 local function reserve(class, wait)
   note(class, 'free', now + wait + class.interval)
+  if class.spread then
+    redis.call('HSET', PACE, class.name .. '.spread', class.spread, class.name .. '.spread_at', int(now))
+  end
   local share = FLOOR[class.lane]
   if share then note(class, 'floor.' .. class.lane, recurring(class.floor, class.interval / share)) end
 end
@@ -124,14 +132,14 @@ local function place_in_line(class, not_before)
   return math.max(place - now - HORIZON_MS[class.lane] * LOOKAHEAD, 1)
 end
 
--- permit lane holder class lead_ms -> granted wait_ms | held why ms
+-- permit lane holder class -> granted wait_ms | held why ms
 -- Leave for one call of a step in hand. Asked twice, it costs a slot and no more.
-function operations.permit(lane, holder, name, lead_ms)
+function operations.permit(lane, holder, name)
   local why, back = held_back(lane, holder)
   if why then return {'held', why, math.ceil(back)} end
   local class = class_for(name, lane)
   local wait
-  wait, back = slot_in(class, IN_HAND_MS, tonumber(lead_ms))
+  wait, back = slot_in(class, IN_HAND_MS)
   if not wait then return {'held', 'budget', math.ceil(back)} end
   reserve(class, wait)
   return {'granted', math.floor(wait)}
