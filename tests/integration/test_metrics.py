@@ -145,11 +145,11 @@ def test_counts_wait_for_the_ledger(world: World) -> None:
     """What is counted while Redis is away is added when it is back."""
     here, counters = world.ledger.client, Counters()
     tally = Tally(world.ledger, counters)
-    world.ledger._script.registered_client = connect("redis://127.0.0.1:1/0")
+    world.ledger._script._client = connect("redis://127.0.0.1:1/0")
     for _ in range(2):
         counters.add("steps", step="refresh")
         assert tally.turn() > 0
-    world.ledger._script.registered_client = here
+    world.ledger._script._client = here
     assert [tally.run_once() for _ in range(3)] == [1, 1, 0]
     assert world.ledger.counters() == {"steps|step=refresh": 2}
 
