@@ -7,7 +7,7 @@ a list, and time stands still until a test moves it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -48,6 +48,9 @@ class Queue:
 
     def send(self, nudge: Nudge) -> None:
         self.nudges.append(nudge)
+
+    def send_many(self, nudges: Sequence[Nudge]) -> None:
+        self.nudges.extend(nudges)
 
     def depths(self) -> dict[str, int]:
         return {lane: sum(nudge.lane == lane for nudge in self.nudges) for lane in LANES}

@@ -7,6 +7,7 @@ lost everything is filled again. The queues stay short, so that bulk work waits 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,8 +40,8 @@ class Beat:
 class Queues(Protocol):
     """Where nudges go: the broker's queues, one a lane."""
 
-    def send(self, nudge: Nudge) -> None:
-        """Put a nudge on its lane's queue."""
+    def send_many(self, nudges: Sequence[Nudge]) -> None:
+        """Put nudges on their lanes' queues."""
 
     def depths(self) -> dict[str, int]:
         """Count for each lane the nudges that nobody has fetched yet."""
@@ -60,8 +61,8 @@ class Pulse(Background):
         depths = self._broker.depths()
         room = {lane: QUEUE_DEPTH - depths[lane] for lane in LANES if depths[lane] < QUEUE_DEPTH}
         taken = self._ledger.take(room) if room else Taken()
-        for nudge in taken:
-            self._broker.send(nudge)
+        if taken:
+            self._broker.send_many(taken)
         return Beat(len(taken), taken.again_s)
 
     def turn(self) -> float:

@@ -13,19 +13,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
 from tests.bench.peers.iron import DOCUMENTS
 from tests.bench.peers.plain import IRON_URL, Job
 from workers.broker import NudgeBroker
-from workers.ledger import Ledger, connect
+from workers.ledger import Ledger, Nudge, connect
 from workers.settings import Settings
 from workers.submit import FrontDoor
 from workers.vault import Vault
 
 #: Jobs handed in with one round trip.
 BATCH = 100
+#: Webhooks and consents that come at the same time, as they would over HTTP.
+TOLD_AT_ONCE = 8
 #: Pause between two looks at what Iron has to tell, in seconds.
 LOOK_S = 0.005
 
@@ -65,14 +68,21 @@ def people() -> None:
     threading.Thread(target=answer, daemon=True).start()
     documents = [document["id"] for document in DOCUMENTS]
     consent = {"act": "sign", "documents": documents, "by": "consent"}
-    with httpx.Client() as client:
+
+    def tell(line: str) -> tuple[Nudge | None, float]:
+        began = time.thread_time()
+        what, customer_id, key = line.split()
+        nudge = ledger.wake(customer_id) if what == "approved" else ledger.act(key, consent)
+        return nudge, time.thread_time() - began
+
+    with httpx.Client() as client, ThreadPoolExecutor(TOLD_AT_ONCE) as threads:
         while not ended.wait(LOOK_S):
             lines = json.loads(client.get(told).content)
             began = time.thread_time()
-            for what, customer_id, key in map(str.split, lines):
-                if nudge := ledger.wake(customer_id) if what == "approved" else ledger.act(key, consent):
-                    broker.send(nudge)
-            busy_s += time.thread_time() - began
+            answers = list(threads.map(tell, lines))
+            if nudges := [nudge for nudge, _ in answers if nudge]:
+                broker.send_many(nudges)
+            busy_s += time.thread_time() - began + sum(spent_s for _, spent_s in answers)
 
 
 if __name__ == "__main__":
