@@ -18,10 +18,11 @@ from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
 from workers.leases import Leases
-from workers.ledger import LANES, PREFIX, Ledger, Nudge, Read
+from workers.ledger import LANES, PREFIX, Ledger, Nudge, Read, connect, lua_parts
 from workers.pace import Budget
 from workers.pulse import Pulse
 from workers.runner import Runner
+from workers.script import Scripts
 from workers.submit import FrontDoor, Submitted
 from workers.vault import Vault, new_key
 
@@ -38,6 +39,18 @@ def a_job(key: str = "k-1", tag: str = "approve", **changes: Any) -> dict[str, A
         "customer": {"customer_type": "Person", "email": f"{key}+{tag}@example.com", "name": "Ada Example"},
         **changes,
     }
+
+
+def cut_off(ledger: Ledger) -> Callable[[], None]:
+    """Let a ledger's server be away; answers what brings it back."""
+    there = ledger.client, ledger._scripts
+
+    def to(client: Any, scripts: Scripts) -> None:
+        ledger.client, ledger._scripts = client, scripts
+
+    away = connect("redis://127.0.0.1:1/0")
+    to(away, Scripts(away, lua_parts(), PREFIX))
+    return lambda: to(*there)
 
 
 class Queue:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pipelines.errors import HeldBackError, RateLimitedError
 from pipelines.iron import Iron
-from workers.pace import ASK_AGAIN_S, LEADS_MS, Permit, tap_pause_s
+from workers.pace import ASK_AGAIN_S, ASKED_AGAIN, Permit, tap_pause_s
 
 if TYPE_CHECKING:
     from workers.ledger import Ledger
@@ -79,14 +79,16 @@ class Aside:
         """Wait until a call may leave; a permit that lapses on the way is asked for again, as for a step."""
         lapses = 0
         self._short_s = 0.0
-        while lapses < len(LEADS_MS):
+        while lapses <= ASKED_AGAIN:
             try:
                 permit = self._ledger.permit_aside()
                 wait_for(self._ledger, permit, self._sleep)
             except HeldBackError as error:
                 self._hold(error)
                 continue
-            if self._ledger.clock() <= permit.until:
+            now = self._ledger.clock()
+            self._ledger.lag.seen(now - permit.slot)
+            if now <= permit.until:
                 break
             lapses += 1
         self._said = None

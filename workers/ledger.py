@@ -1,4 +1,4 @@
-"""The ledger: the record of each onboarding in Redis, changed only by the calls of the scripts in workers/lua.
+"""The ledger: the record of each onboarding in Redis, changed only by the operations in workers/lua.
 
 Each method is one round trip and safe to repeat: redis-py sends a command again when its answer was lost, and the
 script then recognises the token of the call. Times are the Redis server's. Source: design sections 2, 4 and 7.
@@ -34,7 +34,7 @@ from pipelines.onboarding import SECURED
 from workers.clock import monotonic_s
 from workers.inflight import InFlight
 from workers.pace import Budget, Lag, Pause, Permit, Standing, held_back
-from workers.script import Script
+from workers.script import Scripts
 
 PREFIX = "onboarding:"
 
@@ -241,7 +241,7 @@ class Ledger:
         """
         self.client: Any = client  # redis-py's answers are typed for every mode at once
         self.budget = budget or Budget()
-        self._script = Script(client, _script(), PREFIX)
+        self._scripts = Scripts(client, lua_parts(), PREFIX)
         self.clock = clock
         self.lag = Lag(self.budget, clock)
         self._shift_ms = shift_ms
@@ -293,7 +293,7 @@ class Ledger:
             )
             for batch in batches
         ]  # fmt: skip
-        packets = [self._script.packet(self._given(*call)) for call in calls]
+        packets = [self._scripts["load"].packet(self._given(*call)) for call in calls]
         return Loading(new, InFlight(self.client, packets, [partial(self._call, *call) for call in calls]))
 
     def loaded(self, name: str, counts: Mapping[str, int]) -> None:
@@ -751,7 +751,8 @@ class Ledger:
         pipeline: Any = None,
     ) -> Any:
         given = self._given(operation, *arguments, budget=budget)
-        return self._script(given) if pipeline is None else self._script.queue(pipeline, given)
+        script = self._scripts[operation]
+        return script(given) if pipeline is None else script.queue(pipeline, given)
 
     def _given(self, operation: str, *arguments: Any, budget: Budget | None = None) -> list[Any]:
         """Give an operation's arguments as the script takes them."""
@@ -818,23 +819,6 @@ def decode(key: str, raw: bytes) -> Record:
     )
 
 
-#: The parts of the script, in the order in which they are joined; each adds its operations.
-SCRIPT_PARTS = (
-    "base",
-    "pace",
-    "events",
-    "imports",
-    "schedule",
-    "records",
-    "onward",
-    "loading",
-    "reidentification",
-    "sweep",
-    "counters",
-    "endpoints",
-    "refused",
-)
-
 _PHASES = frozenset(Phase)
 _SECURED = json.dumps(dict(SECURED))
 
@@ -860,9 +844,10 @@ def _place(record: Record) -> str:
     return BEGUN if begun and record.problem is None else record.lane
 
 
-def _script() -> bytes:
-    parts = [(files("workers") / "lua" / f"{name}.lua").read_bytes() for name in SCRIPT_PARTS]
-    return b"\n".join([*parts, b"return operations[operation](unpack(ARGV, 4))"])
+def lua_parts() -> dict[str, str]:
+    """Read the Lua code, by the names of its parts; the auditor's is a script of its own."""
+    found = (file for file in (files("workers") / "lua").iterdir() if file.name.endswith(".lua"))
+    return {file.name.removesuffix(".lua"): file.read_text("utf-8") for file in found if file.name != "audit.lua"}
 
 
 def _flat(pairs: Mapping[str, Any]) -> list[Any]:

@@ -1,15 +1,20 @@
-"""Calls of one Lua script with as little ceremony as redis-py allows: a connection a thread, one packet, one answer.
+"""Calls of Lua scripts with as little ceremony as redis-py allows: one packet, one answer.
 
 A step is little else than such calls, and the client's own way, a pool with its locks and looks for each of them, takes
 twice the CPU time (ops/measurements.md). Kept of it are the connections with all their settings, and their retry
-policy: a call whose answer was lost is sent again, so every operation of the script has to be safe to repeat.
+policy: a call whose answer was lost is sent again, so every operation has to be safe to repeat.
+
+The Lua code is in parts. Redis runs a script from its first line at each call, definitions and all, so each operation
+has a script of its own part and of those that this one needs, and of no more.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -17,48 +22,74 @@ from redis.exceptions import NoScriptError
 
 Argument = str | bytes | float
 
+#: What a part says of the parts that it needs, in its head, and how it begins an operation.
+_NEEDS = re.compile(r"^-- needs: (.+)$", re.MULTILINE)
+_OPERATION = re.compile(r"^function operations\.(\w+)", re.MULTILINE)
+#: The last line of each script.
+_CALL = "return operations[operation](unpack(ARGV, 4))"
+
+
+class Scripts:
+    """All operations, on one database, with one key. An operation's name is the first argument of its call."""
+
+    def __init__(self, client: redis.Redis, parts: Mapping[str, str], key: str) -> None:
+        """Take the client whose settings are used, and the Lua code by the names of its parts. Nothing is sent yet."""
+        connections = _Connections(client)
+        self._of: dict[str, Script] = {}
+        for name, text in parts.items():
+            if operations := _OPERATION.findall(text):
+                script = Script(client, connections, whole(name, parts).encode(), key)
+                self._of |= dict.fromkeys(operations, script)
+
+    def __getitem__(self, operation: str) -> Script:
+        """Give the script that an operation is in."""
+        return self._of[operation]
+
+
+def whole(name: str, parts: Mapping[str, str]) -> str:
+    """Join a part with all that it needs, each after what it needs itself."""
+    ordered: dict[str, str] = {}
+
+    def add(one: str) -> None:
+        needs = _NEEDS.search(parts[one])
+        for needed in needs[1].split() if needs else ():
+            add(needed)
+        ordered.setdefault(one, parts[one])
+
+    add(name)
+    return "\n".join([*ordered.values(), _CALL])
+
 
 class Script:
-    """A script with one key, on one database."""
+    """A script with one key."""
 
-    def __init__(self, client: redis.Redis, text: bytes, key: str) -> None:
-        """Take the client whose settings are used. Nothing is sent yet."""
-        self._client = client
+    def __init__(self, client: redis.Redis, connections: _Connections, text: bytes, key: str) -> None:
+        """Make ready to call it."""
+        self._connections = connections
         self._text = text
         self._key = key
         self._registered: Any = client.register_script(text)
         self._encode: Callable[[float], bytes] = client.connection_pool.get_encoder().encode
         sha = hashlib.sha1(text, usedforsecurity=False).hexdigest()
         self._head = b"".join(_bulk(part.encode()) for part in ("EVALSHA", sha, "1", key))
-        self._own = threading.local()
 
     def __call__(self, arguments: Sequence[Argument]) -> Any:
         """Run it; answers what it returns. Raises what redis-py raises."""
-        packet, connection = self.packet(arguments), self._connection()
-        return connection.retry.call_with_retry(
-            lambda: self._ask(connection, packet), lambda _: connection.disconnect()
-        )
+        packet, free = self.packet(arguments), self._connections.free()
+        try:
+            connection = free.pop()
+        except IndexError:
+            connection = self._connections.new()
+        try:
+            return connection.retry.call_with_retry(
+                lambda: self._ask(connection, packet, arguments), lambda _: connection.disconnect()
+            )
+        finally:
+            free.append(connection)
 
     def queue(self, pipeline: Any, arguments: Sequence[Argument]) -> None:
         """Add a call to a pipeline of the client."""
         self._registered(keys=[self._key], args=arguments, client=pipeline)
-
-    def _connection(self) -> Any:
-        """Give this thread's connection to where the client's pool leads. It is closed when the thread ends."""
-        pool = self._client.connection_pool
-        if getattr(self._own, "pool", None) is not pool:
-            self._own.pool, self._own.connection = pool, pool.make_connection()
-        return self._own.connection
-
-    def _ask(self, connection: Any, packet: bytes) -> Any:
-        connection.send_packed_command([packet])
-        try:
-            return connection.read_response()
-        except NoScriptError:
-            connection.send_command("SCRIPT", "LOAD", self._text)
-            connection.read_response()
-            connection.send_packed_command([packet])
-            return connection.read_response()
 
     def packet(self, arguments: Sequence[Argument]) -> bytes:
         """Write a call as Redis reads it; a server that does not know the script refuses it."""
@@ -69,6 +100,35 @@ class Script:
             else:
                 parts.append(_bulk(argument if isinstance(argument, bytes) else self._encode(argument)))
         return b"".join(parts)
+
+    def _ask(self, connection: Any, packet: bytes, arguments: Sequence[Argument]) -> Any:
+        connection.send_packed_command([packet])
+        try:
+            return connection.read_response()
+        except NoScriptError:  # from now on the server knows it
+            connection.send_command("EVAL", self._text, 1, self._key, *arguments)
+            return connection.read_response()
+
+
+class _Connections:
+    """Connections to where a client's pool leads that nobody uses now, without the pool's locks and looks."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._pool: Any = None
+        self._process = 0
+        self._free: deque[Any] = deque()
+
+    def free(self) -> deque[Any]:
+        """Give those that are free: one is taken from it, or made if there is none, and put back after its use."""
+        pool, process = self._client.connection_pool, os.getpid()
+        if self._pool is not pool or self._process != process:
+            self._pool, self._process, self._free = pool, process, deque()
+        return self._free
+
+    def new(self) -> Any:
+        """Make one."""
+        return self._client.connection_pool.make_connection()
 
 
 def _bulk(part: bytes) -> bytes:

@@ -59,9 +59,9 @@ GUARDS = (
         "the random part of the fence", SAFETY, "workers/ledger.py",
         "return [step, _token(), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
     ),
-    Guard("the fence check", SAFETY, "workers/lua/records.lua", "or claim.fence ~= fence then", "then"),
+    Guard("the fence check", SAFETY, "workers/lua/commit.lua", "or claim.fence ~= fence then", "then"),
     Guard(
-        "a new fence for each claim, also one that applies an act", SAFETY, "workers/lua/records.lua",
+        "a new fence for each claim, also one that applies an act", SAFETY, "workers/lua/claim.lua",
         "fence = fence, ends = now_ms + lease_ms", "fence = claim and claim.fence or fence, ends = now_ms + lease_ms",
     ),
     Guard(
@@ -130,7 +130,7 @@ GUARDS = (
         "if asleep or (effect.last_ms", "if (effect.last_ms",
     ),
     Guard(
-        "a clock that jumped commits nothing", SAFETY, "workers/lua/records.lua",
+        "a clock that jumped commits nothing", SAFETY, "workers/lua/commit.lua",
         "if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return {'jumped'} end", "",
     ),
     Guard(
@@ -138,7 +138,7 @@ GUARDS = (
         "if held and claim.agrees(now_ms):", "if held:",
     ),
     Guard(
-        "news for a commit that comes late", SAFETY, "workers/lua/records.lua",
+        "news for a commit that comes late", SAFETY, "workers/lua/wake.lua",
         "  if claim then\n    claim.woken = 1", "  if claim and claim.ends > now then\n    claim.woken = 1",
     ),
     Guard(
@@ -154,7 +154,7 @@ GUARDS = (
         "    return []\n", "    return identifications\n",
     ),
     Guard(
-        "the version in nudges", SPEED, "workers/lua/records.lua",
+        "the version in nudges", SPEED, "workers/lua/claim.lua",
         "if record.version ~= tonumber(version) or record.step ~= step then", "if record.step ~= step then",
     ),
     Guard(
@@ -166,7 +166,7 @@ GUARDS = (
         "if committed[4] ~= 1 and not repeated then", "if committed[4] ~= 1 then",
     ),
     Guard(
-        "the wake counter", SPEED, "workers/lua/records.lua",
+        "the wake counter", SPEED, "workers/lua/commit.lua",
         "local nudge = delay_ms == '0' or woken", "local nudge = delay_ms == '0'",
     ),
     Guard(

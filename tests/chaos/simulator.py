@@ -29,8 +29,8 @@ from pipelines.iron import Iron
 from pipelines.model import Policy, Record
 from pipelines.onboarding import INPUT, SECURED
 from tests.support import API_KEY, BASE_URL, PLENTY, World
-from workers.ledger import PREFIX, Claim, Created, Ledger, Nudge, _script
-from workers.script import Script
+from workers.ledger import PREFIX, Claim, Created, Ledger, Nudge, lua_parts
+from workers.script import Scripts
 from workers.sweep import Sweep
 
 #: The ledger loses so many seconds at most. Source: design section 9.
@@ -98,9 +98,10 @@ REFUSALS = (
 
 def on_time_of(ledger: Ledger, now_ms: Callable[[], int]) -> None:
     """Let a ledger's script take this time for the server's."""
-    script, clock = _script(), b"redis.call('TIME')"
-    assert clock in script
-    ledger._script = Script(ledger.client, script.replace(clock, b"{0, 0}"), PREFIX)
+    parts, clock = lua_parts(), "redis.call('TIME')"
+    assert clock in parts["base"]
+    parts["base"] = parts["base"].replace(clock, "{0, 0}")
+    ledger._scripts = Scripts(ledger.client, parts, PREFIX)
     ledger._shift_ms = ledger.now_ms = now_ms  # type: ignore[method-assign]
 
 

@@ -19,10 +19,9 @@ from ops.sandbox import Fault
 from pipelines.acts import refusal
 from pipelines.lifecycle import Actor, Phase
 from tests.gateway import TOKENS, Gateway
-from tests.support import World, a_job, contents
+from tests.support import World, a_job, contents, cut_off
 from workers.endpoints import Endpoints
 from workers.imports import Imports
-from workers.ledger import connect
 from workers.pace import BreakerState, Standing
 from workers.tokens import Role
 from workers.vault import new_key
@@ -527,8 +526,7 @@ def test_personal_data(console: Operator, role: Role) -> None:
 def test_the_ledger_is_away(console: Operator, world: World) -> None:
     """A page says so and keeps its form."""
     console.sign_in("viewer")
-    world.ledger.client = connect("redis://127.0.0.1:1/0")
-    world.ledger._script.registered_client = world.ledger.client
+    cut_off(world.ledger)
     answer = console.see("/")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
     assert "127.0.0.1" not in answer.text

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from ops.sandbox import sign
 from tests.gateway import SECRET, Gateway
-from tests.support import World, contents
-from workers.ledger import PREFIX, Claim, connect
+from tests.support import World, contents, cut_off
+from workers.ledger import PREFIX, Claim
 
 STRANGER = "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11"
 PATH = "/webhooks/iron"
@@ -324,8 +324,7 @@ def test_without_a_secret(make: Make, world: World) -> None:
 
 def test_the_ledger_away(make: Make, world: World) -> None:
     """While Redis is away Iron is asked to send again, and what is wrong stands in the probe."""
-    world.ledger.client = connect("redis://127.0.0.1:1/0")
-    world.ledger._script.registered_client = world.ledger.client
+    cut_off(world.ledger)
     gateway = make()
     answer = gateway.post(GOOD)
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "ledger_away", "5")

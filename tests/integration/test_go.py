@@ -15,9 +15,8 @@ from structlog.testing import capture_logs
 from ops.gateway.go.texts import SITUATIONS
 from pipelines.acts import MAX_ROUNDS_ASKED
 from tests.gateway import Gateway
-from tests.support import World, contents
+from tests.support import World, contents, cut_off
 from workers.adopt import adopt
-from workers.ledger import connect
 from workers.links import CustomerLinks
 from workers.vault import new_key
 
@@ -363,8 +362,7 @@ def test_the_ledger_is_away(gateway: Customer) -> None:
     world = gateway.world
     world.submit()
     path = gateway.path()
-    world.ledger.client = connect("redis://127.0.0.1:1/0")
-    world.ledger._script.registered_client = world.ledger.client
+    cut_off(world.ledger)
     for answer in (gateway.look(path), gateway.press(path)):
         assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
         assert says("away") in answer.text

@@ -13,10 +13,10 @@ from ops.sandbox import Fault
 from pipelines.lifecycle import Phase
 from pipelines.onboarding import STEPS
 from tests.gateway import Gateway
-from tests.support import World
+from tests.support import World, cut_off
 from workers.audit import Auditor
 from workers.counters import BUCKETS_S, Counters, Tally
-from workers.ledger import LANES, connect
+from workers.ledger import LANES
 from workers.tokens import Role
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -143,13 +143,13 @@ def test_the_same_addition_twice_counts_once(world: World) -> None:
 
 def test_counts_wait_for_the_ledger(world: World) -> None:
     """What is counted while Redis is away is added when it is back."""
-    here, counters = world.ledger.client, Counters()
+    counters = Counters()
     tally = Tally(world.ledger, counters)
-    world.ledger._script._client = connect("redis://127.0.0.1:1/0")
+    back = cut_off(world.ledger)
     for _ in range(2):
         counters.add("steps", step="refresh")
         assert tally.turn() > 0
-    world.ledger._script._client = here
+    back()
     assert [tally.run_once() for _ in range(3)] == [1, 1, 0]
     assert world.ledger.counters() == {"steps|step=refresh": 2}
 
@@ -213,8 +213,7 @@ def test_whoever_is_away_is_named(gateway: Gateway, world: World) -> None:
         1,
         0,
     )
-    world.ledger.client = connect("redis://127.0.0.1:1/0")
-    world.ledger._script.registered_client = world.ledger.client
+    cut_off(world.ledger)
     samples = scraped(gateway)
     assert (of(samples, "onboarding_part_up"), of(samples, "onboarding_http_requests_total")) == (0, 1)
 

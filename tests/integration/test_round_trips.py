@@ -18,9 +18,10 @@ from tests.support import API_KEY, BASE_URL, PLENTY, a_job
 from workers.actors import declare_actors
 from workers.broker import NudgeBroker
 from workers.leases import Leases
-from workers.ledger import Ledger, connect
+from workers.ledger import Ledger, connect, lua_parts
 from workers.pulse import Pulse
 from workers.runner import Runner
+from workers.script import whole
 from workers.submit import FrontDoor
 from workers.vault import Vault, new_key
 
@@ -72,6 +73,8 @@ def of_an_onboarding(ledger_url: str, broker_url: str, *, going_on: bool) -> dic
     clock = ManualClock()
     sandbox = Sandbox(clock)
     ledger, broker = Ledger(connect(ledger_url), PLENTY, lambda: shift_ms), NudgeBroker(broker_url)
+    for part in lua_parts():  # as on a server that has been used before
+        ledger.client.script_load(whole(part, lua_parts()))
     vault = Vault([new_key()])
     iron = Iron(SandboxTransport(sandbox), BASE_URL, API_KEY)
     runner = Runner(ledger, Leases(ledger), broker.send, iron, vault, Policy(), "default", going_on=going_on)

@@ -1,10 +1,8 @@
--- The ledger: every change of an onboarding's record is one call of one script. Its parts are joined in this order:
---   base.lua (this head, the key layout, what all use)  pace.lua (Iron's budget)  events.lua (what upstream is told)
---   imports.lua (imports, and which keys of a lane are next)  schedule.lua (who is identified since when)
---   records.lua (the life of a record)  reidentification.lua (its policy, days and runs)
---   onward.lua (a commit and the next claim at once)  loading.lua (the rows of imports)  sweep.lua (the sweep's place)
---   counters.lua (what workers count)  endpoints.lua (where events are delivered to)
---   refused.lua (jobs that came as messages and were refused)
+-- The ledger: every change of an onboarding's record is one call of one operation. The script of an operation is the
+-- part that it is in and the parts that this one needs (see workers/script.py). This one all need: the key layout, the
+-- time, a record and its claim. Others that are needed by several: details.lua, pace.lua (Iron's budget), events.lua
+-- (what upstream is told), imports.lua (imports, and which keys of a lane are next), schedule.lua (who is identified
+-- since when).
 --
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, aside, allowed, close,

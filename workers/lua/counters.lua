@@ -1,4 +1,5 @@
 -- What workers count, added up over the fleet. Keys: counters, counted:<token>, see base.lua.
+-- needs: base
 
 -- How long a call of `count` is remembered, in ms: far longer than redis-py repeats one.
 local COUNTED_MS = 60000

@@ -2,6 +2,7 @@
 --
 -- An endpoint's courier holds its lease and is the only one to write its state. Each act of a person gives the endpoint a
 -- new epoch, so that a courier that does not know of it yet writes no more, reads everything again and goes on.
+-- needs: base
 
 -- Acts on endpoints that are kept, newest last.
 local ENDPOINT_ACTS = 10000

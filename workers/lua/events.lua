@@ -1,4 +1,5 @@
 -- What upstream is told: an entry of the event stream in the very call that makes it true.
+-- needs: base
 
 -- told: "" or "<who must act> <name of an event>*"; a call that is repeated is recognised before it comes here
 local function tell(key, phase, version, told)

@@ -1,5 +1,6 @@
 -- Imports: files of jobs whose rows wait in due sets of their own, so that several share the bulk lane row about row.
 -- Keys: import:<name>, imported:<name>, imports, import_speed, report:<name>, turns, turn, turn_import; see base.lua.
+-- needs: base
 
 -- Customers whom imports have begun and who have no identification yet; at this many no further one is begun. It keeps
 -- the threads of several machines busy, and what waits for Iron's budget meanwhile small.

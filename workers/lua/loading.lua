@@ -1,4 +1,5 @@
 -- The rows of imports: made records of many in one call, and cancelled many in one call. Keys: see base.lua.
+-- needs: create
 
 -- A row: key, external_id, sub_partner_id, email, lane, json, and the sealed parts customer and identification of its input,
 -- "" where there is none; each as its length, four bytes, and itself. One argument for many rows costs both ends far less.

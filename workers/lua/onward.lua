@@ -1,4 +1,5 @@
 -- A worker that goes on with the record in its hands: a commit, and the claim of the step that follows at once.
+-- needs: commit claim
 
 -- onward n <n arguments of commit> <arguments of claim, from step on>
 -- -> the answer of commit, and that of claim where the commit wants a nudge: its sender would only claim it next

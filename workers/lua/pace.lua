@@ -11,6 +11,7 @@
 -- No slot is given to a lane that a person has paused, while Iron wants no call at all (429: the tap is closed), and
 -- while the breaker is open, but to one claim at a time, the probe. A 429 halves a class's rate, which then grows again
 -- window by window; after the breaker closes, all rates grow from a tenth to their whole.
+-- needs: base
 
 -- How far ahead of now a lane may reserve its next slot, in ms.
 local HORIZON_MS = {interactive = 1000, bulk = 250, reidentify = 150, sweep = 0}

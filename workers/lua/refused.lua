@@ -1,4 +1,5 @@
 -- Jobs that came as messages and were refused.
+-- needs: base
 
 -- refuse id json kept_ms at_most: note a refusal once; those that are older than kept_ms go, and the oldest of too many
 function operations.refuse(id, json, kept_ms, at_most)

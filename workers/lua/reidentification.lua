@@ -1,4 +1,5 @@
 -- Re-identification: the policy in force, the places of a day, and runs. Keys: reidentification*, starts:*, run*, see base.lua.
+-- needs: wake
 
 -- How long the starts of a day and a run are kept for reports, in ms: 400 days.
 local STARTS_KEPT_MS = 34560000000

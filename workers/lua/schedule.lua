@@ -1,5 +1,6 @@
 -- The schedule of re-identification, kept by every commit: who is active, and identified since when. Keys: identified:*,
 -- waiting:start, see base.lua.
+-- needs: base
 
 local TIERS = {'low', 'standard', 'high'}
 -- A due time that was computed by a policy that is over is looked at again after this many ms.

@@ -1,4 +1,5 @@
 -- The sweep's place in Iron's list of customers. Key: sweep, see base.lua.
+-- needs: base pace
 
 -- sweep token lease_ms interval_ms -> place: the next page to read, and the ms until its call may leave | wait ms
 -- One sweep at a time in the fleet, one page at a time; whoever holds it renews its lease with each page.
