@@ -14,6 +14,7 @@ import random
 import re
 import secrets
 import struct
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -799,7 +800,7 @@ os.register_at_fork(after_in_child=_begin_tokens)
 
 def _token() -> str:
     """Draw what a call is recognised by."""
-    return f"{_TOKENS.getrandbits(96):024x}"
+    return urlsafe_b64encode(_TOKENS.randbytes(12)).decode()
 
 
 def decode(key: str, raw: bytes) -> Record:
