@@ -60,6 +60,8 @@ POISON_CRASHES = 5
 
 #: Seconds without an answer after which a Redis call has failed.
 REDIS_TIMEOUT_S = 5.0
+#: Connections of one client: redis-py stops at 100, and a worker process may have 256 threads.
+MOST_CONNECTIONS = 1_024
 #: How long an acknowledgement may wait for the disk, in ms: three times what `appendfsync everysec` takes at most, and
 #: less than a call may.
 DURABLE_WITHIN_MS = 3_000
@@ -78,6 +80,7 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         client_name="onboarding",
+        max_connections=MOST_CONNECTIONS,
     )
 
 

@@ -127,8 +127,8 @@ class _Connections:
         return self._free
 
     def new(self) -> Any:
-        """Make one."""
-        return self._client.connection_pool.make_connection()
+        """Make one, as the pool does, which does not count it."""
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
 
 def _bulk(part: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -399,3 +400,30 @@ def test_every_call_repeated(client: redis.Redis) -> None:
     assert steps[:3] == [None, "create_customer", "create_identification"]
     assert steps.count("submit_signings") == 2
     assert world.record().version == len(steps)
+
+
+def test_as_many_connections_as_a_worker_may_have_threads(client: redis.Redis) -> None:
+    """A process with 256 threads, and some of its own, has a connection for each of them at the same moment."""
+    pool = client.connection_pool
+    taken = [pool.get_connection() for _ in range(300)]
+    try:
+        assert len(set(map(id, taken))) == 300
+    finally:
+        for connection in taken:
+            pool.release(connection)
+        pool.disconnect()
+
+
+def test_connections_are_used_again(ledger: Ledger) -> None:
+    """Calls one after the other share a connection, whatever threads make them."""
+
+    def connected() -> int:
+        return int(ledger.client.info("clients")["connected_clients"])
+
+    ledger.read("k-1")
+    before = connected()
+    for _ in range(20):
+        thread = threading.Thread(target=ledger.read, args=("k-1",))
+        thread.start()
+        thread.join()
+    assert connected() == before
