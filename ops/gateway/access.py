@@ -7,12 +7,11 @@ Source: contract section 6; RFC 6750 for the bearer token and its refusals.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Depends, Request
 
 from ops.gateway.lines import note
 from ops.gateway.problems import ProblemError, documented
@@ -98,25 +97,6 @@ def guard(tokens: Sequence[ApiToken]) -> Guard:
         request.state.caller = caller
 
     return check
-
-
-def straight(check: Guard) -> type[APIRoute]:
-    """Make the class of routes whose endpoint takes the request alone: the guard, then the endpoint, and nothing else.
-
-    What FastAPI finds out for each request about what an endpoint wants costs more than taking a job does.
-    Source: FastAPI's "Custom Request and APIRoute class".
-    """
-
-    class Straight(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            async def answer(request: Request) -> Response:
-                await check(request)
-                answered: Response = await self.endpoint(request)
-                return answered
-
-            return answer
-
-    return Straight
 
 
 def identified(request: Request, tokens: Sequence[ApiToken]) -> Caller:

@@ -46,6 +46,7 @@ from ops.gateway.bodies import BODY_WITHIN_S
 from ops.gateway.keys import Segments
 from ops.gateway.lines import RequestLines
 from ops.gateway.nudges import Nudges
+from ops.gateway.shortcuts import Shortcuts
 from ops.gateway.submissions import Submissions
 from ops.gateway.uploads import Uploads
 from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
@@ -131,11 +132,13 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.state.leave = tail.close  # called before answers under way are waited for
     problems.install(app)
     openapi.install(app)
+    intake = submitting.routes(door, submissions, links, check)
     app.add_middleware(Segments)
+    app.add_middleware(Shortcuts, routes=intake.routes, refusals=app.exception_handlers)
     registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
     app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
-    app.include_router(submitting.routes(door, submissions, links, check))
+    app.include_router(intake)
     app.include_router(onboardings.routes(ledger, door, show))
     app.include_router(listing.routes(ledger, vault, show))
     app.include_router(acts.routes(ledger, door, nudges.send, show))

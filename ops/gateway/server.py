@@ -48,6 +48,9 @@ GRACE_S = 10
 #: An idle connection is kept so long, in seconds: longer than the 60 s of usual proxies, which otherwise send a request
 #: into a connection that we are just closing.
 KEEP_ALIVE_S = 75
+#: Objects made since the last look for garbage after which there is another one: those of some ten answers, where
+#: Python's own number would have it look more than once for each.
+GARBAGE = 20_000
 #: Connections that wait to be accepted: a burst of deliveries after an outage.
 BACKLOG = 2048
 
@@ -68,6 +71,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             app = create_app(Peers(ledger, broker, Vault(settings.key_ring), links), _options(settings))
             gc.collect()
             gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
+            gc.set_threshold(GARBAGE)
             _run(_Server(_config(app)).serve(sockets=[listener]))
         finally:
             broker.close()

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from ops.gateway import contents, idempotency, shapes
-from ops.gateway.access import Guard, refusals, straight
+from ops.gateway.access import Guard, refusals
 from ops.gateway.bodies import read_body
 from ops.gateway.checks import checked_job
 from ops.gateway.keys import address_of
 from ops.gateway.lines import note
 from ops.gateway.openapi import body_of
 from ops.gateway.problems import ProblemError
+from ops.gateway.shortcuts import straight
 from ops.gateway.submissions import Submissions
 from pipelines.job import Job
 from pipelines.view import read_view
