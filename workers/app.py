@@ -40,14 +40,15 @@ broker = NudgeBroker(settings.broker_url)
 transport = ThreadTransport()
 iron = settings.iron(transport)
 vault = Vault(settings.key_ring)
+runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
 courier = Courier(
     ledger,
     vault,
     source=source(settings.ONBOARDING_INSTALLATION),
     private=settings.ONBOARDING_PRIVATE_ENDPOINTS,
     kept_s=settings.ONBOARDING_EVENTS_KEPT_S,
+    counters=runner.counters,
 )
-runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
 tally = Tally(ledger, runner.counters)
 direct = DirectEnqueueing(FrontDoor(ledger, vault, broker.send), Refusals(ledger))
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,

@@ -17,6 +17,7 @@ import redis
 import structlog
 
 from workers.background import Background
+from workers.counters import Counters
 from workers.delivery import Sender
 from workers.dispatch import AWAY_S, IN_FLIGHT, Dispatcher, Held
 from workers.endpoints import MOST, Endpoints, NoEndpointError
@@ -63,10 +64,11 @@ class Courier(Background):
         private: bool,
         kept_s: float,
         transport: Callable[[], httpx.BaseTransport] = new_transport,
+        counters: Counters | None = None,
     ) -> None:
         """`source` is the events' CloudEvents source; `private`: endpoints may be in private networks.
 
-        `kept_s`: how long events are kept; `transport` makes one for each endpoint.
+        `kept_s`: how long events are kept; `transport` makes one for each endpoint; `counters` counts deliveries.
         """
         super().__init__("courier")
         self._ledger = ledger
@@ -75,6 +77,7 @@ class Courier(Background):
         self._private = private
         self._kept_s = kept_s
         self._transport = transport
+        self._counters = counters or Counters()
         self._token = secrets.token_urlsafe(12)
         self._at_work: dict[str, _Kept] = {}
         self._leaving: list[_Kept] = []
@@ -138,6 +141,7 @@ class Courier(Background):
             sender=Sender(transport, private=self._private),
             source=self._source,
             newest=lambda: self._newest,
+            counters=self._counters,
         )
         self._at_work[held.name] = _Kept(dispatcher, transport)
         dispatcher.start()

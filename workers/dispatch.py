@@ -28,6 +28,7 @@ import structlog
 
 from pipelines.events import Event, place
 from workers.background import Background
+from workers.counters import Counters
 from workers.delivery import Answer, Sender, Verdict, body_of
 from workers.endpoints import EndpointError, Endpoints, Parked, Standing
 from workers.events import EventsGoneError, EventStream
@@ -177,8 +178,12 @@ class Dispatcher(Background):
         sender: Sender,
         source: str,
         newest: Callable[[], str | None] = lambda: None,
+        counters: Counters | None = None,
     ) -> None:
-        """`newest` gives the id of the newest event where somebody knows it; None: ask."""
+        """`newest` gives the id of the newest event where somebody knows it; None: ask.
+
+        `counters` counts deliveries by what came of them.
+        """
         super().__init__(f"courier of {held.name}")
         self.held = held
         self._ledger = ledger
@@ -188,6 +193,7 @@ class Dispatcher(Background):
         self._sender = sender
         self._origin = source
         self._newest = newest
+        self._counters = counters or Counters()
         self._pool = ThreadPoolExecutor(IN_FLIGHT, f"courier of {held.name}")
         self._began: float | None = None
         self._endpoint = standing.endpoint
@@ -334,6 +340,8 @@ class Dispatcher(Background):
         except EndpointError as error:  # its secrets cannot be opened
             self._pause(str(error))
         else:
+            for answer in answers:
+                self._counters.add("deliveries", outcome=answer.verdict.value)
             self._settle(batch, answers, self._ledger.now_ms())
 
     # --- judging -------------------------------------------------------------------------------------------------
@@ -417,6 +425,7 @@ class Dispatcher(Background):
         if given_up:
             log.error("event.given_up", name=self.held.name, key=key, reason=why, attempts=parked.tries)
             self._progress = replace(self._progress, given_up=self._progress.given_up + 1)
+            self._counters.add("events_given_up")
         if len(parked.ids) > 1:
             self._park(key, Parked(parked.ids[1:]))
         else:

@@ -259,7 +259,7 @@ class Endpoints:
         parts = zip(*[iter(answers)] * 3, strict=True)
         return [_standing(endpoint, *part) for endpoint, part in zip(endpoints, parts, strict=True)]
 
-    def lags_s(self, standings: Sequence[Standing]) -> dict[str, float]:
+    def lags_s(self, standings: Sequence[Standing], now_ms: int) -> dict[str, float]:
         """Say by name how far each endpoint is behind, in seconds: the age of the first event after its cursor.
 
         What is parked is not counted: it waits for an answer, and not for us. One round trip for all.
@@ -268,7 +268,6 @@ class Endpoints:
             for standing in standings:
                 pipeline.xrange(STREAM, f"({standing.progress.cursor}", "+", 1)
             pages = pipeline.execute()
-        now_ms = self._ledger.now_ms()
         ages_ms = [max(0, now_ms - place(entries[0][0].decode())[0]) if entries else 0 for entries in pages]
         return {standing.endpoint.name: ms / 1000 for standing, ms in zip(standings, ages_ms, strict=True)}
 

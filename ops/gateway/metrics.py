@@ -21,6 +21,7 @@ from pipelines.lifecycle import Phase
 from workers import reidentify
 from workers.broker import NudgeBroker
 from workers.counters import BUCKETS_S, Durations, Labels, told
+from workers.endpoints import Endpoints
 from workers.ledger import LANES, PREFIX, Ledger
 from workers.pace import PAUSABLE
 from workers.tokens import ApiToken
@@ -37,6 +38,8 @@ _COUNTERS = {
     ),
     "nudges_passed": ("onboarding_nudges_passed", "Nudges for which there was nothing to do, by reason."),
     "iron_calls": ("onboarding_iron_calls", "Calls to Iron, by the step that made them."),
+    "deliveries": ("onboarding_deliveries", "Attempts to deliver an event to an endpoint, by what came of them."),
+    "events_given_up": ("onboarding_events_given_up", "Events that an endpoint refused until they were given up."),
 }
 _DURATIONS = {"step_duration": ("onboarding_step_duration_seconds", "How long steps took, waiting for Iron included.")}
 
@@ -95,6 +98,7 @@ class Fleet(Collector):
         yield from self._sweep(now_ms)
         yield from self._pace()
         yield from self._reidentification()
+        yield from self._endpoints(now_ms)
         yield from self._redis()
         yield from _counted(self._ledger.counters())
 
@@ -175,6 +179,29 @@ class Fleet(Collector):
             ("onboarding_reidentification_past_date", "Those of them whose date is over.", now["past_their_date"]),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+
+    def _endpoints(self, now_ms: int) -> Iterator[Any]:
+        """Tell of the endpoints there are now, of which there are few: one that is removed leaves no series."""
+        endpoints = Endpoints(self._ledger)
+        standings = endpoints.all()
+        lags = endpoints.lags_s(standings, now_ms)
+        lag, paused, parked = (
+            GaugeMetricFamily(name, text, labels=["endpoint"])
+            for name, text in (
+                (
+                    "onboarding_endpoint_lag_seconds",
+                    "Age of the next event for an endpoint; 0: it has all.",
+                ),
+                ("onboarding_endpoint_paused", "Whether nothing is delivered until somebody resumes the endpoint."),
+                ("onboarding_endpoint_parked", "Onboardings whose events wait because the endpoint refuses one."),
+            )
+        )
+        for standing in standings:
+            name = standing.endpoint.name
+            lag.add_metric([name], lags[name])
+            paused.add_metric([name], float(bool(standing.progress.paused)))
+            parked.add_metric([name], len(standing.parked))
+        yield from (lag, paused, parked)
 
     def _redis(self) -> Iterator[Any]:
         client = self._ledger.client

@@ -30,8 +30,13 @@ PHONE, DESK = (360, 780), (1280, 900)
 
 
 def installed() -> str | None:
-    """Give the browser's path, or None where there is none."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """Give the path of a browser that runs, or None: what some distributions install only says how to get one."""
+    paths = (path for name in NAMES if (path := shutil.which(name)))
+    return next((path for path in paths if _runs(path)), None)
+
+
+def _runs(path: str) -> bool:
+    return subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0
 
 
 class Browser:

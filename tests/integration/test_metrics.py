@@ -13,9 +13,11 @@ from ops.sandbox import Fault
 from pipelines.lifecycle import Phase
 from pipelines.onboarding import STEPS
 from tests.gateway import Gateway
+from tests.post import Post
 from tests.support import World, cut_off
 from workers.audit import Auditor
 from workers.counters import BUCKETS_S, Counters, Tally
+from workers.endpoints import MOST
 from workers.ledger import LANES
 from workers.tokens import Role
 
@@ -154,6 +156,33 @@ def test_counts_wait_for_the_ledger(world: World) -> None:
     assert world.ledger.counters() == {"steps|step=refresh": 2}
 
 
+def test_deliveries_and_endpoints(gateway: Gateway) -> None:
+    """Deliveries count by what came of them; each endpoint shows its lag, its pause and what it refuses."""
+    world, post = gateway.world, Post(gateway.world.client)
+    counters = Counters()
+    picky = post.endpoint("picky", answers=lambda told: 400 if told["subject"] == "k-2" else 200)
+    post.endpoint("late")
+    post.endpoints.pause("late", by="a test")
+    post.tell("k-1", "k-2")
+    dispatcher = post.dispatcher(picky, "picky", counters=counters)
+    post.run(dispatcher)
+    Tally(world.ledger, counters).run_once()
+    world.advance(300)
+    samples = scraped(gateway)
+    assert of(samples, "onboarding_deliveries_total", outcome="accepted") == 1
+    assert of(samples, "onboarding_deliveries_total", outcome="refused") == 1
+    assert of(samples, "onboarding_endpoint_lag_seconds", endpoint="picky") == 0
+    assert of(samples, "onboarding_endpoint_lag_seconds", endpoint="late") >= 300
+    assert of(samples, "onboarding_endpoint_paused", endpoint="picky") == 0
+    assert of(samples, "onboarding_endpoint_paused", endpoint="late") == 1
+    assert of(samples, "onboarding_endpoint_parked", endpoint="picky") == 1
+    post.run(dispatcher, seconds=4 * 86_400)
+    Tally(world.ledger, counters).run_once()
+    assert of(scraped(gateway), "onboarding_events_given_up_total") == 1
+    post.endpoints.remove("late", by="a test")
+    assert not [labels for _, labels in scraped(gateway) if ("endpoint", "late") in labels]
+
+
 def test_the_auditor_finds_nothing_in_counters(world: World) -> None:
     """Counters are no part of what must hold."""
     world.onboard("k-1")
@@ -194,14 +223,16 @@ def test_names_units_and_size(gateway: Gateway) -> None:
 
 
 def test_a_scrape_is_cheap(gateway: Gateway) -> None:
-    """A scrape reads the ledger in a handful of round trips, however many onboardings there are."""
+    """A scrape takes few round trips, however many onboardings there are, and with all the endpoints there can be."""
     world = gateway.world
     for number in range(50):
         world.submit(f"k-{number}", lane="bulk")
+        if number < MOST:
+            Post(world.client).endpoint(f"e-{number}")
     scraped(gateway)
     before = world.client.info("stats")["total_reads_processed"]
     scraped(gateway)
-    assert world.client.info("stats")["total_reads_processed"] - before <= 15
+    assert world.client.info("stats")["total_reads_processed"] - before <= 20
 
 
 def test_whoever_is_away_is_named(gateway: Gateway, world: World) -> None:

@@ -46,7 +46,7 @@ def add(router: APIRouter, desk: Desk) -> None:
             standing=standing,
             iron=iron_state(summary, standing),
             swept_ms=_swept_ms(ledger),
-            endpoints=_endpoints(ledger),
+            endpoints=_endpoints(ledger, now_ms),
             phases=[(phase, *PHASES[phase], *phases[phase]) for phase in Phase if phase in phases],
             largest=max((count for count, _ in phases.values()), default=1),
             stuck=[line_of(read) for read in _stuck(ledger)],
@@ -112,11 +112,11 @@ def add(router: APIRouter, desk: Desk) -> None:
         return rendered(request, "personal.html", present, key=key, address=address_of(key), parts=parts)
 
 
-def _endpoints(ledger: Ledger) -> list[dict[str, Any]]:
+def _endpoints(ledger: Ledger, now_ms: int) -> list[dict[str, Any]]:
     """Tell of each endpoint how its deliveries are."""
     endpoints = Endpoints(ledger)
     standings = endpoints.all()
-    lags = endpoints.lags_s(standings)
+    lags = endpoints.lags_s(standings, now_ms)
     return [endpoint_line(standing, lags[standing.endpoint.name]) for standing in standings]
 
 
