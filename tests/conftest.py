@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+from ops.cli import main
 from ops.embedded import EmbeddedRedis
-from tests.support import World
+from tests.support import Run, World
 from workers.ledger import connect
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ def client(ledger_url: str) -> Iterator[redis.Redis]:
     """A client of this test's ledger database, as the program opens it."""
     with connect(ledger_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command on this world's ledger, with the key that its input is sealed with."""
+    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
+    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
+    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", world.key)
+    return lambda *arguments: main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -26,6 +26,9 @@ from workers.script import Scripts
 from workers.submit import FrontDoor, Submitted
 from workers.vault import Vault, new_key
 
+#: Runs a command of ours; gives its exit status.
+Run = Callable[..., int]
+
 #: A budget that no test exhausts by accident.
 PLENTY = Budget(rate_per_second=100_000, identifications_per_minute=6_000_000)
 API_KEY = "sandbox-key"

@@ -66,9 +66,9 @@ class Refusals:
         pairs = zip(ids, stored, strict=True)
         return [_refusal(id_.decode(), int(at_ms), told) for (id_, at_ms), told in pairs if told]
 
-    def count(self) -> int:
-        """Count the refusals that are kept."""
-        since_ms = self._ledger.now_ms() - KEPT_MS
+    def count(self, within_ms: int = KEPT_MS) -> int:
+        """Count the refusals of so long, of those that are kept."""
+        since_ms = self._ledger.now_ms() - within_ms
         return int(self._client.zcount(f"{PREFIX}refused", since_ms, "+inf"))
 
 

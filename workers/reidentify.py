@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from typing import Any, Literal
 
@@ -81,14 +82,14 @@ def in_force(ledger: Ledger) -> InForce:
 def proposed(ledger: Ledger, policy: ReidentificationPolicy, *, by: str) -> InForce:
     """Give the rule that storing this policy now would make, its backlog spread over as many days as it takes."""
     rule = in_force(ledger).changed_to(policy, at_ms=ledger.now_ms(), by=by)
-    return rule.spread_over(overdue(ledger, rule)) if rule.since_ms == rule.at_ms else rule
+    return rule.spread_over(overdue(ledger, rule, rule.earliest)) if rule.since_ms == rule.at_ms else rule
 
 
-def overdue(ledger: Ledger, rule: InForce) -> int:
-    """Count those whose date is before the first day on which the policy lets them start."""
+def overdue(ledger: Ledger, rule: InForce, day: date) -> int:
+    """Count those who are active and whose date is before a day."""
     with ledger.client.pipeline(transaction=False) as pipeline:
         for tier, interval in rule.policy.tiers.items():
-            after = interval.before(rule.earliest - ONE_DAY) + ONE_DAY
+            after = interval.before(day - ONE_DAY) + ONE_DAY
             pipeline.zcount(f"{PREFIX}identified:{tier}", "-inf", f"({day_start(rule.policy.hours.zone, after)}")
         return sum(pipeline.execute()) if rule.policy.enabled else 0
 

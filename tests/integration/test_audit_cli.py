@@ -6,30 +6,21 @@ import base64
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from ops.cli import main
-from tests.support import World
+from tests.support import Run, World
 from workers.audit import walk
 from workers.ledger import PREFIX
-from workers.vault import new_key
-
-Run = Callable[..., int]
 
 
-@pytest.fixture
-def run(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command with the settings of this test's databases, and with no moment between two looks."""
-    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
-    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
-    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", new_key())
+@pytest.fixture(autouse=True)
+def _no_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at the ledger."""
     monkeypatch.setattr(walk, "MOMENT_S", 0)
-    return lambda *arguments: main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -13,26 +13,14 @@ from typing import Any
 import pytest
 import redis
 
-from ops.cli import main
 from ops.embedded import EmbeddedRedis
 from pipelines.lifecycle import Phase
-from tests.support import World, a_job
+from tests.support import Run, World, a_job
 from workers.ledger import PREFIX, Ledger
 from workers.vault import Vault, new_key
 
-Run = Callable[..., int]
-
 HEADER = "idempotency_key,external_id,email,customer_type,name,label.source\n"
 ROWS = "k-1,x-1,ada@example.com,Person,Ada,crm\nk-2,x-2,bob@example.com,Person,Bob,web\n"
-
-
-@pytest.fixture
-def run(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command with the settings of this test's databases."""
-    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
-    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
-    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", new_key())
-    return lambda *arguments: main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -6,26 +6,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from ops.cli import main
-from tests.support import API_KEY, World, a_job
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command on this world's ledger, with the key that its input is sealed with."""
-    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
-    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
-    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", world.key)
-    return lambda *arguments: main([str(argument) for argument in arguments])
+from tests.support import API_KEY, Run, World, a_job
 
 
 def settle(world: World) -> None:

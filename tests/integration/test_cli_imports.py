@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops.cli import main
-from tests.support import World
-from workers.vault import new_key
-
-Run = Callable[..., int]
+from tests.support import Run, World
 
 ROWS = "external_id,email,customer_type\na,ann@example.com,Person\nb,bob@example.com,Person\nc,nobody,Person\n"
-
-
-@pytest.fixture
-def run(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command with the settings of this test's databases."""
-    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
-    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
-    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", new_key())
-    return lambda *arguments: main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

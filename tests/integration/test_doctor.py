@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,17 @@ import redis
 from ops.cli import main
 from ops.embedded import EmbeddedRedis
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport
+from pipelines.job import Problem
+from pipelines.reidentification import ReidentificationPolicy
+from pipelines.reidentification.days import Interval
+from tests.integration.test_reidentify import in_time
+from tests.post import Post
 from tests.support import API_KEY, BASE_URL, World
 from workers.checkup import examined
+from workers.checkup.outward import FAILING_S, MOVING_S, endpoints, links, refused, reidentification
 from workers.ledger import PREFIX
+from workers.refused import Refusals
+from workers.reidentify import Mover, proposed, store
 from workers.tokens import Role, setting_of
 from workers.vault import new_key
 
@@ -43,6 +52,7 @@ def look(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> L
             "IRON_BASE_URL": BASE_URL,
             "IRON_API_KEY": API_KEY,
             "IRON_WEBHOOK_SECRET": "whsec_x",
+            "ONBOARDING_PUBLIC_URL": "https://onboarding.example.com",
         }
         for name, value in (right | settings).items():
             monkeypatch.setenv(name, value)
@@ -60,7 +70,7 @@ def test_all_is_well(look: Look) -> None:
     assert {check.state for checks in found.values() for check in checks} == {"ok"}
     assert set(found) >= {
         *("settings", "redis", "durability", "memory", "clocks", "queue", "workers", "sweep", "iron", "webhooks"),
-        "tokens",
+        *("tokens", "endpoints", "refused", "reidentification", "links"),
     }
     assert "survives a crash of Redis" in found["durability"][0].text
     assert "1 submitter" in found["tokens"][0].text
@@ -140,6 +150,174 @@ def test_a_sweep_that_does_not_come(look: Look, world: World) -> None:
     [check] = look()["sweep"]
     assert check.state == "warning"
     assert "24.0 hours ago" in check.text
+
+
+# --- what others get -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def timed(client: redis.Redis) -> World:
+    """A whole pipeline in this process, whose ledger and Iron agree about the time."""
+    return in_time(World(client))
+
+
+@pytest.fixture
+def post(client: redis.Redis) -> Post:
+    return Post(client)
+
+
+def texts(post: Post, kept_s: float = 30 * 86_400) -> list[str]:
+    """What is wrong with the endpoints, at the test's time."""
+    return [check.text for check in endpoints(post.ledger, kept_s) if check.state == "warning"]
+
+
+def test_an_endpoint_that_is_paused(look: Look, post: Post) -> None:
+    """It is told with who and why, what that endangers, and the command that resumes it."""
+    assert "No endpoint" in look()["endpoints"][0].text
+    post.endpoint("crm")
+    post.endpoint("other")
+    assert look()["endpoints"][0].text == "Events are delivered to 2 endpoints."
+    post.endpoints.pause("crm", by="bob", reason="it moves")
+    [check] = look()["endpoints"]
+    assert check.state == "warning"
+    for words in ("crm is paused (by bob: it moves)", "older than 30 days", "`onboarding endpoints resume crm`"):
+        assert words in check.text
+
+
+def test_an_endpoint_that_fails(post: Post) -> None:
+    """A failure is told when it lasts, with what the receiver answers; a short one is not."""
+    receiver = post.endpoint("crm", answers=lambda _: httpx.ConnectError("refused"))
+    post.tell("k-1")
+    dispatcher = post.dispatcher(receiver)
+    post.run(dispatcher, seconds=FAILING_S / 2)
+    assert texts(post) == []
+    post.run(dispatcher, seconds=3 * 3_600)
+    [text] = texts(post)
+    assert "has accepted nothing for 3.1 hours (ConnectError)" in text
+    assert "`onboarding endpoints resume crm`" in text
+
+
+def test_an_endpoint_that_is_behind(post: Post) -> None:
+    """Events that nobody delivers are told after some minutes; one whose events are refused, with their number."""
+    receiver = post.endpoint("crm", answers=lambda told: 400 if told["subject"] == "k-1" else 200)
+    post.tell("k-1", "k-2")
+    post.shift_ms += 60_000
+    assert texts(post) == []
+    post.shift_ms += 600_000
+    [text] = texts(post)
+    assert "are 11 minutes late" in text
+    post.run(post.dispatcher(receiver))
+    [text] = texts(post)
+    assert "refuses events of 1 onboarding;" in text
+
+
+def test_jobs_that_were_refused(look: Look, world: World) -> None:
+    """Refusals of the last day are counted; a day later they are history."""
+    for number in range(2):
+        Refusals(world.ledger).note(f"m-{number}", {"idempotency_key": "k"}, [Problem("/customer", "missing", "x")])
+    [check] = look()["refused"]
+    assert (check.state, "2 jobs that came as messages were refused" in check.text) == ("warning", True)
+    assert "`onboarding refused`" in check.text
+    world.advance(86_401)
+    assert refused(world.ledger).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("url", "waiting", "state", "words"),
+    [
+        (None, False, "ok", "no customer waits"),
+        (None, True, "warning", "1 customer has something to do"),
+        ("https://go.example.com/x", True, "ok", "lead to go.example.com, by https"),
+        ("http://go.example.com", False, "warning", "a proxy that ends TLS"),
+        ("http://127.0.0.1:8700", True, "ok", "this machine alone"),
+        ("http://localhost:8700", True, "ok", "this machine alone"),
+        ("http://[::1]:8700", True, "ok", "this machine alone"),
+        ("http://10.0.0.1:8700", True, "warning", "by http"),
+    ],
+)
+def test_where_customers_links_lead(world: World, url: str | None, waiting: bool, state: str, words: str) -> None:
+    """A public address is wanted once a customer has something to do, and https wherever it leaves the machine."""
+    if waiting:
+        world.submit(tag="manual")
+        world.run_until("k-1", "identification_pending")
+    check = links(world.ledger, url)
+    assert check.state == state
+    assert words in check.text
+
+
+POLICY = ReidentificationPolicy(enabled=True, max_per_day=5, notice_days=0, tiers={"standard": Interval(months=12)})
+
+
+def in_force(world: World, **changes: Any) -> None:
+    """Put a policy in force, and move the due times of those it concerns."""
+    store(world.ledger, proposed(world.ledger, replace(POLICY, **changes), by="ada"))
+    mover = Mover(world.ledger, world.policy.poll_far_s)
+    while not mover.run_once().done:
+        pass
+
+
+def behind(world: World) -> list[str]:
+    """What is wrong with re-identification, at the test's time."""
+    return [check.text for check in reidentification(world.ledger) if check.state == "warning"]
+
+
+def test_a_policy_that_is_kept(timed: World) -> None:
+    """With everybody in time, the policy and the day's starts are told."""
+    in_force(timed)
+    timed.onboard()
+    [check] = reidentification(timed.ledger)
+    assert check.state == "ok"
+    assert "0 of at most 5 started today" in check.text
+
+
+def test_nobody_starts_what_is_due(timed: World) -> None:
+    """A year on, with no worker in all the time: who is past the date and how to find out."""
+    in_force(timed)
+    timed.onboard()
+    timed.advance(380 * 86_400)
+    [text] = behind(timed)
+    assert text.startswith("1 customer is past the date of the policy")
+    assert "`onboarding worker`" in text
+
+
+def test_nobody_asks_for_what_is_due(timed: World) -> None:
+    """Where the policy leaves starts to a scheduler, its command is named."""
+    in_force(timed, automatic=False)
+    timed.onboard()
+    timed.advance(380 * 86_400)
+    [text] = behind(timed)
+    assert "`onboarding reidentify --due`" in text
+
+
+def test_the_cap_is_too_low(timed: World) -> None:
+    """Where more fall due than may start, the cap is named."""
+    in_force(timed)
+    timed.onboard()
+    timed.advance(380 * 86_400)
+    timed.client.zadd(f"{PREFIX}waiting:start", {"k-1": 1})
+    [text] = behind(timed)
+    assert "more fall due than the 5 that may start in a day" in text
+    assert "max_per_day" in text
+
+
+def test_the_lane_does_not_move(timed: World) -> None:
+    """A start that is due and not taken is told; a paused lane with who paused it, whatever is due."""
+    in_force(timed)
+    timed.client.zadd(f"{PREFIX}due:reidentify", {"k-1": timed.ledger.now_ms() - 2 * 3_600_000})
+    [text] = behind(timed)
+    assert "has been due for 2.0 hours" in text
+    timed.ledger.pause(["reidentify"], by="ada")
+    [text] = behind(timed)
+    assert "ada has paused the lane reidentify" in text
+
+
+def test_a_policy_whose_dates_are_not_entered(timed: World) -> None:
+    """A policy that no worker has carried through is told once that should have happened."""
+    store(timed.ledger, proposed(timed.ledger, POLICY, by="ada"))
+    assert behind(timed) == []
+    timed.advance(MOVING_S + 1)
+    [text] = behind(timed)
+    assert "dates are not entered" in text
 
 
 def test_the_command(look: Look, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,19 +24,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ops.cli import main
 from pipelines.events import source
-from tests.support import PLENTY
+from tests.support import PLENTY, Run, World
 from workers.courier import Courier
 from workers.delivery import Answer, Sender, Verdict, new_secret
 from workers.events import STREAM
 from workers.ledger import PREFIX, Ledger
-from workers.vault import Vault, new_key
+from workers.vault import Vault
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIVER = ROOT / "ops" / "examples" / "receiver.py"
-
-Run = Callable[..., int]
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 15.0) -> Any:
@@ -108,18 +105,14 @@ def example(port: int) -> Iterator[Callable[[str], Example]]:
 
 
 @pytest.fixture
-def key() -> str:
-    return new_key()
+def key(world: World) -> str:
+    return world.key
 
 
-@pytest.fixture
-def run(ledger_url: str, broker_url: str, key: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command with the settings of this test's databases; private networks are allowed."""
-    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
-    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
-    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", key)
+@pytest.fixture(autouse=True)
+def _private(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoints may be in private networks."""
     monkeypatch.setenv("ONBOARDING_PRIVATE_ENDPOINTS", "true")
-    return lambda *arguments: main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

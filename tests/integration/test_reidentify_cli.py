@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +14,9 @@ import redis
 from ops.cli import main
 from pipelines.reidentification import Interval
 from tests.integration.test_reidentify import DAY_S, POLICY, again, hear, in_time, put_in_force
-from tests.support import World
+from tests.support import Run, World
 from workers import reidentify, runs
 from workers.ledger import PREFIX, Ledger
-
-Run = Callable[..., int]
 
 TEXT = """
 [reidentification]
@@ -41,17 +38,15 @@ def world(client: redis.Redis) -> World:
 
 
 @pytest.fixture
-def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command on this world's ledger, at this world's time."""
-    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
-    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
+def run(run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `reidentify` on this world's ledger, at this world's time."""
     made = Ledger.__init__
 
     def in_world_time(self: Any, *arguments: Any, **options: Any) -> None:
         made(self, *arguments, **options | {"shift_ms": lambda: world.shift_ms})
 
     monkeypatch.setattr(Ledger, "__init__", in_world_time)
-    return lambda *arguments: main(["reidentify", *map(str, arguments)])
+    return lambda *arguments: run("reidentify", *arguments)
 
 
 def settle(world: World) -> None:

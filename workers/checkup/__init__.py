@@ -5,22 +5,26 @@ It only looks: one call to Iron, a handful to Redis, nothing is written. Source:
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import redis
 
 from pipelines.errors import AccessRefusedError, IronError
 from workers.broker import NudgeBroker
+from workers.checkup.check import Check, State
+from workers.checkup.outward import endpoints, links, refused, reidentification
 from workers.ledger import Ledger, connect
 from workers.preflight import address, check_broker, check_ledger, unanswered
 from workers.settings import Settings, SettingsError
+
+__all__ = ["Check", "State", "examined"]
 
 #: Clocks that differ by more than this, in seconds, are told: webhooks are dated to within some minutes.
 CLOCKS_APART_S = 5.0
@@ -29,21 +33,6 @@ CLOCKS_APART_S = 5.0
 OVERDUE_S = 60.0
 #: Part of Redis' memory limit beyond which it is told.
 MEMORY_FULL = 0.85
-
-State = Literal["ok", "warning", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What one look found. `text` says what is the case and, where that is not well, what it endangers and the mend."""
-
-    name: str
-    state: State
-    text: str
-
-    def as_json(self) -> dict[str, str]:
-        """Give it as `doctor --json` does."""
-        return {"check": self.name, "state": self.state, "text": self.text}
 
 
 def examined(transport: httpx.BaseTransport) -> Iterator[Check]:
@@ -58,6 +47,7 @@ def examined(transport: httpx.BaseTransport) -> Iterator[Check]:
         ledger = Ledger(client, settings.budget)
         yield from _of_redis(client, settings)
         yield from _of_the_queue(settings, ledger)
+        yield from _of_what_others_get(settings, ledger)
     yield from _of_iron(settings, transport)
     yield from _of_the_gateway(settings)
 
@@ -215,6 +205,14 @@ def _sweep(settings: Settings, ledger: Ledger) -> Check:
         )
         return Check("sweep", "warning", text)
     return Check("sweep", "ok", f"The last sweep ended {age_s / 60:,.0f} minutes ago.")
+
+
+def _of_what_others_get(settings: Settings, ledger: Ledger) -> Iterator[Check]:
+    with contextlib.suppress(redis.RedisError):  # a ledger that is away is told already
+        yield from endpoints(ledger, settings.ONBOARDING_EVENTS_KEPT_S)
+        yield refused(ledger)
+        yield from reidentification(ledger)
+        yield links(ledger, settings.ONBOARDING_PUBLIC_URL)
 
 
 class _Dated(httpx.BaseTransport):
