@@ -280,6 +280,19 @@ def test_nobody_starts_what_is_due(timed: World) -> None:
     assert "`onboarding worker`" in text
 
 
+def test_a_backlog_that_is_being_worked_off(timed: World) -> None:
+    """Whose date was over when the policy came is spread over some days, and is told when these are over."""
+    timed.onboard()
+    timed.advance(380 * 86_400)
+    in_force(timed, backlog_days=10)
+    assert behind(timed) == []
+    timed.advance(5 * 86_400)
+    assert behind(timed) == []
+    timed.advance(10 * 86_400)
+    [text] = behind(timed)
+    assert text.startswith("1 customer is past the date")
+
+
 def test_nobody_asks_for_what_is_due(timed: World) -> None:
     """Where the policy leaves starts to a scheduler, its command is named."""
     in_force(timed, automatic=False)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import ops
 from ops.sandbox import Fault
 from pipelines.lifecycle import Phase
 from pipelines.onboarding import STEPS
@@ -20,6 +25,7 @@ from workers.counters import BUCKETS_S, Counters, Tally
 from workers.endpoints import MOST
 from workers.ledger import LANES
 from workers.tokens import Role
+from workers.vault import new_key
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -181,6 +187,21 @@ def test_deliveries_and_endpoints(gateway: Gateway) -> None:
     assert of(scraped(gateway), "onboarding_events_given_up_total") == 1
     post.endpoints.remove("late", by="a test")
     assert not [labels for _, labels in scraped(gateway) if ("endpoint", "late") in labels]
+
+
+def test_all_of_a_worker_process_is_added_up() -> None:
+    """What steps and deliveries count in a worker process is what its tally adds to the ledger."""
+    script = (
+        "from workers.app import courier, runner, tally\nassert courier._counters is runner.counters is tally._counters"
+    )
+    settings = {
+        "ONBOARDING_REDIS_URL": "redis://127.0.0.1:9/0",
+        "ONBOARDING_ENCRYPTION_KEYS": new_key(),
+        "IRON_BASE_URL": "http://iron.test/api",
+        "IRON_API_KEY": "sandbox-key",
+    }
+    environment = {**os.environ, "PYTHONPATH": str(Path(ops.__file__).parents[1]), **settings}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
 
 
 def test_the_auditor_finds_nothing_in_counters(world: World) -> None:
