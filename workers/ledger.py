@@ -431,7 +431,8 @@ class Ledger:
         learned = record.customer_id if record.customer_id != before.customer_id else None
         known_as = record.external_id if record.external_id != before.external_id else None
         return [
-            record.key, claim.fence, at_ms, CLOCK_TOLERANCE_MS, _place(record), record.step, record.phase.value, FORMAT,
+            record.key, claim.fence, at_ms, CLOCK_TOLERANCE_MS,
+            _place(following), record.step, record.phase.value, FORMAT,
             canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
             _scheduled(following), "" if following.delay_s is None else int(following.delay_s * 1000),
             _packed(following.applied), learned or "", known_as or "",
@@ -695,7 +696,7 @@ class Ledger:
     def places(self) -> list[str]:
         """Name the places where records wait: the lanes, and those of imports, which belong to the bulk lane."""
         waiting = self.client.zrange(f"{PREFIX}turns", 0, -1)
-        return [*LANES, BEGUN, *(place.decode() for place in waiting)]
+        return [*LANES, BEGUN, READ_AGAIN, *(place.decode() for place in waiting)]
 
     def lanes(self) -> dict[str, dict[str, int]]:
         """Count for each lane what is due now and what is scheduled for later."""
@@ -828,10 +829,16 @@ _SECURED = json.dumps(dict(SECURED))
 
 #: Where an import's customer waits who is begun and has no identification yet; see workers/lua/base.lua.
 BEGUN = "bulk/+"
+#: Where a customer of the bulk lane waits who is only read again, in case something has changed.
+READ_AGAIN = "bulk/~"
+#: Steps that only read, and the phases in which they look whether somebody else has done something.
+_READING = frozenset({"refresh", "fetch_required_signings"})
+_WATCHED = frozenset(
+    {Phase.IDENTIFICATION_PENDING, Phase.STEP_UP_REQUIRED, Phase.IN_REVIEW, Phase.SIGNINGS_REQUIRED},
+)
 
-
-#: Every place where records may wait: the lanes, the begun, and the imports, whose names look like this.
-PLACES = re.compile(rf"{'|'.join(LANES)}|bulk/(\+|[A-Za-z0-9][A-Za-z0-9._-]{{0,63}})")
+#: Every place where records may wait: the lanes, the begun, the watched, and the imports, whose names look like this.
+PLACES = re.compile(rf"{'|'.join(LANES)}|bulk/([+~]|[A-Za-z0-9][A-Za-z0-9._-]{{0,63}})")
 
 
 def lane_of(place: str) -> str:
@@ -839,13 +846,19 @@ def lane_of(place: str) -> str:
     return place.partition("/")[0]
 
 
-def _place(record: Record) -> str:
+def _place(following: Next) -> str:
     """Say where a record waits from now on.
 
-    What an import has begun and only the budget holds up is kept apart: imports begin no more than so many.
+    What an import has begun and only the budget holds up is kept apart: imports begin no more than so many. So is who
+    is only read again: everything else goes before.
     """
-    begun = record.import_name and record.lane == "bulk" and record.phase in (Phase.RECEIVED, Phase.CUSTOMER_CREATED)
-    return BEGUN if begun and record.problem is None else record.lane
+    record = following.record
+    if record.lane != "bulk" or record.problem is not None:
+        return record.lane
+    if record.import_name and record.phase in (Phase.RECEIVED, Phase.CUSTOMER_CREATED):
+        return BEGUN
+    read_again = bool(following.delay_s) and record.step in _READING and record.phase in _WATCHED
+    return READ_AGAIN if read_again else record.lane
 
 
 def lua_parts() -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from tests.bench.imports import Clocked
+from tests.chaos.simulator import BEGINNING_MS
 from workers.pace import Budget
 
 BUDGET = Budget(rate_per_second=40, identifications_per_minute=60)
@@ -28,6 +29,15 @@ def test_shares_are_equal(clocked: Clocked) -> None:
         clocked.pass_time()
     shares = Counter(name for _, name in clocked.began)
     assert abs(shares["large"] - shares["small"]) <= 10
+
+
+def test_reading_again_takes_nothing_from_beginning(client: redis.Redis, tmp_path: Path) -> None:
+    """Where calls are scarce an import still begins as fast as identifications allow, however many are watched."""
+    clocked = Clocked(str(tmp_path), client, Budget(rate_per_second=4, identifications_per_minute=60))
+    clocked.start("list", 400)
+    while clocked.world.shift_ms < BEGINNING_MS + 180_000:
+        clocked.pass_time()
+    assert sum(at >= 120 for at, _ in clocked.began) >= 55
 
 
 @pytest.mark.parametrize("others", [0, 30])

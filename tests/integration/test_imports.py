@@ -14,11 +14,11 @@ import redis
 
 from pipelines.intake import IntakeError
 from pipelines.lifecycle import Phase
-from pipelines.model import Record
+from pipelines.model import Next, Record
 from tests.support import World, a_job
 from workers.audit import Auditor
 from workers.imports import ImportNameError, Imports, NoSuchImportError, default_name
-from workers.ledger import BEGUN, PREFIX, Ledger, New, connect
+from workers.ledger import BEGUN, PREFIX, Claim, Ledger, New, connect
 from workers.submit import ImportCancelledError
 
 #: Rows that may be begun beside those that an import has begun already; see BEGUN_MAX in imports.lua.
@@ -255,6 +255,59 @@ def test_imports_take_turns_where_few_may_begin(world: World, imports: Imports, 
         world.client.zrem(begun, row.key)
         order += row.key[0]
     assert order == "abcabcabc"
+
+
+@pytest.fixture
+def watched(world: World) -> World:
+    """Forty customers of the bulk lane who have their links and do nothing; all are to be read again by now."""
+    for number in range(40):
+        world.submit(f"w-{number}", "manual", lane="bulk")
+    world.run(until=lambda: world.ledger.phases().get(Phase.IDENTIFICATION_PENDING, (0, 0))[0] == 40)
+    world.client.delete(f"{PREFIX}turn_read")  # nothing is owed to them yet
+    world.shift_ms += 60_000
+    return world
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 16])
+def test_reading_again_comes_last_and_has_its_share(
+    watched: World, imports: Imports, tmp_path: Path, at_once: int
+) -> None:
+    """While there is something else to do in the bulk lane, one nudge in eight reads again; else all may."""
+    load(imports, jobs(tmp_path, 80, "list"))
+    taken = ""
+    while len(taken) < 80:
+        for nudge in watched.ledger.take({"bulk": at_once}):
+            taken += nudge.key[0]
+            watched.client.zrem(f"{PREFIX}due:{BEGUN}", nudge.key)
+            began(watched, nudge.key)
+        for key in watched.client.zrange(f"{PREFIX}due:{BEGUN}", 0, -1):
+            watched.client.zrem(f"{PREFIX}due:{BEGUN}", key)
+    assert taken[:80].count("w") == 10
+    imports.pause("list", by="olga")
+    assert {nudge.key[0] for nudge in watched.ledger.take({"bulk": 20})} == {"w"}
+
+
+@pytest.mark.parametrize("how", ["wake", "act", "woken in hand", "woken after a crash"])
+def test_news_come_before_reading_again(watched: World, how: str) -> None:
+    """Whoever is woken is not behind those who are only read again, though they have been due for longer."""
+    record = watched.record("w-39")
+    assert record.customer_id is not None
+    watched.shift_ms += 600_000
+    if how == "act":
+        watched.act("w-39", "read")
+    elif how == "wake":
+        watched.ledger.wake(record.customer_id)
+    else:
+        claim = watched.ledger.claim("w-39", record.version, record.step)
+        assert isinstance(claim, Claim)
+        watched.shift_ms += 7_000 if how == "woken after a crash" else 0
+        watched.ledger.wake(record.customer_id)
+        if how == "woken in hand":
+            watched.ledger.commit(claim, Next(record, 600.0))
+    watched.queue.nudges.clear()  # nobody claims what is sent at once
+    watched.shift_ms += 7_000
+    assert [nudge.key for nudge in watched.ledger.take({"bulk": 1})] == ["w-39"]
+    assert healthy(watched)
 
 
 def test_a_share_that_is_not_needed_goes_to_the_others(world: World, imports: Imports, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from workers.audit.kinds import Circumstances, finished, rule
 from workers.audit.seen import Seen
-from workers.ledger import BEGUN, PLACES, lane_of
+from workers.ledger import BEGUN, PLACES, READ_AGAIN, lane_of
 from workers.settings import FAR_WITH_SWEEP_S, LONGEST_S
 
 #: A lane in which nothing moves and a lease that is over are worth a word after so many ms: a fleet that was restarted
@@ -52,7 +52,7 @@ def due_two_lanes(seen: Seen, _: Circumstances) -> str | None:
 def turn_missing(seen: Seen, at: Circumstances) -> str | None:
     """A customer of an import waits, and the import neither takes turns nor is halted: nobody would begin with them."""
     place = seen.header.lane if seen.header else ""
-    waits = lane_of(place) != place and place != BEGUN and place in seen.due
+    waits = lane_of(place) != place and place not in (BEGUN, READ_AGAIN) and place in seen.due
     known = place in at.traffic.turns or place in at.earlier.turns
     return place.partition("/")[2] if waits and not known else None
 

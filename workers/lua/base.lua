@@ -16,7 +16,8 @@
 --   record:<key>    string  "<format> <version> <token> <place> <phase> <step> <created> <since> <updated>\n<json>";
 --                           times in ms; the JSON is written by workers and opaque here. <place>: where it waits: its lane,
 --                           or bulk/<import> for a row that nobody has taken in hand yet, or bulk/+ for an import's customer
---                           who is begun and has no identification yet. The part before the / is the lane
+--                           who is begun and has no identification yet, or bulk/~ for a customer of the bulk lane who is
+--                           only read again, in case something has changed. The part before the / is the lane
 --   input:<key>     hash    part -> ciphertext of what was submitted; expires some time after it is no longer needed
 --   history:<key>   list    one JSON object for each commit, oldest first, chained by digest
 --   acts:<key>      list    what people did and no commit has applied yet, oldest first
@@ -50,6 +51,7 @@
 --   turns           zset    bulk/<import> with rows that wait -> 0: takes its turns, 1: paused or cancelled
 --   turn            string  the place of the bulk lane that was served last
 --   turn_import     string  the last of these that was of an import
+--   turn_read       string  how many nudges the others have had for which bulk/~ has not had its own
 --   counters        hash    "<name>|<label>=<value>..." -> how often, over the whole fleet; see workers/counters.py
 --   counted:<token> string  a call that added to the counters, so that its repetition does not; expires
 --   endpoints       hash    name of an endpoint -> JSON: address, types, sealed secrets
@@ -85,6 +87,10 @@ local NUDGE_MS = 5000
 local NEWER_MS = 30000
 -- How long a wake for an unknown customer is kept, in ms: longer than any commit of ours takes.
 local UNCLAIMED_MS = 600000
+
+-- Where customers of the bulk lane wait who are only read again, in case something has changed. Webhooks and the sweep
+-- tell that too, so everything else in the lane goes before them.
+local READ_AGAIN = 'bulk/~'
 
 local function int(number)
   return string.format('%.0f', number)
@@ -127,6 +133,14 @@ end
 
 local function set_due(record, key, at)
   redis.call('ZADD', due_of(record.place), int(at), key)
+end
+
+-- Let a record wait at another place from now on; where it is due there is for the caller to say.
+local function move_to(place, key, record)
+  redis.call('ZREM', due_of(record.place), key)
+  record.place = place
+  record.raw = string.gsub(record.raw, '^(%d+ %d+ %S+) %S+', '%1 ' .. place, 1)
+  redis.call('SET', prefix .. 'record:' .. key, record.raw)
 end
 
 local operations = {}

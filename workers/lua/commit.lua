@@ -20,6 +20,7 @@ function operations.commit(
   -- Whoever slept with a clock that stood still does not know when its calls were made.
   if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return {'jumped'} end
 
+  if place == READ_AGAIN and claim.woken == '1' then place = record.lane end
   local version = record.version + 1
   local since = phase == record.phase and record.since or int(now_ms)
   save(key, format, version, fence, place, phase, step, record.created, since, json)

@@ -1,5 +1,5 @@
 -- Imports: files of jobs whose rows wait in due sets of their own, so that several share the bulk lane row about row.
--- Keys: import:<name>, imported:<name>, imports, import_speed, report:<name>, turns, turn, turn_import; see base.lua.
+-- Keys: import:<name>, imported:<name>, imports, import_speed, report:<name>, turns, turn*; see base.lua.
 -- needs: base
 
 -- Customers whom imports have begun and who have no identification yet; at this many no further one is begun. It keeps
@@ -10,6 +10,10 @@ local MARK_MS = 120000
 -- Without anybody getting through for so long, in ms, nothing was going on: longer than between two of a small budget.
 local IDLE_MS = 300000
 local BEGUN = 'bulk/+'
+-- Of so many nudges of the bulk lane one is for those who are only read again, however much else there is to do.
+local READ_EACH = 8
+-- So many nudges can be owed to them at most, or be ahead of their due: a long time of either kind is soon forgotten.
+local READ_OWED = 8
 -- Phases in which something is to be done by us before the customer can do anything.
 local OURS = {received = true, customer_created = true}
 
@@ -32,11 +36,8 @@ end
 local function begin(key, record)
   local name = import_at(record.place)
   if not name then return end
-  redis.call('ZREM', due_of(record.place), key)
   redis.call('HINCRBY', import_key(name), 'started', 1)
-  record.place = BEGUN
-  record.raw = string.gsub(record.raw, '^(%d+ %d+ %S+) %S+', '%1 ' .. BEGUN, 1)
-  redis.call('SET', prefix .. 'record:' .. key, record.raw)
+  move_to(BEGUN, key, record)
 end
 
 -- Note when the last row of a loaded import was through with our own work; what comes up again later does not count.
@@ -128,10 +129,19 @@ local function due_at(place, offset, n)
   return redis.call('ZRANGEBYSCORE', due_of(place), '-inf', now_ms, 'LIMIT', offset, n)
 end
 
--- WHICH keys of a lane are next: those that are due, at most n, the longest due first; in the bulk lane its places take
--- turns, and one that has less than its share leaves the rest to the others. -> {place, key}*
-local function pick(lane, n)
-  local picked, asked = {}, lane == 'bulk' and places_in_turn() or {{name = lane, given = 0}}
+-- How many nudges others have had for which those who are only read again have not had theirs.
+local function owed_to_reads()
+  return tonumber(redis.call('GET', prefix .. 'turn_read') or 0)
+end
+
+local function owe_to_reads(count)
+  local most = READ_OWED * (READ_EACH - 1)
+  redis.call('SET', prefix .. 'turn_read', int(math.max(-most, math.min(most, owed_to_reads() + count))))
+end
+
+-- Keys that are due at places which take turns, at most n, added to those picked; one that has less than its share
+-- leaves the rest to the others.
+local function pick_from(asked, n, picked)
   while #picked < n and #asked > 0 do
     local share, left = math.max(1, math.floor((n - #picked) / #asked)), {}
     for _, place in ipairs(asked) do
@@ -144,12 +154,28 @@ local function pick(lane, n)
     end
     asked = left
   end
+end
+
+-- WHICH keys of a lane are next: those that are due, at most n, the longest due first; in the bulk lane its places take
+-- turns, and those who are only read again get what is left, and what is owed to them. -> {place, key}*
+local function pick(lane, n)
+  local picked = {}
+  if lane ~= 'bulk' then
+    pick_from({{name = lane, given = 0}}, n, picked)
+    return picked
+  end
+  local reads = {name = READ_AGAIN, given = 0}
+  pick_from({reads}, math.min(n, math.floor((owed_to_reads() + n) / READ_EACH)), picked)
+  pick_from(places_in_turn(), n, picked)
+  pick_from({reads}, n, picked)
   return picked
 end
 
 -- Note that a place of a lane has had its turn: a record of it was nudged, not only looked at.
 local function served(lane, place)
   if lane ~= 'bulk' then return end
+  if place == READ_AGAIN then return owe_to_reads(1 - READ_EACH) end
+  owe_to_reads(1)
   redis.call('SET', prefix .. 'turn', place)
   if import_at(place) then redis.call('SET', prefix .. 'turn_import', place) end
 end

@@ -4,10 +4,13 @@
 -- Make a record due now, unless a claim is in hand: then its commit does. -> nudge lane step version | later
 local function wake(key, record)
   local claim = claim_of(key)
+  local later = claim and claim.ends > now
+  if record.place == READ_AGAIN and not later then move_to(record.lane, key, record) end
   if claim then
     claim.woken = 1  -- also when its lease is over: until somebody else claims, a late commit is accepted
+    if not later then claim.place = record.place end
     put_claim(key, claim)
-    if claim.ends > now then return {'later'} end
+    if later then return {'later'} end
   end
   set_due(record, key, now_ms + NUDGE_MS)
   return {'nudge', record.lane, record.step, record.version, key}
