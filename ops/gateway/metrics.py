@@ -22,7 +22,7 @@ from workers import reidentify
 from workers.broker import NudgeBroker
 from workers.counters import BUCKETS_S, Durations, Labels, told
 from workers.endpoints import Endpoints
-from workers.ledger import LANES, PREFIX, Ledger
+from workers.ledger import LANES, PREFIX, READ_AGAIN, Ledger, lane_of
 from workers.pace import PAUSABLE
 from workers.tokens import ApiToken
 
@@ -121,17 +121,17 @@ class Fleet(Collector):
         yield oldest
 
     def _lanes(self, now_ms: int) -> Iterator[Any]:
-        client = self._ledger.client
+        client, places = self._ledger.client, (*LANES, READ_AGAIN)  # rows of imports wait as long as they must
         with client.pipeline(transaction=False) as pipeline:
-            for lane in LANES:
-                pipeline.zrange(f"{PREFIX}due:{lane}", 0, 0, withscores=True)
+            for place in places:
+                pipeline.zrange(f"{PREFIX}due:{place}", 0, 0, withscores=True)
             pipeline.hlen(f"{PREFIX}claims")
             *heads, claims = pipeline.execute()
         lanes = self._ledger.lanes()
-        overdue = {
-            lane: max(0.0, _seconds(now_ms - head[0][1])) if head else 0.0
-            for lane, head in zip(LANES, heads, strict=True)
-        }
+        overdue = dict.fromkeys(LANES, 0.0)
+        for place, head in zip(places, heads, strict=True):
+            if head:
+                overdue[lane_of(place)] = max(overdue[lane_of(place)], _seconds(now_ms - head[0][1]))
         yield _by_lane("due", "Onboardings of a lane that are due now.", {lane: lanes[lane]["due"] for lane in LANES})
         later = {lane: lanes[lane]["scheduled"] for lane in LANES}
         yield _by_lane("scheduled", "Onboardings of a lane that are due later.", later)
