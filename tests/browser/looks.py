@@ -33,6 +33,8 @@ _LOOK = r"""(() => {
     if (!document.getElementById(e.getAttribute("aria-labelledby"))) found.push(`labelled by nothing: ${name(e)}`);
   const wide = document.documentElement;
   if (wide.scrollWidth > wide.clientWidth) found.push(`${wide.scrollWidth} px wide in a window of ${wide.clientWidth}`);
+  for (const e of all(".scroll"))
+    if (e.scrollWidth > e.clientWidth) found.push(`a table that is cut off: ${e.innerText.slice(0, 40)}`);
   for (const e of all("button, a.button, input:not([type=hidden]), select"))
     if (seen(e) && e.getBoundingClientRect().height < 24) found.push(`too small to hit: ${name(e)}`);
 
