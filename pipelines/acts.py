@@ -151,7 +151,7 @@ def _sign(record: Record, act: Mapping[str, Any]) -> Record:
         replace(signing, consented_ms=act["at_ms"]) if signing.id in agreed and not signing.consented_ms else signing
         for signing in record.signings
     )
-    return replace(record, signings=tuple(signings))
+    return record.evolve(signings=tuple(signings))
 
 
 def _correct(record: Record, act: Mapping[str, Any]) -> Record:
@@ -164,11 +164,11 @@ def _correct(record: Record, act: Mapping[str, Any]) -> Record:
         revision=record.revision + 1,
         input_ms=act["at_ms"],
     )
-    return replace(corrected, update=record.customer_id is not None, updates=0)
+    return corrected.evolve(update=record.customer_id is not None, updates=0)
 
 
 def _cancel(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
-    return replace(record, phase=Phase.CANCELLED, problem=None)
+    return record.evolve(phase=Phase.CANCELLED, problem=None)
 
 
 def _restart(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
@@ -192,7 +192,7 @@ def _reidentify(record: Record, act: Mapping[str, Any]) -> Record:
     effect = record.effect
     if effect is not None and effect.refused:
         effect = effect.renewed()  # a person's decision to try once more what Iron refused
-    return replace(record, again=asked, effect=effect, problem=None)
+    return record.evolve(again=asked, effect=effect, problem=None)
 
 
 def _tried_again(record: Record) -> Record:
@@ -200,7 +200,7 @@ def _tried_again(record: Record) -> Record:
     effect = record.effect
     if effect is not None and effect.refused:
         effect = effect.renewed()
-    return replace(record, phase=Phase.RECEIVED, effect=effect, problem=None, attempts=0)
+    return record.evolve(phase=Phase.RECEIVED, effect=effect, problem=None, attempts=0)
 
 
 _ACTS: dict[str, Callable[[Record, Mapping[str, Any]], Record]] = {

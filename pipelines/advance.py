@@ -91,7 +91,7 @@ def adopted(customer: Customer, sub_partner_id: str | None) -> Record:
         was_active=customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED),
         step="refresh",
     )
-    return replace(record, phase=_row(record).phase)
+    return record.evolve(phase=_row(record).phase)
 
 
 def joined(record: Record, wanted: Record) -> Record:
@@ -100,7 +100,7 @@ def joined(record: Record, wanted: Record) -> Record:
         *("key", "lane", "external_id", "fingerprint", "risk_tier", "labels", "identification_type", "with_edd"),
         "import_name",
     )
-    return replace(record, **{name: getattr(wanted, name) for name in fields}, adopted=False, step="refresh")
+    return record.evolve(**{name: getattr(wanted, name) for name in fields}, adopted=False, step="refresh")
 
 
 def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,12 +113,12 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
     """Say what is next after a step that returned."""
     match outcome:
         case Done(changes, note, keep, event):
-            now_true = replace(record, **changes, effect=_still_in_doubt(record, attempt), attempts=0)
-            now_true = replace(now_true, problem=record.problem if given_up(now_true) else None)
+            now_true = record.evolve(**changes, effect=_still_in_doubt(record, attempt), attempts=0)
+            now_true = now_true.evolve(problem=record.problem if given_up(now_true) else None)
             return replace(_onward(record, now_true, attempt, note), keep=keep, event=event)
         case Wait(because, then, until_ms):
-            waiting = replace(record, effect=attempt.effect, problem=None, attempts=0, step=then)
-            waiting = _in_lane(replace(waiting, reads=record.reads + 1))
+            waiting = record.evolve(effect=attempt.effect, problem=None, attempts=0, step=then)
+            waiting = _in_lane(waiting.evolve(reads=record.reads + 1))
             if until_ms is not None:
                 return Next(waiting, max(0.001, (until_ms - attempt.now_ms()) / 1000), because, rule=_rule(attempt))
             return Next(waiting, _jittered(poll_pause_s(waiting, attempt)), because)
@@ -127,16 +127,16 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
             problem = Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=record.problem)
             if record.phase is Phase.ACTIVE:  # the customer stays what Iron says; only the new identification failed
                 again = record.again.withdrawn() if record.again else None
-                refused = replace(record, effect=attempt.effect, problem=problem, attempts=0, again=again)
+                refused = record.evolve(effect=attempt.effect, problem=problem, attempts=0, again=again)
                 return _onward(record, refused, attempt, text)
-            failed = replace(record, phase=Phase.FAILED, effect=attempt.effect, problem=problem, reads=0)
-            failed = replace(failed, step=_what_next(failed, attempt, entered=True)[0])
+            failed = record.evolve(phase=Phase.FAILED, effect=attempt.effect, problem=problem, reads=0)
+            failed = failed.evolve(step=_what_next(failed, attempt, entered=True)[0])
             return Next(failed, None, text)
 
 
 def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
     """Say what is next after a step that did not know: the same step again, later."""
-    known = replace(record, effect=attempt.effect)
+    known = record.evolve(effect=attempt.effect)
     match error:
         case RateLimitedError():
             pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
@@ -154,7 +154,7 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
     if isinstance(error, ConflictError | NotFoundError):
         lasting = now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000
         problem = replace(problem, operator=lasting)
-    tried = replace(known, problem=problem, attempts=record.attempts + 1)
+    tried = known.evolve(problem=problem, attempts=record.attempts + 1)
     if isinstance(error, SettlingError):
         return Next(tried, attempt.policy.settle_s, error.code)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
@@ -174,7 +174,7 @@ def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> 
         before = replace(before, code=error.code)  # 503 now, no answer then: it is the same trouble
     problem = Problem.of(error.code, str(error), retryable=True, operator=False, now_ms=attempt.now_ms(), before=before)
     problem = replace(problem, operator=problem.count >= LASTING)
-    return Next(replace(record, problem=problem), _jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
+    return Next(record.evolve(problem=problem), _jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
 
 
 def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
@@ -183,12 +183,12 @@ def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
     problem = Problem.of(
         "poisonous", text, retryable=True, operator=True, now_ms=attempt.now_ms(), before=record.problem
     )
-    return Next(replace(record, effect=attempt.effect, problem=problem), _jittered(POISON_PAUSE_S), problem.code)
+    return Next(record.evolve(effect=attempt.effect, problem=problem), _jittered(POISON_PAUSE_S), problem.code)
 
 
 def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Next | None:
     """Apply what people did, in the order in which they did it; None: all of it has to wait for a call in doubt."""
-    applied = apply_acts(replace(record, effect=attempt.effect), stored)
+    applied = apply_acts(record.evolve(effect=attempt.effect), stored)
     if not applied.acts:
         return None
     following = _onward(record, applied.record, attempt, applied.note)
@@ -197,7 +197,7 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
         soon_s = min(soon_s, attempt.policy.poll_min_s)  # whoever acts wants to see what comes of it
         if step == "refresh" and following.record.phase is record.phase and record.step in _ON_ENTERING.values():
             soon_s, step = 0, record.step  # what is to be done once on entering the phase is not done yet
-    record = replace(following.record, step=step)
+    record = following.record.evolve(step=step)
     return replace(following, record=record, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
 
 
@@ -255,22 +255,22 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     """Let the table decide the phase, and the phase the step and the pause."""
     phase = _phase(record, attempt.policy)
     entered = phase is not before.phase or record.identification_id != before.identification_id
-    record = replace(record, phase=phase, reads=0 if entered else record.reads + 1)
+    record = record.evolve(phase=phase, reads=0 if entered else record.reads + 1)
     if phase is not Phase.ACTIVE and record.again is not None and (record.again.asked or record.again.starting):
-        record = replace(record, again=record.again.withdrawn())  # something else came first
+        record = record.evolve(again=record.again.withdrawn())  # something else came first
     if phase is Phase.ON_HOLD and record.problem is None:
-        record = replace(record, problem=_why_on_hold(record, before, attempt.now_ms()))
+        record = record.evolve(problem=_why_on_hold(record, before, attempt.now_ms()))
     step, pause_s = _what_next(record, attempt, entered=entered)
     rule = _rule(attempt) if phase is Phase.ACTIVE else None
-    return Next(_in_lane(replace(record, step=step, effect=_carried(record, before))), pause_s, note, rule=rule)
+    return Next(_in_lane(record.evolve(step=step, effect=_carried(record, before))), pause_s, note, rule=rule)
 
 
 def _in_lane(record: Record) -> Record:
     """Put a record into the lane of its step: `reidentify` until the new identification has begun, then home again."""
     away = record.phase is Phase.ACTIVE and record.step in ("reidentify", "create_identification")
     if away and not record.home:
-        return replace(record, lane=REIDENTIFY, home=record.lane)
-    return replace(record, lane=record.home, home="") if record.home and not away else record
+        return record.evolve(lane=REIDENTIFY, home=record.lane)
+    return record.evolve(lane=record.home, home="") if record.home and not away else record
 
 
 def _rule(attempt: Attempt) -> int:
@@ -326,7 +326,7 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
         return ("refresh" if record.customer_id else "create_customer"), None
     if step := _at_once(record, entered=entered):
         return step, 0
-    fresh = replace(record, since_ms=attempt.now_ms()) if entered else record
+    fresh = record.evolve(since_ms=attempt.now_ms()) if entered else record
     poll_s = _jittered(poll_pause_s(fresh, attempt))
     if record.phase is Phase.SIGNINGS_REQUIRED:
         return _what_to_sign(record, poll_s, entered=entered)

@@ -134,7 +134,7 @@ def reidentify(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     now_ms = attempt.now_ms()
     changes = _known_since(record, _not_older(record, iron.identifications(customer.id)), attempt)
     changes |= {"customer_status": customer.status, "was_active": True, "link": None}
-    seen = replace(record, **changes)
+    seen = record.evolve(**changes)
     if seen.identification_status in IN_FLIGHT:
         return Wait("an identification is under way", until_ms=now_ms + int(attempt.policy.settle_s * 1000))
     found = plan(seen, attempt.rule(), now_ms)

@@ -16,7 +16,7 @@ import secrets
 import struct
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
@@ -323,7 +323,7 @@ class Ledger:
             record = after.record
             entry, head = _history(record, at_ms, "", after.note)
             stored = {"id": _token(), "at_ms": at_ms, **act}
-            json_ = canonical_json(replace(record, head=head).stored())
+            json_ = canonical_json(record.evolve(head=head).stored())
             told = events.of_commit(before, after)
             given += [record.key, record.version, json_, entry, told, canonical_json(stored)]
         return int(self._call("drop", name, _token(), FORMAT, INPUT_KEPT_MS, *given))
@@ -332,7 +332,7 @@ class Ledger:
         """Let a job take over an adopted record under its own key; None: it changed meanwhile, read it again."""
         record = new.record
         entry, head = _history(record, self.now_ms(), "", new.note)
-        joined = replace(record, head=head)
+        joined = record.evolve(head=head)
         answer = self._safe_call(
             "join", adopted.key, adopted.version, _token(), record.key, record.lane, record.step,
             FORMAT, canonical_json(joined.stored()), entry, events.beginning(joined), record.external_id,
@@ -342,7 +342,7 @@ class Ledger:
         if answer[0] != b"joined":
             return None
         _, version, now_ms, serial = answer
-        return Created("created", replace(joined, version=version, updated_ms=now_ms), now_ms, link_serial=serial)
+        return Created("created", joined.evolve(version=version, updated_ms=now_ms), now_ms, link_serial=serial)
 
     def claim(self, key: str, version: int, step: str, *, secured: str = "", part: str = "") -> Claim | NotClaimed:
         """Take a record in hand for one step and set its due time to the lease's end.
@@ -433,7 +433,7 @@ class Ledger:
         return [
             record.key, claim.fence, at_ms, CLOCK_TOLERANCE_MS,
             _place(following), record.step, record.phase.value, FORMAT,
-            canonical_json(replace(record, head=head).stored()), entry, events.of_commit(before, following),
+            canonical_json(record.evolve(head=head).stored()), entry, events.of_commit(before, following),
             _scheduled(following), "" if following.delay_s is None else int(following.delay_s * 1000),
             _packed(following.applied), learned or "", known_as or "",
             _input_ttl_ms(before.phase, record.phase, parts), record.import_name,
@@ -951,7 +951,7 @@ def _created(record: Record, answer: Any) -> Created:
         case b"created":
             _, version, now_ms, due = answer
             times = {"created_ms": now_ms, "since_ms": now_ms, "updated_ms": now_ms}
-            return Created("created", replace(record, version=version, **times), _ms(due))
+            return Created("created", record.evolve(version=version, **times), _ms(due))
         case b"exists":
             _, raw, due, serial = answer
             return Created("exists", decode(record.key, raw), _ms(due), link_serial=serial)

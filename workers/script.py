@@ -14,10 +14,11 @@ import hashlib
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
+from hiredis import pack_command
 from redis.exceptions import NoScriptError
 
 Argument = str | bytes | float
@@ -69,9 +70,7 @@ class Script:
         self._text = text
         self._key = key
         self._registered: Any = client.register_script(text)
-        self._encode: Callable[[float], bytes] = client.connection_pool.get_encoder().encode
-        sha = hashlib.sha1(text, usedforsecurity=False).hexdigest()
-        self._head = b"".join(_bulk(part.encode()) for part in ("EVALSHA", sha, "1", key))
+        self._sha = hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
     def __call__(self, arguments: Sequence[Argument]) -> Any:
         """Run it; answers what it returns. Raises what redis-py raises."""
@@ -93,13 +92,9 @@ class Script:
 
     def packet(self, arguments: Sequence[Argument]) -> bytes:
         """Write a call as Redis reads it; a server that does not know the script refuses it."""
-        parts = [b"*%d\r\n" % (4 + len(arguments)), self._head]
-        for argument in arguments:
-            if isinstance(argument, str):
-                parts.append(_bulk(argument.encode()))
-            else:
-                parts.append(_bulk(argument if isinstance(argument, bytes) else self._encode(argument)))
-        return b"".join(parts)
+        command: Any = ("EVALSHA", self._sha, 1, self._key, *arguments)  # hiredis declares tuples of one
+        packed: bytes = pack_command(command)
+        return packed
 
     def _ask(self, connection: Any, packet: bytes, arguments: Sequence[Argument]) -> Any:
         connection.send_packed_command([packet])
@@ -129,7 +124,3 @@ class _Connections:
     def new(self) -> Any:
         """Make one, as the pool does, which does not count it."""
         return self._pool.connection_class(**self._pool.connection_kwargs)
-
-
-def _bulk(part: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(part), part)
