@@ -56,6 +56,8 @@ class NudgeBroker(RedisBroker):
         """Connect to the broker's database; nothing is sent yet."""
         super().__init__(client=connect(url), middleware=list(middleware))  # type: ignore[no-untyped-call]
         self._bells: dict[str, threading.Event] = {}
+        #: Takes messages for actors that were never declared; None: Dramatiq makes dead letters of them, input and all.
+        self.fallback: dramatiq.Actor[..., Any] | None = None
         for lane in LANES:
             self.declare_queue(lane)
 
@@ -67,6 +69,12 @@ class NudgeBroker(RedisBroker):
     def consumer_class(self) -> type[_BellConsumer]:
         """The consumer with the bell."""
         return _BellConsumer
+
+    def get_actor(self, actor_name: str) -> Any:
+        """Give the actor of this name, or the one for names that this release does not know."""
+        if self.fallback is not None and actor_name not in self.actors:
+            return self.fallback
+        return super().get_actor(actor_name)
 
     def bell(self, queue_name: str) -> threading.Event:
         """Give the bell of a queue."""

@@ -2,14 +2,16 @@
 
 It goes through the same door as every other job. It is the one message that carries input, so nothing of it may end in
 a log or a dead letter: the actor never raises. What is refused is noted, with the reasons and without the input, and
-acknowledged. While the ledger does not answer, the message is held, then put back on its queue, and acknowledged only
-after that. Delivery is at least once, and so is this: the same job again changes nothing. Source: contract section 6.
+acknowledged; so is a message for an actor that nobody knows, of which Dramatiq would make a dead letter. While the
+ledger does not answer, the message is held, then put back on its queue, and acknowledged only after that. Delivery is
+at least once, and so is this: the same job again changes nothing. Source: contract section 6.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import dramatiq
@@ -18,13 +20,21 @@ import structlog
 from dramatiq.middleware import CurrentMessage
 
 from pipelines.job import JobInvalidError, Problem, parse_job
+from workers.broker import NudgeBroker
 from workers.ledger import LANES
 from workers.refused import Refusals
 from workers.submit import SENTENCES, FrontDoor, Submitted
 
 log = structlog.get_logger()
 
+#: Does with a message, given its id, arguments and named ones, what is to be done, or raises redis.RedisError.
+Take = Callable[[str, tuple[Any, ...], dict[str, Any]], None]
+
 ACTOR = "start_onboarding"
+#: The actor for all names that this release does not know.
+UNKNOWN_ACTOR = "unknown_actor"
+#: What the actor of a step is called with, a key and a version. Whoever knows the step is sent it again by the pulse.
+NUDGE = (str, int)
 
 #: Pause between two attempts while the ledger does not answer, in seconds.
 AWAY_S = 0.5
@@ -37,11 +47,12 @@ MOST_TRIES = 5
 TRIES = "onboarding_tries"
 
 _MALFORMED = Problem("", "malformed_message", "The message must have one argument, the job, and no named one.")
+_UNKNOWN = Problem("", UNKNOWN_ACTOR, f"No actor has the name that the message gives; a job goes to {ACTOR}.")
 _UNFORESEEN = Problem("", "unexpected", "The program met something that it does not foresee; its log says where.")
 
 
 class DirectEnqueueing(dramatiq.Middleware):
-    """The actor, and as middleware what tells it that the process ends. Needs dramatiq's CurrentMessage beside it."""
+    """The actors, and as middleware what tells it that the process ends. Needs dramatiq's CurrentMessage beside it."""
 
     def __init__(self, door: FrontDoor, refusals: Refusals) -> None:
         """Take where jobs are handed in, and where it is noted that one was refused."""
@@ -50,10 +61,11 @@ class DirectEnqueueing(dramatiq.Middleware):
         self._stopped = threading.Event()
         self._broker: Any = None
 
-    def declare(self, broker: dramatiq.Broker) -> None:
-        """Declare the actor on the broker."""
+    def declare(self, broker: NudgeBroker) -> None:
+        """Declare the actors on the broker."""
         self._broker = broker
         dramatiq.actor(actor_name=ACTOR, queue_name=LANES[0], broker=broker)(self.start)
+        broker.fallback = dramatiq.actor(actor_name=UNKNOWN_ACTOR, queue_name=LANES[0], broker=broker)(self.unknown)
 
     def before_worker_shutdown(self, *_: Any) -> None:
         """Hold no message any longer."""
@@ -61,19 +73,26 @@ class DirectEnqueueing(dramatiq.Middleware):
 
     def start(self, *arguments: Any, **named: Any) -> None:
         """Take a job: it is accepted, refused or put back. Never raises, whatever the message holds."""
+        self._finish(self._take, arguments, named)
+
+    def unknown(self, *arguments: Any, **named: Any) -> None:
+        """Take a message for an actor that nobody knows: it is refused, or passed when it is a nudge. Never raises."""
+        self._finish(self._pass_by, arguments, named)
+
+    def _finish(self, take: Take, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         message: Any = CurrentMessage.get_current_message()
         until = time.monotonic() + HOLD_S
-        while not self._through(message, arguments, named):
+        while not self._through(message, take, arguments, named):
             over = self._stopped.wait(AWAY_S) or time.monotonic() > until
             if over and self._put_back(message):
                 return
             if over:  # the broker is away as well: there is nothing to do but to wait, and not to acknowledge
                 time.sleep(AWAY_S)
 
-    def _through(self, message: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    def _through(self, message: Any, take: Take, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
         """Try once. False: the ledger does not answer."""
         try:
-            self._take(message.message_id, arguments, named)
+            take(message.message_id, arguments, named)
         except redis.RedisError as error:
             log.warning("job.interrupted", error=type(error).__name__)
             return False
@@ -97,6 +116,15 @@ class DirectEnqueueing(dramatiq.Middleware):
             log.info("job.accepted", key=job.idempotency_key, status=submitted.status)
         else:
             self._refuse(id_, arguments[0], [_reason(submitted)])
+
+    def _pass_by(self, id_: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Note a message that nobody is for, but for a nudge of a newer release's step. Raises redis.RedisError."""
+        if not named and tuple(map(type, arguments)) == NUDGE:
+            log.info("step.passed", key=arguments[0], version=arguments[1], reason=UNKNOWN_ACTOR)
+        else:
+            self._refuse(
+                id_, next((one for one in (*arguments, *named.values()) if isinstance(one, dict)), None), [_UNKNOWN]
+            )
 
     def _refuse(self, id_: str, job: Any, problems: Any) -> None:
         key = self._refusals.note(id_, job, problems)

@@ -38,11 +38,11 @@ class Shaky(Ledger):
     away = False
     calls = 0
 
-    def _call(self, operation: str, *arguments: Any, client: redis.Redis | None = None) -> Any:
+    def _call(self, operation: str, *arguments: Any, **more: Any) -> Any:
         self.calls += 1
         if self.away:
             raise redis.ConnectionError("away")
-        return super()._call(operation, *arguments, client=client)
+        return super()._call(operation, *arguments, **more)
 
 
 class Broken(Vault):
@@ -84,10 +84,10 @@ class Fleet:
             worker.broker.client.close()  # type: ignore[attr-defined]
         self.workers.clear()
 
-    def send(self, *arguments: Any, **named: Any) -> dramatiq.Message[Any]:
+    def send(self, *arguments: Any, actor: str = ACTOR, **named: Any) -> dramatiq.Message[Any]:
         """Send a message as any producer does."""
         message: dramatiq.Message[Any] = dramatiq.Message(
-            queue_name="interactive", actor_name=ACTOR, args=arguments, kwargs=named, options={}
+            queue_name="interactive", actor_name=actor, args=arguments, kwargs=named, options={}
         )
         self.producer.enqueue(message)
         return message
@@ -183,6 +183,53 @@ def test_what_is_refused(
         assert secret.encode() not in stored
         assert secret not in said.out + said.err
     assert fleet.nudges == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "key"),
+    [((a_job(),), {}, "k-1"), ((), {"job": a_job()}, "k-1"), (("k-1", "Ada Example"), {}, None), ((), {}, None)],
+    ids=["job", "named", "texts", "empty"],
+)
+def test_an_actor_that_nobody_knows(
+    fleet: Fleet,
+    client: redis.Redis,
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+    key: str | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A message for an actor of another name is listed with the reason and without its input, and is no dead letter."""
+    fleet.start()
+    fleet.send(*arguments, actor="start_onbording", **named)
+    fleet.done()
+    [refusal] = fleet.refusals.newest()
+    assert (refusal.key, [reason.code for reason in refusal.reasons]) == (key, ["unknown_actor"])
+    stored = everything(client, fleet.producer.client)
+    said = capsys.readouterr()
+    for secret in ("+approve", "Ada Example"):
+        assert secret.encode() not in stored
+        assert secret not in said.out + said.err
+
+
+def test_a_nudge_of_a_newer_release(fleet: Fleet) -> None:
+    """A nudge for a step that this release does not know is passed: the pulse sends it again to those who know it."""
+    fleet.start()
+    fleet.send("k-1", 3, actor="step_of_the_future")
+    fleet.done()
+    assert fleet.refusals.count() == 0
+
+
+def test_an_unknown_actor_while_the_ledger_is_away(fleet: Fleet) -> None:
+    """What cannot be listed now is held until it can, as a job is."""
+    fleet.ledger.away = True
+    fleet.start()
+    fleet.send(a_job(), actor="start_onbording")
+    before = fleet.ledger.calls
+    eventually(lambda: fleet.ledger.calls > before + 1)
+    assert fleet.left() == {"messages": 1, "dead": 0}
+    fleet.ledger.away = False
+    fleet.done()
+    assert fleet.refusals.count() == 1
 
 
 def test_a_key_or_an_external_id_that_is_taken(fleet: Fleet) -> None:
