@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from pipelines.intake import IntakeError, Lane, ReportWriter, Row
 from workers.imports import ImportNameError, Imports
 from workers.loading import Result
 from workers.submit import ImportCancelledError
+
+#: Objects made and not yet let go of between two looks for cycles: more than the rows in hand are made of.
+COLLECT_EVERY = 100_000
 
 
 def import_file(
@@ -37,7 +41,7 @@ def import_file(
         progress(result)
 
     try:
-        with _report(path, report) as writer:
+        with _report(path, report) as writer, _rarely_collected():
             if dry_run:
                 return imports.compare(path, name=name, lane=lane, mapping=mapping, report=writer, progress=noted)
             return imports.load(
@@ -50,6 +54,17 @@ def import_file(
         raise usage(str(error)) from None
     except ImportCancelledError as error:
         raise CommandError(str(error)) from None
+
+
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """Let Python look for cycles far less often, for as long as this process reads rows: an eighth of its time."""
+    before = gc.get_threshold()
+    gc.set_threshold(COLLECT_EVERY, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager
