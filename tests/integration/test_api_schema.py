@@ -79,7 +79,7 @@ def address(world: World, broker_url: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("phases", ["examples,fuzzing,stateful", pytest.param("coverage", marks=pytest.mark.long)])
 def test_every_answer_is_as_documented(phases: str, address: str, tmp_path: Path) -> None:
-    """No check of schemathesis fails on an operation below /v1: bounded examples, what follows from an answer, rules."""
+    """No check of schemathesis fails on an operation below /v1: bounded examples, what follows from answers, rules."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
     (tmp_path / "hooks.py").write_text(HOOKS, encoding="utf-8")
     command = [
