@@ -47,7 +47,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[0, 1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--jobs", type=int, default=300)
-    parser.add_argument("--processes", type=int, nargs="+", default=[2], help="of workers; the issue asks for 1 2 4")
+    parser.add_argument("--processes", type=int, nargs="+", default=[2], help="of workers, one number after the other")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--out", help="file for the figures, as JSON")
     return parser.parse_args()

@@ -6,6 +6,7 @@ The figures themselves are those of `make bench`; here a change that makes thing
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import redis
 
 from ops.embedded import EmbeddedRedis
 from ops.sandbox import ManualClock, Sandbox
-from tests.bench.peers.chart import chart
+from tests.bench.peers.chart import chart, comparison, growth
 from tests.bench.peers.crowd import KEY, fill, waiting
 from tests.bench.peers.field import Field
 from tests.bench.peers.iron import Iron
@@ -140,7 +141,7 @@ RUN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("draw", [show, chart])
+@pytest.mark.parametrize("draw", [show, lambda result: chart(comparison(result))], ids=["table", "chart"])
 def test_shown(draw: Any) -> None:
     """Table and chart hold a line for each that was compared, with the median of its runs."""
     runs = [RUN | {"name": "pipeline", "per_second": rate} for rate in (90.0, 120.0, 100.0)]
@@ -148,3 +149,12 @@ def test_shown(draw: Any) -> None:
     assert shown.count("dramatiq") == 1
     assert "100" in shown
     assert "80" in shown
+
+
+def test_growth_is_drawn() -> None:
+    """The chart of growth has a bar for each size, as long as its value says."""
+    rows = [{"waiting": size, "per_second_2": rate} for size, rate in ((0, 80.0), (1_000_000, 40.0))]
+    drawn = chart(growth(rows))
+    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', drawn)]
+    assert widths[0] == pytest.approx(2 * widths[1], rel=0.01)
+    assert "1,000,000 waiting" in drawn

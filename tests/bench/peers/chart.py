@@ -1,35 +1,74 @@
-"""The figures of a comparison as a chart in SVG: a bar for each peer and latency, its range as a line.
+"""Figures as a chart in SVG: a block of bars for each question, and the range of several rounds as a line.
 
-python -m tests.bench.peers.chart FIGURES.json > chart.svg
+    python -m tests.bench.peers.chart FIGURES.json > chart.svg
+
+FIGURES.json is what `tests.bench.compare --out` or `tests.bench.growth --out` wrote.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench.peers.table import medians
 
-WIDTH, LEFT, BAR, GAP, HEAD = 720, 110, 18, 8, 46
+WIDTH, LEFT, BAR, GAP, HEAD = 720, 170, 18, 8, 38
 OURS, THEIRS, INK = "#2563eb", "#94a3b8", "#64748b"
 
 
-def chart(result: dict[str, Any]) -> str:
-    """Draw a block of bars for each latency, the longest bar the fastest of all."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: its value, and the least and the most of all rounds."""
+
+    label: str
+    value: float
+    least: float
+    most: float
+    ours: bool = True
+
+
+Block = tuple[str, list[Bar]]
+
+
+def comparison(result: dict[str, Any]) -> Iterator[Block]:
+    """Onboardings a second of each peer: a block for each latency, the fastest first."""
     runs = result["runs"]
-    longest = max(run["per_second"] for run in runs)
-    top, parts = 8, []
     for latency in dict.fromkeys(run["latency_ms"] for run in runs):
-        block = [run for run in runs if run["latency_ms"] == latency]
+        found = [run for run in runs if run["latency_ms"] == latency]
         rows = [
-            medians(run for run in block if run["name"] == name) for name in dict.fromkeys(r["name"] for r in block)
+            medians(run for run in found if run["name"] == name) for name in dict.fromkeys(r["name"] for r in found)
         ]
-        parts.append(_text(8, top + 24, f"onboardings a second, Iron answers after {latency} ms", weight="bold"))
-        top += HEAD - 8
-        for row in sorted(rows, key=lambda row: -row["per_second"]):
-            parts.append(_row(row, top, (WIDTH - LEFT - 90) / longest))
+        bars = [_peer(row) for row in sorted(rows, key=lambda row: -row["per_second"])]
+        yield f"onboardings a second, Iron answers after {latency} ms", bars
+
+
+def growth(rows: list[dict[str, Any]]) -> Iterator[Block]:
+    """Onboardings a second beside so many who wait: a block for each number of worker processes."""
+    names = [name for name in rows[0] if name.startswith("per_second_")]
+    for name in names:
+        bars = [Bar(f"{row['waiting']:,} waiting", row[name], row[name], row[name]) for row in rows]
+        yield f"onboardings a second, {name.removeprefix('per_second_')} worker processes", bars
+
+
+def _peer(row: dict[str, Any]) -> Bar:
+    ours = row["name"] == "pipeline"
+    return Bar("this pipeline" if ours else row["name"], row["per_second"], row["slowest"], row["fastest"], ours)
+
+
+def chart(blocks: Iterable[Block]) -> str:
+    """Draw; the longest bar is the largest of all blocks."""
+    blocks = list(blocks)
+    longest = max(bar.most for _, bars in blocks for bar in bars)
+    top, parts = 8, []
+    for title, bars in blocks:
+        parts.append(_text(8, top + 24, title, weight="bold"))
+        top += HEAD
+        for bar in bars:
+            parts.append(_row(bar, top, (WIDTH - LEFT - 90) / longest))
             top += BAR + GAP
         top += GAP
     head = (
@@ -38,17 +77,15 @@ def chart(result: dict[str, Any]) -> str:
     return "\n".join([head, *parts, "</svg>"]) + "\n"
 
 
-def _row(row: dict[str, Any], top: float, scale: float) -> str:
-    length, middle = row["per_second"] * scale, top + BAR / 2
-    color = OURS if row["name"] == "pipeline" else THEIRS
-    label = "this pipeline" if row["name"] == "pipeline" else row["name"]
-    slowest, fastest = (LEFT + row[name] * scale for name in ("slowest", "fastest"))
-    ends = f'x1="{slowest:.1f}" x2="{fastest:.1f}" y1="{middle}" y2="{middle}"'
+def _row(bar: Bar, top: float, scale: float) -> str:
+    middle = top + BAR / 2
+    ends = f'x1="{LEFT + bar.least * scale:.1f}" x2="{LEFT + bar.most * scale:.1f}" y1="{middle}" y2="{middle}"'
+    color = OURS if bar.ours else THEIRS
     parts = (
-        _text(LEFT - 8, middle + 5, label, anchor="end"),
-        f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{color}"/>',
+        _text(LEFT - 8, middle + 5, bar.label, anchor="end"),
+        f'<rect x="{LEFT}" y="{top}" width="{bar.value * scale:.1f}" height="{BAR}" fill="{color}"/>',
         f'<line {ends} stroke="{INK}" stroke-width="2"/>',
-        _text(fastest + 8, middle + 5, f"{row['per_second']:.0f}"),
+        _text(LEFT + bar.most * scale + 8, middle + 5, f"{bar.value:.0f}"),
     )
     return "\n".join(parts)
 
@@ -58,4 +95,5 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str =
 
 
 if __name__ == "__main__":
-    sys.stdout.write(chart(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    figures = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    sys.stdout.write(chart(comparison(figures) if isinstance(figures, dict) else growth(figures)))
