@@ -112,8 +112,8 @@ def test_closed_while_idle(server: Server, iron: Iron, transport: ThreadTranspor
     server.farewell = farewell
     iron.customer("c-1")
     [line] = transport._lines.values()
-    assert line.connection is not None
-    line.connection.sock.recv(1, socket.MSG_PEEK)  # waits until the end has arrived
+    if line.sock is not None:  # else the word came with the answer, and the connection is dropped already
+        line.sock.recv(1, socket.MSG_PEEK)  # waits until the end has arrived
     server.farewell = None
     assert iron.customer("c-1").status == "Active"
     assert server.connections == 2
@@ -141,6 +141,8 @@ BROKEN = {
     "no answer": None,
     "rubbish": b"220 smtp.example.com\r\n\r\n",
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "a head without an end": b"HTTP/1.1 200 OK\r\n" + b"X-Filler: 0123456789\r\n" * 10_000,
+    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: irc\r\nConnection: Upgrade\r\n\r\nNICK",
     "half a body": ANSWER[:-5],
     "half a chunk": CHUNKED[:-20],
 }
@@ -164,6 +166,31 @@ def test_late_answer(server: Server, transport: ThreadTransport, answer: bytes) 
     with pytest.raises(AnswerLostError):
         Iron(transport, server.url, "sandbox-key", timeout_s=0.1).customer("c-1")
     assert transport.connections() == 0
+
+
+@pytest.mark.parametrize("behind", [ANSWER, b"rubbish"], ids=["another answer", "rubbish"])
+@pytest.mark.parametrize("answer", [ANSWER, LAST], ids=["kept alive", "closed"])
+def test_what_comes_behind_an_answer_answers_nothing(server: Server, iron: Iron, answer: bytes, behind: bytes) -> None:
+    """What follows an answer in the same breath is thrown away with the connection."""
+    other = behind.replace(b"Active", b"Closed")
+    server.answers = [answer + other, ANSWER]
+    assert [iron.customer("c-1").status for _ in range(2)] == ["Active", "Active"]
+    assert server.connections == 2
+
+
+def test_an_interim_answer_is_not_the_answer(server: Server, iron: Iron) -> None:
+    """A 1xx before the answer is passed over, with its headers."""
+    server.answers = [b"HTTP/1.1 103 Early Hints\r\nX-Hint: 1\r\n\r\n" + ANSWER]
+    answer = iron.transport.handle_request(httpx.Request("GET", f"{server.url}/customers/c-1"))
+    assert (answer.status_code, answer.headers.get("x-hint"), answer.read()) == (200, None, CUSTOMER)
+
+
+@pytest.mark.parametrize("value", ["key\r\nX-Other: 1", "key\nX", "key\0"])
+def test_no_header_becomes_two(server: Server, transport: ThreadTransport, value: str) -> None:
+    """A value with a line break in it never leaves."""
+    with pytest.raises(httpx.LocalProtocolError):
+        transport.handle_request(httpx.Request("GET", server.url, headers={"IDEMPOTENCY-KEY": value}))
+    assert server.requests == []
 
 
 def test_unread_answer(server: Server, iron: Iron, transport: ThreadTransport) -> None:
