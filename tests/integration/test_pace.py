@@ -256,6 +256,18 @@ def test_no_window_holds_too_many_of_those_who_are_late(client: redis.Redis, clo
     assert len(left) / (max(left) - min(left)) * 1000 > 20, "and they are no farther apart than that"
 
 
+def test_slots_that_are_farther_apart_are_told(ledger: Ledger, clock: Clock) -> None:
+    """The rate that is used now is told with what late calls take off it, until two windows later."""
+    slot_ms(ledger)
+    assert ledger.standing().parts[CALL] == 1
+    ledger.lag.seen(0.1)
+    ledger.permit("interactive", "")
+    assert ledger.standing().parts[CALL] == pytest.approx(1 / ledger.lag.budget().spread(CALL), rel=0.001)
+    assert ledger.standing().parts[IDENTIFICATION] == 1
+    clock.ms += 2_100
+    assert ledger.standing().parts[CALL] == 1
+
+
 def test_who_is_on_time_again_says_so() -> None:
     """A lag is believed for some seconds after it was last seen; a clock that falls back does not prolong it."""
     now = [100.0]

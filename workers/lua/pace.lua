@@ -60,6 +60,11 @@ local function part_now(part, part_at, ramp_at, window)
   return learned, ramp
 end
 
+-- By how much slots are farther apart than usual, since a worker said that its calls are late.
+local function spread_now(spread, spread_at, window)
+  return math.abs(now - (spread_at or 0)) <= 2 * window and tonumber(spread) or 1
+end
+
 -- A time that lies farther ahead than anybody ever notes one was noted before the server's clock was set back.
 local function sane(at, limit)
   at = tonumber(at or 0)
@@ -73,8 +78,7 @@ local function class_for(name, lane)
     name .. '.free', name .. '.part', name .. '.part_at', 'ramp_at', name .. '.floor.' .. lane,
     name .. '.offered.' .. lane, name .. '.owed.' .. lane, name .. '.line.' .. lane, name .. '.spread', name .. '.spread_at')
   local learned, ramp = part_now(tonumber(part), tonumber(part_at), tonumber(ramp_at), tonumber(window))
-  asked, spread = tonumber(asked), tonumber(spread or 1)
-  if math.abs(now - (spread_at or 0)) > 2 * window then spread = 1 end
+  asked, spread = tonumber(asked), spread_now(spread, spread_at, window)
   base = base * math.max(asked, spread)
   local interval = base / learned / ramp
   if name == 'call' then interval = math.max(base, math.min(interval, SLOWEST_MS)) end
@@ -328,10 +332,11 @@ function operations.standing(...)
   local closed, opened, probe_ends, ramp_at = pace_of('closed', 'opened', 'probe_ends', 'ramp_at')
   local parts, paused = {}, redis.call('HGETALL', PAUSED)
   for _, name in ipairs({...}) do
-    local part, part_at = pace_of(name .. '.part', name .. '.part_at')
+    local part, part_at, spread, spread_at =
+      pace_of(name .. '.part', name .. '.part_at', name .. '.spread', name .. '.spread_at')
     local window = tonumber(string.match(ARGV[3], name .. ' %S+ %S+ (%S+)'))
     local learned, ramp = part_now(tonumber(part), tonumber(part_at), tonumber(ramp_at), window)
-    parts[name] = learned * ramp
+    parts[name] = learned * ramp / spread_now(spread, spread_at, window)
   end
   local lanes = {}
   for i = 1, #paused, 2 do lanes[paused[i]] = paused[i + 1] end
