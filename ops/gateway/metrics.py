@@ -160,7 +160,7 @@ class Fleet(Collector):
         yield GaugeMetricFamily("onboarding_breaker_open", text, value=float(standing.breaker != "closed"))
         text = "Whether Iron has asked for a pause of all calls (429)."
         yield GaugeMetricFamily("onboarding_tap_closed", text, value=float(standing.closed_until_ms is not None))
-        text = "The part of a class's rate, as it is set, that is used now: less after 429s and after trouble."
+        text = "The part of a class's rate, as it is set, that is used now: less after 429s, trouble, and late calls."
         part = GaugeMetricFamily("onboarding_budget_ratio", text, labels=["class"])
         for class_, now in standing.parts.items():
             part.add_metric([class_], now)

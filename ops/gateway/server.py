@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ops.gateway.app import Options, Peers, create_app
+from ops.gateway.connections import Connection
 from ops.gateway.signature import split_secrets
 from ops.listening import listen
 from workers.broker import NudgeBroker
@@ -30,13 +31,9 @@ from workers.settings import Settings, SettingsError
 from workers.vault import Vault
 
 try:
-    import uvloop
-
-    from ops.gateway.connections import Connection
-
-    _run, _protocol = uvloop.run, Connection
-except ImportError:  # there are no wheels for every platform: asyncio and h11 do the same and take thrice as long
-    _run, _protocol = asyncio.run, "h11"  # type: ignore[assignment]
+    from uvloop import run as _run
+except ImportError:  # it does not exist for every platform: asyncio does the same and takes longer
+    from asyncio import run as _run
 
 log = structlog.get_logger()
 
@@ -108,7 +105,7 @@ def _options(settings: Settings) -> Options:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_protocol,
+        http=Connection,
         loop="none",  # it runs in ours
         ws="none",
         lifespan="on",
