@@ -31,9 +31,9 @@ from workers.settings import Settings, SettingsError
 from workers.vault import Vault
 
 try:
-    from uvloop import run as _run
-except ImportError:  # it does not exist for every platform: asyncio does the same and takes longer
-    from asyncio import run as _run
+    from uvloop import new_event_loop
+except ImportError:  # it does not exist for every platform: asyncio's own does the same and takes longer
+    from asyncio import new_event_loop
 
 log = structlog.get_logger()
 
@@ -69,7 +69,8 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             gc.collect()
             gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
             gc.set_threshold(GARBAGE)
-            _run(_Server(_config(app)).serve(sockets=[listener]))
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(_Server(_config(app)).serve(sockets=[listener]))
         finally:
             broker.close()
             broker.client.close()
