@@ -33,7 +33,7 @@ from workers.vault import Vault
 try:
     from uvloop import new_event_loop
 except ImportError:  # it does not exist for every platform: asyncio's own does the same and takes longer
-    from asyncio import new_event_loop  # type: ignore[assignment] -- uvloop's is one of its kind
+    from asyncio import new_event_loop  # type: ignore[assignment]  # uvloop's is one of its kind
 
 log = structlog.get_logger()
 
