@@ -22,7 +22,7 @@ from tests.bench.peers.iron import Iron
 from tests.bench.peers.table import show
 from tests.support import World
 
-#: CPU time of our workers for an onboarding, against those of a bare Dramatiq chain in one run: 0.6 to 0.9 when measured.
+#: CPU time of our workers for an onboarding, against those of a bare Dramatiq chain in one run: 0.6 to 0.9 as measured.
 MOST_CPU = 1.3
 #: Redis commands for an onboarding whose customer takes his time, those within scripts counted: 321 when measured,
 #: a permit for each call among them.
