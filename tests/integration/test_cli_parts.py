@@ -148,12 +148,15 @@ def test_a_wait_that_is_interrupted_ends_with_130(
     tmp_path: Path, settings: dict[str, str], client: redis.Redis
 ) -> None:
     """Ctrl-C while a command waits: no traceback, and the onboarding goes on without it."""
-    FrontDoor(Ledger(client), Vault([settings["ONBOARDING_ENCRYPTION_KEYS"]]), lambda _: None).submit(a_job())
-    words = ["status", "k-1", "--wait", "active", "--timeout", "60"]
+    ledger, here = Ledger(client), str(client.connection_pool.connection_kwargs["db"])
+    FrontDoor(ledger, Vault([settings["ONBOARDING_ENCRYPTION_KEYS"]]), lambda _: None).submit(a_job())
+
+    def connected() -> int:
+        return sum(one["db"] == here for one in client.client_list())
+
+    words, before = ["status", "k-1", "--wait", "active", "--timeout", "60"], connected()
     with started(words, tmp_path, settings) as (process, log):
-        # Two connections to this database: the test's own, and that of the command, which waits.
-        here = str(client.connection_pool.connection_kwargs["db"])
-        until(lambda: sum(one["db"] == here for one in client.client_list()) == 2, "the command")
+        until(lambda: connected() > before, "the command")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 130
     assert not lines(log, "Traceback")
