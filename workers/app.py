@@ -54,7 +54,8 @@ direct = DirectEnqueueing(FrontDoor(ledger, vault, broker.send), Refusals(ledger
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
 # age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
 # (ops/decisions/0001).
-broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url]))
+clients = {"ledger": ledger.client, "broker": broker.client}
+broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], clients))
 broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is put back as it is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)

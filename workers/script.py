@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -113,14 +114,23 @@ class _Connections:
         self._pool: Any = None
         self._process = 0
         self._free: deque[Any] = deque()
+        self._close = weakref.finalize(self, _close, self._free)
 
     def free(self) -> deque[Any]:
         """Give those that are free: one is taken from it, or made if there is none, and put back after its use."""
         pool, process = self._client.connection_pool, os.getpid()
         if self._pool is not pool or self._process != process:
+            self._close()
             self._pool, self._process, self._free = pool, process, deque()
+            self._close = weakref.finalize(self, _close, self._free)
         return self._free
 
     def new(self) -> Any:
         """Make one, as the pool does, which does not count it."""
         return self._pool.connection_class(**self._pool.connection_kwargs)
+
+
+def _close(connections: deque[Any]) -> None:
+    """Close connections that nobody will use any more; those of another process go on there."""
+    while connections:
+        connections.pop().disconnect()

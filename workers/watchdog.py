@@ -3,7 +3,7 @@
 Dramatiq starts no thread again, and neither do we: a process that has lost one is ended, in order as far as that goes,
 Dramatiq's manager ends with it, and compose, systemd or kubernetes starts both. What was in hand goes on when its lease
 ends. What it looks for: a thread that has died, a thread that does not move although Redis answers, a step far beyond
-its limit, and a manager that is gone.
+its limit, a client of Redis whose connections somebody took and never gave back, and a manager that is gone.
 
 Looks are counted instead of time, so that a process that was frozen is not ended for what it could not do meanwhile.
 """
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -98,13 +98,21 @@ class _Step:
 class Watchdog(dramatiq.Middleware):
     """Looks after the threads of one worker process; the first of the middleware, so that it sees all of them start."""
 
-    def __init__(self, redis_urls: Sequence[str], end: Callable[[int], object] = os._exit) -> None:
-        """Take the addresses that have to answer before anybody is blamed."""
+    def __init__(
+        self,
+        redis_urls: Sequence[str],
+        clients: Mapping[str, redis.Redis],
+        end: Callable[[int], object] = os._exit,
+    ) -> None:
+        """Take the addresses that have to answer before anybody is blamed, and the process's clients by their names."""
         retry = Retry(NoBackoff(), 0)
         self._redis = [
             redis.Redis.from_url(url, retry=retry, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
             for url in redis_urls
         ]
+        self._clients = dict(clients)
+        #: Looks in a row at which a client had no connection left to give.
+        self._used_up = dict.fromkeys(clients, 0)
         self._exit = end
         self._worker: Any = None
         self._parent = 0
@@ -153,6 +161,7 @@ class Watchdog(dramatiq.Middleware):
         if not self._redis_answers():
             self._sights.clear()
             return
+        yield from self._without_connections()
         frames = sys._current_frames()  # noqa: SLF001 -- documented, and the only way to see where a thread is
         for name, thread, limit in self._threads():
             if (frame := frames.get(thread.ident or 0)) and self._looks_at(thread.ident or 0, frame) >= limit:
@@ -177,6 +186,21 @@ class Watchdog(dramatiq.Middleware):
             return all(client.ping() for client in self._redis)
         except redis.RedisError:
             return False
+
+    def _without_connections(self) -> Iterator[Finding]:
+        """Ask each client's pool for a connection and give it back; one that is only short has one again soon."""
+        for name, client in self._clients.items():
+            pool = client.connection_pool
+            try:
+                pool.release(pool.get_connection())
+            except redis.MaxConnectionsError:
+                self._used_up[name] += 1
+            except redis.RedisError:  # Redis has gone since it answered
+                continue
+            else:
+                self._used_up[name] = 0
+            if self._used_up[name] >= STUCK_LOOKS:
+                yield Finding("the connections to Redis are used up", name)
 
     def _looks_at(self, ident: int, frame: FrameType) -> int:
         """Count the looks in a row at which a thread was at this very point."""

@@ -78,9 +78,18 @@ def _robbed(name: str) -> Callable[[Seen, Seen, Seen], tuple[str, bool]]:
     return seen
 
 
+def _others(_: Seen, trials: Seen, __: Seen) -> tuple[str, bool]:
+    seen = [trials[name] for name in OTHERS]
+    wrong, failed = sum(trial["wrong"] for trial in seen), sum(trial["failed"] for trial in seen)
+    return f"{wrong}, {failed}, {sum(trial['runs'] for trial in seen)} trials", not wrong and not failed
+
+
 def _guards(_: Seen, __: Seen, mutants: Seen) -> tuple[str, bool]:
     return f"{mutants['removed']}, {mutants['caught']}", mutants["removed"] == mutants["caught"] == mutants["all"]
 
+
+#: Trials without a target of their own; nothing may go wrong in them either.
+OTHERS = ("stop_and_continue", "kill_redis", "redis_frozen", "read_only", "memory_full", "disk_full")
 
 FIGURES = (
     Figure("schedules run; duplicate effects, lost or stuck onboardings", "10,000, 0", _schedules),
@@ -92,6 +101,7 @@ FIGURES = (
     Figure("Redis away for 60 s: all due moving; attempts burnt", "30 s, 0", _away),
     Figure("broker wiped: duplicates, unfinished", "0, 0, 100 trials", _robbed("wipe_broker")),
     Figure("ledger rolled back: duplicates, unfinished", "0, 0, 100 trials", _robbed("roll_back")),
+    Figure("worker stopped; Redis killed, frozen, read-only, full", "0, 0", _others),
     Figure("guards removed; caught", "all, all", _guards),
 )
 

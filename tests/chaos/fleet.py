@@ -131,7 +131,8 @@ class Fleet:
         self.redis = Server(folder / "redis")
         self.services: list[Service] = []
         self._wanted = services
-        self._threads = threads
+        #: Threads of each worker process.
+        self.threads = threads
         self._more_settings = settings or {}
         self._stack = contextlib.ExitStack()
         #: What upstream has sent, by idempotency key.
@@ -174,7 +175,7 @@ class Fleet:
 
     def add_service(self, name: str) -> Service:
         """Start one more worker service."""
-        arguments = ["worker", "--processes", "1", "--threads", str(self._threads), "--grace", "3"]
+        arguments = ["worker", "--processes", "1", "--threads", str(self.threads), "--grace", "3"]
         service = Service(name, arguments, self.processes.start(f"{name}-1", arguments, self.settings))
         self.services.append(service)
         return service
@@ -197,6 +198,11 @@ class Fleet:
             return False
 
         return until(holds, seconds, what)
+
+    def open_files(self) -> int:
+        """Count the open files, connections among them, of the worker process that has most of them."""
+        pids = [pid for service in self.services for pid in service.workers()]
+        return max(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
 
     def _kill_workers(self) -> None:
         """End the workers at once: what they have in hand does not matter any more."""

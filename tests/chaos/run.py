@@ -60,7 +60,7 @@ def main(first: int, last: int) -> int:
     failures: list[str] = []
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         for counts, failed in pool.imap_unordered(play_some, chunks):
-            totals += counts
+            totals.update(counts)  # unlike +=, it keeps what is 0
             failures += failed
             print(f"\r{totals['schedules']:,} of {last - first:,}, {len(failures)} failed", end="", file=sys.stderr)
     print(file=sys.stderr)

@@ -32,6 +32,9 @@ from workers.ledger import REDIS_TIMEOUT_S
 SLOW_S = 2.0
 #: Seconds within which all onboardings of a trial are in hand at the same moment, and how often that is tried.
 GATHERED_S, GATHERINGS = 15.0, 4
+#: Open files that a worker process may have, and how many more for each thread: a connection to Iron, one to the
+#: ledger, one to the broker, and one more that was opened while another was busy.
+FILES, FILES_A_THREAD = 40, 4
 #: Trials on one fleet: its start costs a second or two, and its books grow with each.
 FLEET_LASTS = 20
 #: A port where nothing listens, so that a server that is told to follow it keeps its data: the discard service's.
@@ -184,9 +187,11 @@ def redis_frozen(fleet: Fleet, seed: int, count: int = 60) -> Result:
 
 
 def _unharmed(fleet: Fleet, keys: list[str], workers: list[list[int]], result: Result) -> Result:
-    """Check that no attempt was burnt, and that the same processes are at work as before."""
+    """Check that no attempt was burnt, that the same processes are at work as before, and that they leak nothing."""
     assert not (burnt := fleet.burnt(keys)), burnt
     assert [service.workers() for service in fleet.services] == workers, "a worker was started again"
+    most = FILES + FILES_A_THREAD * fleet.threads
+    assert fleet.open_files() <= most, f"more than {most} open files: connections are lost with each error"
     return result
 
 

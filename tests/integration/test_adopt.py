@@ -13,11 +13,12 @@ import redis
 
 from pipelines.errors import HeldBackError
 from pipelines.iron import Customer, Iron
+from pipelines.model import Next
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import API_KEY, BASE_URL, World, a_job, contents
 from workers.adopt import adopt, adopt_these
 from workers.aside import PATIENCE_S
-from workers.ledger import INPUT_KEPT_MS, PREFIX
+from workers.ledger import INPUT_KEPT_MS, PREFIX, Claim, New
 from workers.pace import Budget
 from workers.search import find
 
@@ -78,6 +79,22 @@ def test_nothing_begun_for_a_stranger(world: World) -> None:
     world.submit("k-1", "manual", external_id="e-1")
     world.run_until("k-1", "identification_pending")
     assert world.effects()["e-1"] == {"customers": 1, "identifications": 1, "signings": 0}
+
+
+def test_job_for_a_customer_in_hand(world: World) -> None:
+    """A job takes over no record that a worker has in hand: what the worker finds out is committed first."""
+    world.onboard("k-1", external_id="e-1")
+    world.client.flushdb()
+    list(adopt(world.ledger, iron(world)))
+    found = world.record("e-1")
+    claim = world.ledger.claim("e-1", found.version, found.step)
+    assert isinstance(claim, Claim)
+    wanted = found.evolve(key="k-1", adopted=False, step="refresh")
+    assert world.ledger.join(found, New(wanted, {})) is None
+    world.ledger.commit(claim, Next(claim.record, 60.0, "seen by the worker"))
+    assert world.ledger.join(found, New(wanted, {})) is None
+    assert world.ledger.join(world.record("e-1"), New(wanted, {})) is not None
+    assert [entry["note"] for entry in world.ledger.history("k-1")] == ["adopted", "seen by the worker", "submitted"]
 
 
 def test_dry_run(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from dataclasses import replace
@@ -427,3 +428,21 @@ def test_connections_are_used_again(ledger: Ledger) -> None:
         thread.start()
         thread.join()
     assert connected() == before
+
+
+def test_connections_end_with_the_ledger(client: redis.Redis) -> None:
+    """A ledger that nobody has any more closes its connections, whoever looks at one of them still."""
+
+    def connected() -> int:
+        return int(client.info("clients")["connected_clients"])
+
+    gc.collect()  # what other tests have left
+    before = connected()
+    ledger = Ledger(client)
+    ledger.read("k-1")
+    assert connected() == before + 1
+    (connection,) = ledger._scripts["read"]._connections.free()
+    del ledger
+    gc.collect()
+    assert connected() == before
+    assert not connection.is_connected

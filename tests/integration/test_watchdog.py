@@ -26,7 +26,7 @@ from workers.leases import Leases
 from workers.ledger import Ledger, Nudge, connect
 from workers.middleware import ProcessLife
 from workers.pulse import Pulse
-from workers.watchdog import EXIT_STATUS, Watchdog
+from workers.watchdog import EXIT_STATUS, STUCK_LOOKS, Watchdog
 
 #: The threads that are killed here end by an exception, which pytest notes.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -46,7 +46,8 @@ class Process:
         self.broker = NudgeBroker(broker_url)
         self.ledger = Ledger(self.client)
         transport = httpx.HTTPTransport()
-        self.dog = Watchdog([ledger_url, broker_url], self.ended.append)
+        clients = {"ledger": self.client, "broker": self.broker.client}
+        self.dog = Watchdog([ledger_url, broker_url], clients, self.ended.append)
         self.broker.add_middleware(self.dog)
         self.broker.add_middleware(ProcessLife([Leases(self.ledger), Pulse(self.ledger, self.broker)], transport))
         self.release = threading.Event()
@@ -162,6 +163,36 @@ def test_step_hangs(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     assert why(process, lambda: process.broker.send(nudge_for("hang"))) == ("a step hangs", "worker")
 
 
+@pytest.mark.parametrize("name", ["ledger", "broker"])
+def test_connections_are_lost(process: Process, name: str) -> None:
+    """A client whose connections were taken and never given back ends the process, though every thread still moves."""
+    pool = process.dog._clients[name].connection_pool
+    lost: list[Any] = []
+
+    def take_one() -> None:
+        with contextlib.suppress(redis.MaxConnectionsError):
+            lost.append(pool.get_connection())
+
+    def lose() -> None:
+        pool.max_connections = 1
+        until(lambda: take_one() or len(lost) == pool._created_connections, PATIENCE_S, "others have connections left")
+
+    assert why(process, lose) == ("the connections to Redis are used up", name)
+    for connection in lost:
+        pool.release(connection)
+
+
+def test_connections_are_short_for_a_moment(process: Process) -> None:
+    """A client that has no connection to give at some looks, and then has, costs nothing."""
+    pool, dog = process.client.connection_pool, process.dog
+    pool.max_connections = 1
+    for _ in range(3):
+        taken = pool.get_connection()
+        assert [list(dog._without_connections()) for _ in range(STUCK_LOOKS - 1)] == [[]] * (STUCK_LOOKS - 1)
+        pool.release(taken)
+        assert list(dog._without_connections()) == []
+
+
 def nudge_for(key: str) -> Nudge:
     """A nudge for a record that need not exist."""
     return Nudge("interactive", "refresh", key, 1)
@@ -208,7 +239,7 @@ from workers.watchdog import Watchdog
 configure_logs("json")
 ledger_url, broker_url = sys.argv[1:]
 ledger, broker, transport = Ledger(connect(ledger_url)), NudgeBroker(broker_url), httpx.HTTPTransport()
-broker.add_middleware(Watchdog([ledger_url, broker_url]))
+broker.add_middleware(Watchdog([ledger_url, broker_url], {"ledger": ledger.client, "broker": broker.client}))
 broker.add_middleware(ProcessLife([Leases(ledger), Pulse(ledger, broker)], transport))
 dramatiq.Worker(broker, worker_threads=2).start()
 broker.do_fetch = lambda *_: sys.exit()

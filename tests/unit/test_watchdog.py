@@ -62,7 +62,7 @@ class Pack:
     def __init__(self, threads: Threads) -> None:
         self.threads = threads
         self.ended: list[int] = []
-        self.dog = Watchdog([], self.ended.append)
+        self.dog = Watchdog([], {}, self.ended.append)
         self.dog._worker = SimpleNamespace(
             workers=[threads.moving("w")], consumers={"bulk": threads.moving("c")}, worker_threads=4
         )
