@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.figures import FIGURES, table
+from tests.chaos.figures import FIGURES, OTHERS, table
 
 RUN = {"schedules": 10_000, "failed": 0, "stale": 1_500, "accepted": 0}
 TRIAL = {"runs": 100, "p99_s": 6.0, "max_s": 7.0, "failed": 0, "wrong": 0, "refused": 0}
-TRIALS = dict.fromkeys(("kill_child", "kill_manager", "redis_away", "wipe_broker", "roll_back"), TRIAL)
+TRIALS = dict.fromkeys(("kill_child", "kill_manager", "redis_away", "wipe_broker", "roll_back", *OTHERS), TRIAL)
 MUTANTS = {"all": 30, "removed": 30, "caught": 30}
 
 
@@ -42,6 +42,8 @@ def test_nothing_measured() -> None:
         ("redis_away", {"failed": 1}),
         ("wipe_broker", {"wrong": 1}),
         ("roll_back", {"runs": 99, "failed": 1}),
+        ("disk_full", {"wrong": 1}),
+        ("redis_frozen", {"failed": 1}),
         ("mutants", {"caught": 29}),
         ("mutants", {"removed": 1, "caught": 1}),
     ],
