@@ -201,6 +201,8 @@ class Read:
     now_ms: int
     #: How often the customer's links to this record were revoked: only links of this serial are good.
     link_serial: int = 0
+    #: When the first of the claims that ended without a commit began; None: the last one was committed, or holds.
+    abandoned_ms: int | None = None
 
 
 class Listed(NamedTuple):
@@ -972,8 +974,8 @@ def _committed(following: Next, answer: Any) -> Nudge | None:
 def _read(key: str, answer: Any) -> Read | None:
     if not answer:
         return None
-    raw, due, acts, claimed, now_ms, serial = answer
-    return Read(decode(key, raw), _ms(due), acts, bool(claimed), now_ms, serial)
+    raw, due, acts, claimed, now_ms, serial, abandoned = answer
+    return Read(decode(key, raw), _ms(due), acts, bool(claimed), now_ms, serial, _ms(abandoned))
 
 
 def _ms(score: bytes | None) -> int | None:

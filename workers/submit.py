@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.advance import begin, input_parts, joined
+from pipelines.attempt import effect_in_hand
 from pipelines.intake import Row
 from pipelines.job import Job, parse_job
 from pipelines.model import Record
-from workers.ledger import Created, Ledger, New, Nudge
+from pipelines.onboarding import HAS_EFFECT
+from workers.ledger import Created, Ledger, New, Nudge, Read
 from workers.vault import Vault
 
 Status = Literal["created", "unchanged", "idempotency_key_reused", "external_id_taken"]
@@ -145,9 +147,7 @@ class FrontDoor:
                 return None
             if read.claimed:
                 time.sleep(JOIN_PAUSE_S)
-            elif taken := self._ledger.join(
-                read.record, wanted._replace(record=joined(read.record, record), note=note)
-            ):
+            elif taken := self._ledger.join(read.record, wanted._replace(record=_taking_over(read, record), note=note)):
                 return _submitted(record, taken)
         return None
 
@@ -187,6 +187,13 @@ class FrontDoor:
 
 #: A row of an import that has a record now.
 _LOADED = Submitted("created", None)
+
+
+def _taking_over(adopted: Read, wanted: Record) -> Record:
+    """Let a job take over an adopted record as it was read; a worker may still be asleep with a call of it in hand."""
+    record = adopted.record
+    effect = effect_in_hand(record, adopted.abandoned_ms, has_effect=record.step in HAS_EFFECT)
+    return joined(record.evolve(effect=effect), wanted)
 
 
 def _submitted(wanted: Record, created: Created) -> Submitted:

@@ -11,14 +11,14 @@ import httpx
 import pytest
 import redis
 
-from pipelines.errors import HeldBackError
+from pipelines.errors import HeldBackError, StaleClaimError
 from pipelines.iron import Customer, Iron
 from pipelines.model import Next
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import API_KEY, BASE_URL, World, a_job, contents
 from workers.adopt import adopt, adopt_these
 from workers.aside import PATIENCE_S
-from workers.ledger import INPUT_KEPT_MS, PREFIX, Claim, New
+from workers.ledger import INPUT_KEPT_MS, LEASE_MS, PREFIX, Claim, New
 from workers.pace import Budget
 from workers.search import find
 
@@ -95,6 +95,38 @@ def test_job_for_a_customer_in_hand(world: World) -> None:
     assert world.ledger.join(found, New(wanted, {})) is None
     assert world.ledger.join(world.record("e-1"), New(wanted, {})) is not None
     assert [entry["note"] for entry in world.ledger.history("k-1")] == ["adopted", "seen by the worker", "submitted"]
+
+
+def test_job_after_a_worker_that_sleeps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that takes over from a worker who may still call knows of the call: no new generation follows it."""
+    world.submit("k-1", "decline", external_id="e-1")
+    world.run_until("k-1", "declined")
+    world.client.flushdb()
+    list(adopt(world.ledger, iron(world)))
+    asleep: list[Claim] = []
+
+    def run_step(step: str, key: str, version: int) -> None:
+        if step == "create_identification":
+            claim = world.ledger.claim(key, version, step)
+            assert isinstance(claim, Claim)
+            asleep.append(claim)
+        else:
+            world.worker().run(step, key, version)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world, "run_step", run_step)
+        world.act("e-1", "restart")
+        world.run(until=lambda: bool(asleep), seconds=3600)
+    world.advance(LEASE_MS / 1000 + 1)
+    world.submit("k-1", "decline", external_id="e-1")
+    effect = world.record("k-1").effect
+    assert effect is not None
+    assert (effect.step, effect.abandoned, effect.first_ms) == ("create_identification", True, asleep[0].now_ms)
+    with pytest.raises(StaleClaimError):
+        world.ledger.commit(asleep[0], Next(asleep[0].record, 60.0))
+    world.run(until=lambda: world.effects()["e-1"]["identifications"] == 2)
+    world.run_until("k-1", "declined")
+    assert world.record("k-1").effect is None
 
 
 def test_dry_run(world: World) -> None:
