@@ -15,9 +15,11 @@ import redis
 
 from ops.sandbox import Fault
 from pipelines.errors import StaleClaimError
+from pipelines.iron import Iron
 from pipelines.onboarding import INPUT
-from tests.support import World
+from tests.support import API_KEY, BASE_URL, World
 from workers.ledger import LEASE_MS, PREFIX, Claim
+from workers.sweep import Page, Sweep
 
 RETENTION_S = 86_400
 
@@ -244,6 +246,20 @@ def test_11_a_round_is_named_by_what_it_follows(lagging: World) -> None:
     lagging.run(until=lambda: lagging.record().round == 2, seconds=2 * 3600)
     assert lagging.record().identification_id == second
     assert lagging.effects()["k-1"]["identifications"] == 2
+
+
+def test_12_far_due_dates_need_the_sweep(lagging: World) -> None:
+    """A customer who is active and due next in a year, whose one webhook is lost, is found by the sweep in hours."""
+    lagging.onboard()
+    sweep = Sweep(lagging.ledger, Iron(lagging.transport, BASE_URL, API_KEY), 6 * 3600.0)
+    lagging.run(until=lambda: (lagging.next_due_s() or 0.0) > 86_400)
+    lagging.sandbox.move("k-1", "suspend")
+    lagging.drain()
+    assert lagging.record().phase == "active"
+    lagging.advance(6 * 3600)
+    while isinstance(sweep.run_once(), Page):
+        pass
+    lagging.run_until("k-1", "suspended", seconds=60)
 
 
 def test_13_consent_does_not_wait_for_another_documents_doubt(lagging: World) -> None:
