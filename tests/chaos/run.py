@@ -47,6 +47,7 @@ def play_some(seeds: range) -> tuple[Counter[str], list[str]]:
             counts["faults"] += schedule.faults
             counts["roll-backs of the ledger"] += schedule.rollbacks
             counts["jumps of a worker's clock"] += schedule.jumps
+            counts["acts of people"] += schedule.meddled
             counts["stale commits attempted"] += schedule.stale
             counts["stale commits accepted"] += schedule.accepted
     return counts, failures
