@@ -47,7 +47,7 @@ def play_some(seeds: range) -> tuple[Counter[str], list[str]]:
             counts["faults"] += schedule.faults
             counts["roll-backs of the ledger"] += schedule.rollbacks
             counts["jumps of a worker's clock"] += schedule.jumps
-            counts["acts of people"] += schedule.meddled
+            counts["acts of people"] += len(schedule.done)
             counts["stale commits attempted"] += schedule.stale
             counts["stale commits accepted"] += schedule.accepted
     return counts, failures
@@ -63,6 +63,8 @@ def main(first: int, last: int) -> int:
         for counts, failed in pool.imap_unordered(play_some, chunks):
             totals.update(counts)  # unlike +=, it keeps what is 0
             failures += failed
+            for failure in failed:
+                print(f"\r{failure}", file=sys.stderr)
             print(f"\r{totals['schedules']:,} of {last - first:,}, {len(failures)} failed", end="", file=sys.stderr)
     print(file=sys.stderr)
     keep(
