@@ -210,6 +210,7 @@ GUARDS = (
     Guard("the poison count", SPEED, "workers/ledger.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
     Guard("the bound of the queues", SPEED, "workers/pulse.py", "QUEUE_DEPTH - depths[lane]", "10_000"),
     Guard("the bell", SPEED, "workers/broker.py", "self.bell(nudge.lane).set()", "pass"),
+    Guard("the bell after many nudges", SPEED, "workers/broker.py", "self.bell(lane).set()", "pass"),
     Guard(
         "the closed tap", SPEED, "workers/lua/pace.lua",
         "if closed and tonumber(closed) > now then return 'closed', closed - now end", "",

@@ -48,12 +48,26 @@ def test_many_are_sent_as_one_is(broker_url: str) -> None:
     assert broker.client.hlen("dramatiq:bulk.msgs") == 0
 
 
-def test_bell_ends_the_pause(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+class Bell(threading.Event):
+    """A bell that tells when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_for = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited_for.set()
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_bell_ends_the_pause(broker_url: str, monkeypatch: pytest.MonkeyPatch, *, many: bool) -> None:
     """A nudge sent by this process is taken at once, however long the consumer would have slept."""
     monkeypatch.setattr(broker_module, "IDLE_MIN_S", 30.0)
     monkeypatch.setattr(broker_module, "IDLE_MAX_S", 30.0)
     broker = NudgeBroker(broker_url)
-    done = threading.Event()
+    done, bell = threading.Event(), Bell()
+    monkeypatch.setitem(broker._bells, "interactive", bell)
 
     def note(key: str, version: int) -> None:
         done.set()
@@ -62,11 +76,13 @@ def test_bell_ends_the_pause(broker_url: str, monkeypatch: pytest.MonkeyPatch) -
     worker = dramatiq.Worker(broker, queues={"interactive"}, worker_threads=1)
     worker.start()
     try:
-        deadline = time.monotonic() + 10
-        while broker.bell("interactive").is_set() and time.monotonic() < deadline:
-            pass
-        broker.send(Nudge("interactive", "refresh", "k-1", 1))
+        assert bell.waited_for.wait(10), "the consumer does not begin its pause"
+        nudge = Nudge("interactive", "refresh", "k-1", 1)
+        if many:
+            broker.send_many([nudge])
+        else:
+            broker.send(nudge)
         assert done.wait(10), "the consumer slept on"
     finally:
-        broker.bell("interactive").set()
+        bell.set()
         worker.stop(timeout=1000)
