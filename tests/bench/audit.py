@@ -18,10 +18,11 @@ from collections import Counter
 from pathlib import Path
 
 from ops.embedded import EmbeddedRedis
+from pipelines.reidentification.policy import TIERS
 from tests.bench.rebuild import TAGS, settle
 from tests.support import World
 from workers.audit import Auditor
-from workers.ledger import LANES, PREFIX, connect
+from workers.ledger import PREFIX, connect
 from workers.logs import configure_logs
 
 #: Customers that are really onboarded.
@@ -42,10 +43,10 @@ def copied(world: World, number: int) -> None:
             pipeline.hset(f"{PREFIX}external", key, key)
             pipeline.hset(f"{PREFIX}customer", customer, key)
             pipeline.zadd(f"{PREFIX}phase:{record.phase.value}", {key: record.since_ms})
-            for lane in LANES:
-                due = source.zscore(f"{PREFIX}due:{lane}", record.key)
-                if due is not None:
-                    pipeline.zadd(f"{PREFIX}due:{lane}", {key: due})
+            for place in [f"due:{place}" for place in world.ledger.places()] + [f"identified:{tier}" for tier in TIERS]:
+                at = source.zscore(f"{PREFIX}{place}", record.key)
+                if at is not None:
+                    pipeline.zadd(f"{PREFIX}{place}", {key: at})
         pipeline.execute()
 
 
