@@ -17,6 +17,9 @@ from pipelines.model import Again, Record
 #: Acts that change what is sent to Iron, or end it: they wait until a call in doubt is certain.
 WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "renew", "retry", "reidentify"})
 
+#: Acts after which nothing is different on Iron.
+LOOKING = frozenset({"read", "revoke_links"})
+
 #: New rounds that a customer may ask for before a person has to look: enough for real trouble with a camera, and few
 #: enough that a link in the wrong hands costs little.
 MAX_ROUNDS_ASKED = 5
@@ -30,6 +33,8 @@ class Applied:
     acts: tuple[bytes, ...] = ()
     note: str = ""
     sealed: dict[str, str] = field(default_factory=dict)
+    #: Whether any of them may change what Iron shows: then the customer is read more often for a while.
+    moves: bool = False
 
 
 def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
@@ -38,6 +43,7 @@ def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
     done: list[bytes] = []
     notes: list[str] = []
     sealed: dict[str, str] = {}
+    moves = False
     for raw in stored:
         act = json.loads(raw)
         name = act["act"]
@@ -47,9 +53,10 @@ def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
         if why_not is None:
             record = _ACTS[name](record, act)
             sealed |= _wanted_parts(record, act)
+            moves = moves or name not in LOOKING
         notes.append(_note(act, why_not))
         done.append(raw)
-    return Applied(record, tuple(done), "; ".join(notes), sealed)
+    return Applied(record, tuple(done), "; ".join(notes), sealed, moves)
 
 
 def _wanted_parts(record: Record, act: Mapping[str, Any]) -> dict[str, str]:

@@ -16,12 +16,13 @@ from pipelines.acts import apply_acts
 from pipelines.attempt import Attempt
 from pipelines.errors import (
     AnswerLostError,
-    ConflictError,
     HeldBackError,
-    NotFoundError,
+    IronError,
+    NothingDueError,
     OnboardingError,
     RateLimitedError,
     RenewedError,
+    RequestRefusedError,
     ServerFaultError,
     SettlingError,
     UnreachableError,
@@ -29,7 +30,8 @@ from pipelines.errors import (
 from pipelines.iron import Customer
 from pipelines.keys import fingerprint
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
-from pipelines.model import Done, Effect, Next, Outcome, Policy, Problem, Record, Refused, Wait
+from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
+from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES
 from pipelines.reidentification import Doing, plan
 
 #: The lane of those who are about to be identified again.
@@ -44,6 +46,14 @@ BACKOFF_MIN_S = 1.0
 BACKOFF_MAX_S = 300.0
 #: Pause where only an operator can help; long enough to be quiet, short enough to notice the repair.
 OPERATOR_PAUSE_S = 300.0
+#: Pause before details that Iron refused once are sent again, in seconds: longer than a slip of one of Iron's machines,
+#: shorter than whoever submitted the job waits.
+REFUSED_PAUSE_S = 2.0
+#: Pause before the read that follows our own last signature, in seconds: a webhook is usually faster, and makes it
+#: needless.
+SIGNED_PAUSE_S = 1.0
+#: Attempts to read why Iron declined, or what it asks for; after them the customer is shown without reasons.
+EXPLAINED_WITHIN = 5
 #: Pause after a 429 that does not say how long.
 RATE_LIMITED_PAUSE_S = 5.0
 #: Pause of a record whose claims end again and again without a commit: slow, but never given up.
@@ -51,6 +61,8 @@ POISON_PAUSE_S = 3_600.0
 #: Troubles in a row after which an operator hears of a record that meets them while Iron is well for the others:
 #: with the pauses between them about a quarter of an hour.
 LASTING = 10
+#: Refusals of the caller in a row after which an operator hears of it: the first may be one machine of Iron's.
+TOLD = 3
 #: Problems that are the weather.
 WEATHER = frozenset(error.code for error in (UnreachableError, AnswerLostError, ServerFaultError))
 #: Each pause is drawn from this part of itself up to all of it, so that a fleet does not move in step.
@@ -113,29 +125,71 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
     """Say what is next after a step that returned."""
     match outcome:
         case Done(changes, note, keep, event):
-            now_true = record.evolve(**changes, effect=_still_in_doubt(record, attempt), attempts=0)
-            now_true = now_true.evolve(problem=record.problem if given_up(now_true) else None)
-            return replace(_onward(record, now_true, attempt, note), keep=keep, event=event)
+            now_true = record.evolve(**changes, effect=_still_in_doubt(record, attempt), attempts=0, tried="")
+            now_true = now_true.evolve(problem=record.problem if _stays(now_true) else None)
+            if record.step in HAS_EFFECT or record.step == "update_customer":
+                now_true = _fresh(now_true, attempt)
+            following = _onward(record, now_true, attempt, note)
+            return replace(_again_later(record, following, attempt), keep=keep, event=event)
         case Wait(because, then, until_ms):
-            waiting = record.evolve(effect=attempt.effect, problem=None, attempts=0, step=then)
+            waiting = record.evolve(effect=attempt.effect, problem=None, attempts=0, tried="", step=then)
             waiting = _in_lane(waiting.evolve(reads=record.reads + 1))
             if until_ms is not None:
                 return Next(waiting, max(0.001, (until_ms - attempt.now_ms()) / 1000), because, rule=_rule(attempt))
             return Next(waiting, _jittered(poll_pause_s(waiting, attempt)), because)
         case Refused(code, text):
-            now_ms = attempt.now_ms()
-            problem = Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=record.problem)
-            if record.phase is Phase.ACTIVE:  # the customer stays what Iron says; only the new identification failed
-                again = record.again.withdrawn() if record.again else None
-                refused = record.evolve(effect=attempt.effect, problem=problem, attempts=0, again=again)
-                return _onward(record, refused, attempt, text)
-            failed = record.evolve(phase=Phase.FAILED, effect=attempt.effect, problem=problem, reads=0)
-            failed = failed.evolve(step=_what_next(failed, attempt, entered=True)[0])
-            return Next(failed, None, text)
+            return _failed(record, code, text, attempt)
+        case Partly(changes, error):
+            return after_error(record.evolve(**changes), error, attempt)
+
+
+def _again_later(before: Record, following: Next, attempt: Attempt) -> Next:
+    """Let a step come again that met an unforeseen answer, since the customer, read now, still leads to it.
+
+    Its pause grows with its attempts. After an outage it comes at once: the pause was before the read.
+    """
+    record, problem = following.record, before.problem
+    if before.step != "refresh" or record.step != before.tried or record.phase is not before.phase:
+        return following
+    again = record.evolve(tried=before.tried, attempts=before.attempts, problem=problem)
+    if problem is None or problem.code in WEATHER:
+        return replace(following, record=again)
+    refused = problem.code == RequestRefusedError.code and record.step in CARRIES
+    pause_s = REFUSED_PAUSE_S if refused else backoff_s(max(before.attempts, problem.count) - 1, attempt.policy)
+    return replace(following, record=again, delay_s=_jittered(pause_s))
+
+
+def _fresh(record: Record, attempt: Attempt) -> Record:
+    """Begin the reads of a customer anew: we or a person did something, so that news is near."""
+    return record.evolve(reads=-1, fresh_ms=attempt.now_ms())
+
+
+def _stays(record: Record) -> bool:
+    """Say whether a problem stays when a step is through: one that only a person can end."""
+    problem = record.problem
+    untold = problem is not None and problem.code == RequestRefusedError.code and record.updates >= MAX_UPDATES
+    return record.phase is Phase.FAILED or given_up(record) or untold
+
+
+def _failed(record: Record, code: str, text: str, attempt: Attempt) -> Next:
+    """Say what is next when what was submitted cannot be used: nothing, until somebody corrects it."""
+    now_ms = attempt.now_ms()
+    problem = Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=record.problem)
+    if record.phase is Phase.ACTIVE:  # the customer stays what Iron says; only the new identification failed
+        again = record.again.withdrawn() if record.again else None
+        refused = record.evolve(effect=attempt.effect, problem=problem, attempts=0, tried="", again=again)
+        return _onward(record, refused, attempt, text)
+    failed = record.evolve(phase=Phase.FAILED, effect=attempt.effect, problem=problem, reads=0, attempts=0, tried="")
+    failed = failed.evolve(step=_what_next(failed, attempt, entered=True)[0])
+    return Next(failed, None, text)
 
 
 def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
-    """Say what is next after a step that did not know: the same step again, later."""
+    """Say what is next after a step that did not know.
+
+    No answer is a dead end (design section 2, rule 6): the customer is read, and the table decides whether the step
+    comes again. The step itself comes again only where no call was made, or where a key is about to be used anew.
+    """
     known = record.evolve(effect=attempt.effect)
     match error:
         case RateLimitedError():
@@ -145,35 +199,77 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
             return Next(known, error.retry_after_s + _spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
         case RenewedError():
             return Next(known, 0, str(error))
-    if error.weather:
-        return _after_weather(known, error, attempt)
+        case RequestRefusedError() if record.step in CARRIES and not error.concerns_caller:
+            following = _after_refusal(known, error, attempt)
+        case IronError() if error.weather or error.concerns_caller:
+            following = _after_weather(known, error, attempt)
+        case SettlingError():
+            return replace(_after_trouble(known, error, attempt), delay_s=attempt.policy.settle_s)
+        case _:
+            following = _after_trouble(known, error, attempt)
+    return replace(_read_first(following), keep=_said(error, following.record.problem))
+
+
+def _read_first(following: Next) -> Next:
+    """Let the customer be read before a step comes again; at once where Iron answered, later where it did not."""
+    record = following.record
+    if record.customer_id is None or record.step == "refresh" or record.phase is Phase.FAILED:
+        return following
+    problem = record.problem
+    answered = problem is not None and problem.code not in WEATHER
+    read_first = record.evolve(step="refresh", tried=record.step)
+    if record.step in _ON_ENTERING.values() and record.attempts >= EXPLAINED_WITHIN:
+        read_first = read_first.evolve(reasons_read=True)
+    return replace(following, record=read_first, delay_s=0 if answered else following.delay_s)
+
+
+def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt) -> Next:
+    """Say what is next when Iron refuses details: once more, then it is Iron's answer to this job."""
+    said = str(error).partition("(")[2].rstrip(")")
+    text = f"Iron rejected {CARRIES[record.step]} ({said}). Correct the job to go on."
+    if record.effect is not None and record.effect.refused:
+        return _failed(record, error.code, text, attempt)
+    lasting = record.step == "update_customer" and record.updates >= MAX_UPDATES
+    problem = Problem.of(
+        error.code, text, retryable=not lasting, operator=lasting, now_ms=attempt.now_ms(), before=record.problem
+    )
+    tried = record.evolve(problem=problem, attempts=record.attempts + 1)
+    return Next(tried, _jittered(REFUSED_PAUSE_S), error.code)
+
+
+def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
+    """Say what is next after an answer that helps nobody: an operator hears of it when it lasts."""
     now_ms = attempt.now_ms()
     problem = Problem.of(
         error.code, str(error), retryable=error.retryable, operator=error.operator, now_ms=now_ms, before=record.problem
     )
-    if isinstance(error, ConflictError | NotFoundError):
-        lasting = now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000
-        problem = replace(problem, operator=lasting)
-    tried = known.evolve(problem=problem, attempts=record.attempts + 1)
-    if isinstance(error, SettlingError):
-        return Next(tried, attempt.policy.settle_s, error.code)
+    if isinstance(error, IronError | NothingDueError):
+        problem = replace(problem, operator=now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
-    return Next(tried, _jittered(pause_s), error.code)
+    return Next(record.evolve(problem=problem, attempts=record.attempts + 1), _jittered(pause_s), error.code)
+
+
+def _said(error: OnboardingError, problem: Problem | None) -> dict[str, Any]:
+    """Keep what Iron said with an answer, encrypted, once for each trouble: it may hold personal data."""
+    if not isinstance(error, IronError) or not error.said or problem is None or problem.count > 1:
+        return {}
+    return {"iron_said": {"status": error.status, "text": error.said}}
 
 
 def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
-    """Say what is next when Iron or the way to it is in trouble: later, and it is no failed attempt of this onboarding.
+    """Say what is next when the trouble is everybody's: later, and it is no failed attempt of this onboarding.
 
-    While the trouble is everybody's, the breaker lets no call leave, so that a record meets it once or twice. One that
-    meets it again and again, though the breaker is closed, has a trouble of its own, and an operator hears of it.
+    That is Iron or the way to it in trouble, or Iron refusing whoever calls. Meanwhile the breaker lets no call leave,
+    so that a record meets it once or twice. One that meets it again and again, though the breaker is closed, has a
+    trouble of its own, and an operator hears of it.
     """
     if attempt.probe:
         return Next(record, _jittered(BACKOFF_MIN_S), error.code)
     before = record.problem
-    if before is not None and before.code in WEATHER:
+    if before is not None and before.code in WEATHER and error.code in WEATHER:
         before = replace(before, code=error.code)  # 503 now, no answer then: it is the same trouble
     problem = Problem.of(error.code, str(error), retryable=True, operator=False, now_ms=attempt.now_ms(), before=before)
-    problem = replace(problem, operator=problem.count >= LASTING)
+    problem = replace(problem, operator=problem.count >= (LASTING if error.weather else TOLD))
     return Next(record.evolve(problem=problem), _jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
 
 
@@ -191,14 +287,12 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
     applied = apply_acts(record.evolve(effect=attempt.effect), stored)
     if not applied.acts:
         return None
-    following = _onward(record, applied.record, attempt, applied.note)
-    soon_s, step = following.delay_s, following.record.step
+    done = _fresh(applied.record, attempt) if applied.moves else applied.record
+    following = _onward(record, done, attempt, applied.note)
+    soon_s = following.delay_s
     if soon_s is not None:
         soon_s = min(soon_s, attempt.policy.poll_min_s)  # whoever acts wants to see what comes of it
-        if step == "refresh" and following.record.phase is record.phase and record.step in _ON_ENTERING.values():
-            soon_s, step = 0, record.step  # what is to be done once on entering the phase is not done yet
-    record = following.record.evolve(step=step)
-    return replace(following, record=record, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
+    return replace(following, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
 
 
 def before_acts(following: Next, stored: Sequence[bytes]) -> Next:
@@ -231,8 +325,8 @@ def _who_signs(record: Record) -> Actor:
 def poll_pause_s(record: Record, attempt: Attempt) -> float:
     """Give the pause before the next read: growing while the phase is fresh, then far."""
     policy = attempt.policy
-    age_s = (attempt.now_ms() - record.since_ms) / 1000
-    pause_s = policy.poll_min_s * POLL_GROWTH ** min(record.reads, 50)
+    age_s = (attempt.now_ms() - max(record.since_ms, record.fresh_ms or 0)) / 1000
+    pause_s = policy.poll_min_s * POLL_GROWTH ** min(max(record.reads, 0), 50)
     return pause_s if age_s + pause_s < policy.poll_for_s else policy.poll_far_s
 
 
@@ -256,6 +350,8 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     phase = _phase(record, attempt.policy)
     entered = phase is not before.phase or record.identification_id != before.identification_id
     record = record.evolve(phase=phase, reads=0 if entered else record.reads + 1)
+    if entered:
+        record = record.evolve(reasons_read=False, fresh_ms=None)
     if phase is not Phase.ACTIVE and record.again is not None and (record.again.asked or record.again.starting):
         record = record.evolve(again=record.again.withdrawn())  # something else came first
     if phase is Phase.ON_HOLD and record.problem is None:
@@ -267,7 +363,7 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
 
 def _in_lane(record: Record) -> Record:
     """Put a record into the lane of its step: `reidentify` until the new identification has begun, then home again."""
-    away = record.phase is Phase.ACTIVE and record.step in ("reidentify", "create_identification")
+    away = record.phase is Phase.ACTIVE and (record.tried or record.step) in ("reidentify", "create_identification")
     if away and not record.home:
         return record.evolve(lane=REIDENTIFY, home=record.lane)
     return record.evolve(lane=record.home, home="") if record.home and not away else record
@@ -316,7 +412,7 @@ _LEADING_TO = {
 
 #: Steps that follow at once in a phase, however it came about.
 _AT_ONCE = {Phase.RECEIVED: "create_customer", Phase.CUSTOMER_CREATED: "create_identification"}
-#: Steps that follow once, when a phase is entered.
+#: Steps that follow once in a phase: they read what it is about.
 _ON_ENTERING = {Phase.STEP_UP_REQUIRED: "handle_step_up", Phase.DECLINED: "explain_decline"}
 
 
@@ -324,12 +420,12 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
     """Give the step that follows and the pause before it, in seconds; None: nothing is due any more."""
     if record.phase in FINISHED:
         return ("refresh" if record.customer_id else "create_customer"), None
-    if step := _at_once(record, entered=entered):
+    if step := _at_once(record):
         return step, 0
     fresh = record.evolve(since_ms=attempt.now_ms()) if entered else record
     poll_s = _jittered(poll_pause_s(fresh, attempt))
     if record.phase is Phase.SIGNINGS_REQUIRED:
-        return _what_to_sign(record, poll_s, entered=entered)
+        return _what_to_sign(record, poll_s)
     if record.phase is Phase.EXPIRED and not record.adopted:
         rest_s = _spacing_s(record, attempt)
         return ("refresh", rest_s) if rest_s > 0 else ("create_identification", 0)
@@ -362,7 +458,7 @@ def given_up(record: Record) -> bool:
     return effect.subject == (record.customer_id, record.identification_id or "")
 
 
-def _at_once(record: Record, *, entered: bool) -> str | None:
+def _at_once(record: Record) -> str | None:
     """Give the step that is to be done now, if there is one. For an adopted customer nothing is begun."""
     if record.update:
         return "update_customer"
@@ -372,7 +468,7 @@ def _at_once(record: Record, *, entered: bool) -> str | None:
         return "create_identification"
     if record.phase in _AT_ONCE and not record.adopted:
         return _AT_ONCE[record.phase]
-    return _ON_ENTERING.get(record.phase) if entered else None
+    return None if record.reasons_read else _ON_ENTERING.get(record.phase)
 
 
 def _may_begin(record: Record) -> bool:
@@ -381,15 +477,22 @@ def _may_begin(record: Record) -> bool:
     return wanted and record.identification_status not in IN_FLIGHT
 
 
-def _what_to_sign(record: Record, poll_s: float, *, entered: bool) -> tuple[str, float]:
+def _what_to_sign(record: Record, poll_s: float) -> tuple[str, float]:
     open_ = [signing for signing in record.signings if not signing.signed_ms]
     if any(signing.consented_ms for signing in open_):
         return "submit_signings", 0
-    if entered:
+    if record.step != "fetch_required_signings" and _documents_may_differ(record, open_):
         return "fetch_required_signings", 0
-    if record.step == "submit_signings" and not open_:
-        return "refresh", 0
-    return "fetch_required_signings", poll_s
+    if record.signings and not open_ and record.reads == 0:
+        return "refresh", min(SIGNED_PAUSE_S, poll_s)
+    return "refresh", poll_s
+
+
+def _documents_may_differ(record: Record, open_: Sequence[Signing]) -> bool:
+    """Say whether the list of documents is to be read: none is known, or the customer was read a few times since."""
+    if not record.signings:
+        return True
+    return record.reads > 1 if not open_ else record.reads > 0 and record.reads % LIST_EVERY == 0
 
 
 def _spacing_s(record: Record, attempt: Attempt) -> float:

@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, Literal, TypeVar
 
 from pipelines.errors import IronError, RenewedError, SettlingError
-from pipelines.model import Effect, Policy, Record
+from pipelines.model import STRIKES, Effect, Policy, Record
 from pipelines.reidentification.policy import InForce
 
 T = TypeVar("T")
@@ -78,13 +78,15 @@ class Attempt:
         call: Callable[[str], T],
         look: Callable[[], T | None],
         none_yet: bool = False,
+        strikes: int = STRIKES,
     ) -> T:
         """Bring about one effect on Iron and return it, made now, made earlier, or made by somebody else.
 
         Two calls at most: one look and one operation.
         `call` sends the request under the key it is given; `look` finds the effect if it is there. `none_yet`: it is
-        known that there is nothing to find, so that the first look can be left out. Raises what the call raised; the
-        effect then says what is known, and the same arguments in a later attempt go on from there.
+        known that there is nothing to find, so that the first look can be left out. `strikes`: refusals in a row that
+        are an answer. Raises what the call raised; the effect then says what is known, and the same arguments in a
+        later attempt go on from there.
         """
         effect = self._effect(record.step, subject)
         now_ms = self.now_ms()
@@ -93,7 +95,7 @@ class Attempt:
         untouched = effect.last_ms is None and not effect.abandoned
         self.effect = effect
         first = effect.last_ms is None and not (none_yet and untouched)
-        if first or forgotten or effect.conflict or (effect.error and settled):
+        if first or forgotten or effect.conflict or ((effect.error or effect.refused) and settled):
             found = look()
             if found is not None:
                 return found
@@ -107,7 +109,8 @@ class Attempt:
         try:
             return call(effect.key(self.installation, record.sub_partner_id))
         except IronError as error:
-            self.effect = effect.after(error, self.now_ms(), self.policy)
+            error.of_effect = True
+            self.effect = effect.after(error, self.now_ms(), self.policy, strikes=strikes)
             raise
 
     def _effect(self, step: str, subject: tuple[str, ...]) -> Effect:
@@ -141,7 +144,8 @@ class Attempt:
         return Effect(effect.step, effect.subject, first_ms=effect.first_ms, last_ms=effect.last_ms, renewals=spent)
 
     def _may_renew(self, effect: Effect) -> bool:
-        return effect.confirmed and not effect.abandoned and effect.renewals < self.policy.max_generations
+        known = effect.confirmed or effect.refused
+        return known and not effect.abandoned and effect.renewals < self.policy.max_generations
 
 
 def effect_in_hand(record: Record, abandoned_ms: int | None, *, has_effect: bool) -> Effect | None:

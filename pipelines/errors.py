@@ -15,6 +15,7 @@
     │   └── AccessRefusedError       401, 403: stop and tell an operator
     ├── RenewedError                 the key has a new generation, which is committed before it is used
     ├── HeldBackError                our own budget, a pause or the breaker let no call leave now
+    ├── NothingDueError              the customer's status asks for something that Iron lists nothing of
     ├── SettlingError                a look-up counts only when the settle time has passed since the last call
     ├── StaleClaimError              the lease is over, or somebody else holds the record now
     │   └── ClockJumpedError             this process's clock has stood still or jumped since the claim
@@ -26,6 +27,10 @@ it.
 """
 
 from __future__ import annotations
+
+#: Answers that may be about the details which a request carries. Any other refusal is about the request's form: its
+#: method, its headers, its address.
+ABOUT_DETAILS = frozenset({400, 413, 422})
 
 
 class OnboardingError(Exception):
@@ -50,10 +55,19 @@ class IronError(OnboardingError):
 
     code = "iron_error"
 
-    def __init__(self, message: str | None = None, *, status: int | None = None) -> None:
-        """Keep the HTTP status, where there was one."""
+    #: Whether it answers a call that would have changed something: the answer to a read says nothing about the job.
+    of_effect = False
+
+    def __init__(self, message: str | None = None, *, status: int | None = None, said: str = "") -> None:
+        """Keep the HTTP status, where there was one, and what Iron said: that may hold personal data."""
         super().__init__(message)
         self.status = status
+        self.said = said
+
+    @property
+    def concerns_caller(self) -> bool:
+        """Whether Iron refused whoever calls rather than this job: its key, its API version, its address."""
+        return False
 
 
 class NotAppliedError(IronError):
@@ -122,10 +136,15 @@ class NotFoundError(IronError):
 
 
 class RequestRefusedError(IronError):
-    """Iron refuses the request itself; the input has to be corrected."""
+    """Iron refuses the request itself."""
 
     code = "request_refused"
-    operator = True
+    retryable = True
+
+    @property
+    def concerns_caller(self) -> bool:
+        """A read carries no details of a job; and of the rest only some answers can be about details."""
+        return not self.of_effect or self.status not in ABOUT_DETAILS
 
 
 class AccessRefusedError(IronError):
@@ -133,7 +152,11 @@ class AccessRefusedError(IronError):
 
     code = "access_refused"
     retryable = True
-    operator = True
+
+    @property
+    def concerns_caller(self) -> bool:
+        """Access is the caller's."""
+        return True
 
 
 class RenewedError(OnboardingError):
@@ -154,6 +177,13 @@ class HeldBackError(OnboardingError):
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+class NothingDueError(OnboardingError):
+    """Iron's status asks for signatures, and Iron lists no document to sign."""
+
+    code = "nothing_due"
+    retryable = True
 
 
 class SettlingError(OnboardingError):

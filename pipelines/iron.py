@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Any, NamedTuple, Self, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -42,6 +44,11 @@ T = TypeVar("T")
 #: Classes of calls that Iron limits: all of them together, and the creation of identifications by itself. Iron 1.4.
 CALL, IDENTIFICATION = "call", "identification"
 
+#: Who calls. Some proxies refuse requests that do not say so. Source: iron-conformance, row 2.
+USER_AGENT = f"iron-onboarding/{version('iron-onboarding')}"
+#: Characters that are kept of what Iron says with a refusal.
+LONGEST_SAID = 500
+
 #: Largest page that Iron serves. Source: iron-api 1.5.
 PAGE_SIZE = 100
 #: Pages read of one customer's lists; more than this many identifications of one person is a fault, not a case.
@@ -54,6 +61,11 @@ LONGEST_ANSWER = 4_000_000
 
 #: Stands for a time that an answer does not say: it sorts before all others.
 BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+#: A text of Iron's that is a code, such as country_not_supported: it says nothing about a person.
+CODE = re.compile(r"[a-z]{2,40}(_[a-z]{1,40}){1,7}")
+#: An API version as Iron writes it.
+VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 #: From an HTTP status to the error it means. Other 5xx are faults of Iron, other 4xx are refused requests.
 STATUS_ERRORS: Mapping[int, type[IronError]] = {
@@ -93,14 +105,53 @@ class Customer:
     #: Status of the newest identification, where the answer says it.
     identification_status: str | None = None
     email: str | None = field(default=None, repr=False)
+    #: The API version that Iron says it answered by; "": it does not say.
+    api_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One thing that Iron still wants, or why it declined. The texts may be personal, code and labels are not."""
+
+    code: str
+    labels: tuple[str, ...] = ()
+    #: None: Iron does not say.
+    retryable: bool | None = None
+    description: str = field(default="", repr=False)
+    #: Iron's reasons, each a code and a text.
+    reasons: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    #: Titles of the questions that are not answered.
+    questions: tuple[str, ...] = field(default=(), repr=False)
+
+    def said(self) -> dict[str, Any]:
+        """Give all of it as JSON, without what is empty."""
+        given = {
+            "code": self.code,
+            "labels": list(self.labels),
+            "retryable": self.retryable,
+            "description": self.description,
+            "reasons": [{"code": code, "text": text} for code, text in self.reasons],
+            "questions": list(self.questions),
+        }
+        return {name: value for name, value in given.items() if value not in (None, "", [])}
 
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What Iron still wants of a customer, or why it declined: codes, and whether the customer may try again."""
+    """What Iron still wants of a customer, or why it declined, and whether the customer may try again."""
 
-    codes: tuple[str, ...]
+    open: tuple[Requirement, ...]
     may_retry: bool
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Name what is open, each code once."""
+        return tuple(sorted({item.code for item in self.open}))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name the labels of all that is open, each once."""
+        return tuple(sorted({label for item in self.open for label in item.labels}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +164,8 @@ class Identification:
     created_at: datetime = BEFORE_ALL
     may_retry: bool = True
     review_comment: str | None = field(default=None, repr=False)
+    #: Comments on the steps of the identification, by step.
+    comments: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +189,10 @@ def _nothing(class_: str) -> None:
     """Check nothing before a call."""
 
 
+def _not_heard(answer: Answer) -> None:
+    """Take no note of an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Iron:
     """Iron's API under one API key. Cheap to copy; the transport and its connections are shared."""
@@ -148,16 +205,27 @@ class Iron:
     sub_partner_id: str | None = None
     #: Called before each request leaves, with the class of the call; may wait, or raise to stop it.
     before_call: Callable[[str], None] = _nothing
+    #: Called with each answer.
+    heard: Callable[[Answer], None] = _not_heard
 
-    def on_behalf_of(self, sub_partner_id: str | None, before_call: Callable[[str], None]) -> Self:
-        """Give the client for one attempt: its sub-partner, and what runs before each of its calls."""
-        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call)
+    def on_behalf_of(
+        self,
+        sub_partner_id: str | None,
+        before_call: Callable[[str], None],
+        heard: Callable[[Answer], None] = _not_heard,
+    ) -> Self:
+        """Give the client for one attempt: its sub-partner, and what runs before each call and after each answer."""
+        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call, heard=heard)
 
     # --- customers -----------------------------------------------------------------------------------------------
 
     def create_customer(self, body: Mapping[str, Any], key: str) -> Customer:
         """POST /customers. Iron 3.1."""
-        return _customer(self._object("POST", "/customers", body=body, key=key))
+        try:
+            answer = self._send("POST", "/customers", body, key)
+        except NotFoundError as error:  # it names nothing that might be missing: this is not Iron's API
+            raise RequestRefusedError(str(error), status=error.status, said=error.said) from None
+        return replace(_customer(_mapping(_content(answer))), api_version=answered_by(answer))
 
     def customer(self, customer_id: str) -> Customer:
         """GET /customers/{id}. Iron 3.2."""
@@ -192,9 +260,9 @@ class Iron:
     def requirements(self, customer_id: str) -> Requirements:
         """GET /customers/{id}/requirements. Iron 3.10."""
         found = self._object("GET", f"/customers/{_segment(customer_id)}/requirements")
-        open_ = [_mapping(item) for name in ("missing", "issues") for item in _list(found.get(name))]
-        final = bool(found.get("issues")) or any(item.get("retryable") is False for item in open_)
-        return Requirements(tuple(sorted({str(item.get("code")) for item in open_})), may_retry=not final)
+        open_ = [_requirement(item) for name in ("missing", "issues") for item in _objects(found.get(name))]
+        final = bool(found.get("issues")) or any(item.retryable is False for item in open_)
+        return Requirements(tuple(open_), may_retry=not final)
 
     # --- identifications -----------------------------------------------------------------------------------------
 
@@ -254,11 +322,7 @@ class Iron:
         key: str | None = None,
         class_: str = CALL,
     ) -> Any:
-        answer = self._send(method, path, body, key, class_)
-        try:
-            return json.loads(answer.content)
-        except (ValueError, RecursionError):
-            raise AnswerUnreadableError(status=answer.status) from None
+        return _content(self._send(method, path, body, key, class_))
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None, class_: str = CALL
@@ -270,6 +334,7 @@ class Iron:
             answer = _read(self.transport.handle_request(request), ends)
         except Exception as error:  # noqa: BLE001 -- the table below says what is httpx's; the rest goes on as it is
             raise _transport_error(error) from None
+        self.heard(answer)
         if answer.status >= 300:  # noqa: PLR2004 -- a redirect is nothing that Iron's API describes
             raise _status_error(answer)
         return answer
@@ -293,7 +358,8 @@ class Iron:
 @lru_cache(maxsize=16)
 def _headers(api_key: str, api_version: str) -> httpx.Headers:
     """Give the headers of every request."""
-    return httpx.Headers({"X-API-Key": api_key, "X-API-Version": api_version, "Accept": "application/json"})
+    given = {"X-API-Key": api_key, "X-API-Version": api_version, "Accept": "application/json"}
+    return httpx.Headers({**given, "User-Agent": USER_AGENT})
 
 
 @lru_cache(maxsize=1024)
@@ -337,8 +403,31 @@ def _status_error(answer: Answer) -> IronError:
     if meaning is RateLimitedError:
         headers = answer.headers
         return RateLimitedError(retry_after_s=retry_after_s(headers.get("retry-after"), headers.get("date")))
-    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{_trace(answer)})"
-    return meaning(text, status=status)
+    said = said_with(answer)
+    code = f", {said}" if CODE.fullmatch(said) else ""
+    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{code}{_trace(answer)})"
+    return meaning(text, status=status, said=said)
+
+
+def answered_by(answer: Answer) -> str:
+    """Give the API version that an answer names; "" where it names none, or nothing like a version."""
+    named = answer.headers.get("x-api-version", "")
+    return named if VERSION.fullmatch(named) else ""
+
+
+def said_with(answer: Answer) -> str:
+    """Give the text of a refusal: a JSON string, a message in an object, or plain text. It may hold personal data.
+
+    Source: iron-api 1.6. An HTML page, of a proxy, says nothing that is worth keeping.
+    """
+    try:
+        found = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        found = answer.content.decode("utf-8", "replace")
+    if isinstance(found, dict):
+        found = found.get("message") or found.get("error") or ""
+    text = " ".join(found.split()) if isinstance(found, str) and _is_text(found) else ""
+    return "" if text.startswith("<") else text[:LONGEST_SAID]
 
 
 def retry_after_s(value: str | None, sent: str | None = None) -> float | None:
@@ -374,12 +463,45 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value
 
 
-def _list(value: Any) -> list[Any]:
+def _content(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.content)
+    except (ValueError, RecursionError):
+        raise AnswerUnreadableError(status=answer.status) from None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Read a list of objects; what is missing or null is an empty one."""
     if value is None:
         return []
     if not isinstance(value, list):
         raise AnswerUnreadableError
-    return value
+    return list(map(_mapping, value))
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    """Read the texts of a list, whatever else is in it."""
+    return tuple(item for item in value if isinstance(item, str) and _is_text(item)) if isinstance(value, list) else ()
+
+
+def _optional(value: Any) -> str:
+    return value if isinstance(value, str) and _is_text(value) else ""
+
+
+def _requirement(item: dict[str, Any]) -> Requirement:
+    """Read one requirement. Only its code is needed; whatever else is odd is left out. Source: iron-api 3.10."""
+    reasons, questions = item.get("reject_reasons"), item.get("missing_questions")
+    told = [one for one in reasons if isinstance(one, dict)] if isinstance(reasons, list) else []
+    asked = [one for one in questions if isinstance(one, dict)] if isinstance(questions, list) else []
+    retryable = item.get("retryable")
+    return Requirement(
+        code=_optional(item.get("code")) or "unknown",
+        labels=_strings(item.get("reject_labels")),
+        retryable=retryable if isinstance(retryable, bool) else None,
+        description=_optional(item.get("description")),
+        reasons=tuple((_optional(one.get("code")), _optional(one.get("description"))) for one in told),
+        questions=tuple(title for one in asked if (title := _optional(one.get("title")))),
+    )
 
 
 def _text(value: Mapping[str, Any], name: str) -> str:
@@ -413,22 +535,24 @@ def _customer(value: dict[str, Any]) -> Customer:
     return Customer(
         id=_text(value, "id"),
         status=_text(value, "status"),
-        external_id=value.get("external_id"),
+        external_id=_optional(value.get("external_id")) or None,
         identification_ids=tuple(map(str, ids)) if isinstance(ids, list) else None,
-        identification_status=value.get("identification_status") or None,
-        email=value.get("email") or None,
+        identification_status=_optional(value.get("identification_status")) or None,
+        email=_optional(value.get("email")) or None,
     )
 
 
 def _identification(value: dict[str, Any]) -> Identification:
     steps = value.get("step_status")
-    results = [step for step in steps.values() if isinstance(step, dict)] if isinstance(steps, dict) else []
-    final = any(step.get("result") == "Declined" and step.get("retry") is False for step in results)
+    results = {name: step for name, step in steps.items() if isinstance(step, dict)} if isinstance(steps, dict) else {}
+    final = any(step.get("result") == "Declined" and step.get("retry") is False for step in results.values())
+    comments = {name: comment for name, step in results.items() if (comment := _optional(step.get("comment")))}
     return Identification(
         id=_text(value, "id"),
         status=_text(value, "status"),
-        url=value.get("url") or None,
+        url=_optional(value.get("url")) or None,
         created_at=_instant(value.get("created_at")),
         may_retry=not final,
-        review_comment=value.get("review_comment") or None,
+        review_comment=_optional(value.get("review_comment")) or None,
+        comments=comments,
     )

@@ -15,6 +15,7 @@ from pipelines import keys
 from pipelines.errors import (
     ConflictError,
     IronError,
+    OnboardingError,
     OutcomeUnknownError,
     RequestRefusedError,
     ServerFaultError,
@@ -22,6 +23,10 @@ from pipelines.errors import (
 from pipelines.lifecycle import Phase
 
 T = TypeVar("T")
+
+#: Refusals of a job's details in a row that are Iron's answer to the job. The first may have been a fault that others
+#: meet as well; between the two the customer is read, which tells that Iron takes our calls.
+STRIKES = 2
 
 #: Version of the stored form. A worker leaves records of a newer form alone.
 FORMAT = 1
@@ -154,6 +159,8 @@ class Effect:
     conflict: bool = False
     #: A claim of this key ended without a commit: its worker may be asleep and may call yet.
     abandoned: bool = False
+    #: How often in a row Iron refused the details; twice is an answer, once may have been trouble of Iron's own.
+    strikes: int = 0
     #: Iron refused the request for good: there is no doubt, and a correction takes the next generation.
     refused: bool = False
     #: Generations taken by ourselves, which are capped; those of corrections are not counted.
@@ -188,15 +195,18 @@ class Effect:
         """Say whether the settle time has passed since the last call."""
         return self.last_ms is not None and now_ms - self.last_ms >= policy.settle_s * 1000
 
-    def after(self, error: IronError, now_ms: int, policy: Policy) -> Effect:
-        """Note what a call that failed says about the effect."""
+    def after(self, error: IronError, now_ms: int, policy: Policy, *, strikes: int = STRIKES) -> Effect:
+        """Note what a call that failed says about the effect. `strikes`: refusals in a row that are an answer."""
         called = replace(self, first_ms=self.first_ms if self.first_ms is not None else now_ms, conflict=False)
-        if not isinstance(error, OutcomeUnknownError | RequestRefusedError):
-            return called
-        if isinstance(error, RequestRefusedError):
+        if isinstance(error, RequestRefusedError) and not error.concerns_caller:
+            called = replace(called, strikes=self.strikes + 1)
+            if called.strikes < strikes:
+                return called
             return replace(called, last_ms=now_ms, error=None, confirmed=False, refused=True)
+        if not isinstance(error, OutcomeUnknownError):
+            return called
         answer = f"HTTP {error.status}" if isinstance(error, ServerFaultError) else None
-        called = replace(called, conflict=isinstance(error, ConflictError))
+        called = replace(called, conflict=isinstance(error, ConflictError), strikes=0)
         again = answer is not None and answer == self.error and self.settled(now_ms, policy)
         return replace(called, last_ms=now_ms, error=answer, confirmed=again)
 
@@ -246,6 +256,8 @@ class Record:
     may_retry: bool = True
     #: Codes of what Iron still wants, or why it declined. Source: iron-api 3.10.
     reasons: tuple[str, ...] = ()
+    #: Labels of the same, which say more: Sumsub's, such as UNSATISFACTORY_PHOTOS.
+    reject_labels: tuple[str, ...] = ()
     round: int = 0
     round_ms: int | None = None
     #: A person asked for a new round.
@@ -264,10 +276,20 @@ class Record:
 
     effect: Effect | None = None
     problem: Problem | None = None
-    #: Attempts at the step in hand that ended without a result.
+    #: Attempts at a step that ended without a result: the step in hand, or `tried`.
     attempts: int = 0
-    #: Reads since the phase began; the pauses between them grow with it.
+    #: The step that met an answer which it does not foresee: the customer is read before it may come again.
+    tried: str = ""
+    #: Reads since the phase began, or since we or a person did something; the pauses between them grow with it.
     reads: int = 0
+    #: When we or a person did something last, where that was after the phase began: reads are frequent again from then.
+    fresh_ms: int | None = None
+    #: It was read why Iron declined, or what the step-up is about.
+    reasons_read: bool = False
+    #: Identifications that Iron's list showed when it was read last.
+    identifications: int = 0
+    #: The API version that Iron named when it created the customer.
+    api_version: str = ""
     #: Digest of the newest history entry.
     head: str = ""
 
@@ -286,8 +308,9 @@ class Record:
         }
         if self.signings:
             out["signings"] = [_stored(signing) for signing in self.signings]
-        if self.reasons:
-            out["reasons"] = list(self.reasons)
+        for name in ("reasons", "reject_labels"):
+            if name in out:
+                out[name] = list(out[name])
         if self.again:
             out["again"] = _stored(self.again)
         if self.effect:
@@ -302,8 +325,8 @@ class Record:
         known = {name: value for name, value in stored.items() if name in _NAMES}
         if "signings" in known:
             known["signings"] = tuple(_known(Signing, item) for item in known["signings"])
-        if "reasons" in known:
-            known["reasons"] = tuple(known["reasons"])
+        for name in known.keys() & {"reasons", "reject_labels"}:
+            known[name] = tuple(known[name])
         if "again" in known:
             known["again"] = _known(Again, known["again"])
         if "effect" in known:
@@ -356,7 +379,15 @@ class Refused:
     text: str
 
 
-Outcome = Done | Wait | Refused
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """The step stopped at an error; these fields of the record are now true all the same."""
+
+    changes: dict[str, Any]
+    error: OnboardingError
+
+
+Outcome = Done | Wait | Refused | Partly
 
 
 @dataclass(frozen=True, slots=True)

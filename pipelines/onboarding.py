@@ -13,10 +13,17 @@ from types import MappingProxyType
 from typing import Any
 
 from pipelines.attempt import Ask, Attempt
-from pipelines.errors import ConflictError, InputLostError, RequestRefusedError
-from pipelines.iron import BEFORE_ALL, IDENTIFICATION, Customer, Document, Identification, Iron
+from pipelines.errors import (
+    InputLostError,
+    IronError,
+    NothingDueError,
+    OnboardingError,
+    RequestRefusedError,
+    StaleClaimError,
+)
+from pipelines.iron import BEFORE_ALL, IDENTIFICATION, Customer, Document, Identification, Iron, Requirements
 from pipelines.lifecycle import IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
-from pipelines.model import Again, Done, Outcome, Record, Refused, Signing, Wait
+from pipelines.model import Again, Done, Outcome, Partly, Record, Refused, Signing, Wait
 from pipelines.reidentification import Doing, announced, announced_start, date_of, plan, turn_ms
 
 Step = Callable[[Record, Iron, Attempt], Outcome]
@@ -32,19 +39,17 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         made.append(iron.create_customer(body, key))
         return made[0]
 
-    try:
-        customer = attempt.perform(
-            record,
-            (record.external_id,),
-            call=call,
-            look=lambda: iron.customer_by_external_id(record.external_id),
-        )
-    except RequestRefusedError as error:
-        return _refused(error, "Iron refuses the customer's details")
+    customer = attempt.perform(
+        record,
+        (record.external_id,),
+        call=call,
+        look=lambda: iron.customer_by_external_id(record.external_id),
+    )
     return Done(
         {
             "customer_id": customer.id,
             "customer_status": customer.status,
+            "api_version": customer.api_version,
             # Only an answer that cannot be a replayed one says that there is no identification now.
             "none_yet": bool(made) and before is None and customer.identification_ids == (),
         }
@@ -58,7 +63,7 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     again = record.phase is Phase.ACTIVE
     if again and not _may_begin_again(record, attempt):
         return Done({"again": replace(record.again or Again(), day="")}, "no start now: look again")
-    called = attempt.effect is not None and attempt.effect.in_doubt
+    called = attempt.effect is not None and (attempt.effect.in_doubt or attempt.effect.strikes > 0)
     given = follows is None and record.identification_type != "Link"
     if given and record.identification_type == "Token" and not called and _token_is_over(record, attempt):
         return Refused(
@@ -72,16 +77,13 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
         return newest if newest and (newest.id != follows or newest.status not in over) else None
 
     fresh = attempt.now_ms() - record.since_ms < attempt.policy.settle_s * 1000
-    try:
-        identification = attempt.perform(
-            record,
-            (customer_id, follows or ""),
-            call=lambda key: iron.create_identification(customer_id, body, key),
-            look=look,
-            none_yet=record.none_yet and follows is None and fresh,
-        )
-    except RequestRefusedError as error:
-        return _refused(error, "Iron refuses the identification's details")
+    identification = attempt.perform(
+        record,
+        (customer_id, follows or ""),
+        call=lambda key: iron.create_identification(customer_id, body, key),
+        look=look,
+        none_yet=record.none_yet and follows is None and fresh,
+    )
     changes = _identified(record, identification, attempt) | {"restart": False}
     if again:
         changes |= {"again": replace(record.again or Again(), day="", begun_ms=attempt.now_ms())}
@@ -91,7 +93,7 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
 
 def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
-    """Read the customer and, while identification is what matters, the newest identification."""
+    """Read the customer and, where the customer does not say enough, the newest identification."""
     return _seen(record, iron.customer(_customer_id(record)), iron, attempt)
 
 
@@ -102,15 +104,11 @@ def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> O
     if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):
         return Wait("Iron does not show the new identification with the customer yet")
     if customer.status == CustomerStatus.IDENTIFICATION_REQUIRED:
-        newest = _newest(_not_older(record, iron.identifications(customer.id)))
-        if newest:
-            changes |= _identified(record, newest, attempt) | _begun(record, newest, attempt)
-            if newest.review_comment and newest.status != record.identification_status:
-                keep = {"review_comment": newest.review_comment}
+        found, keep = _identification_now(record, customer, iron, attempt)
+        changes |= found
     else:
-        if customer.status == CustomerStatus.ACTIVE and record.identified_ms is None:
-            changes |= _known_since(record, iron.identifications(customer.id), attempt)
-        changes |= {"link": None, "reasons": ()}
+        changes |= _identification_then(record, customer, iron, attempt)
+        changes |= {"link": None, "reasons": (), "reject_labels": ()}
     if customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED):
         changes |= {"was_active": True, "restart": False}
     if customer.status == CustomerStatus.ACTIVE:  # then all that was agreed to is signed, also where an answer was lost
@@ -120,6 +118,82 @@ def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> O
         kept = (signing for signing in record.signings if signing.signed_ms or signing.consented_ms)
         changes |= {"signings": tuple(kept)}
     return Done(changes, keep=keep)
+
+
+def _identification_now(
+    record: Record, customer: Customer, iron: Iron, attempt: Attempt
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Say what a customer who is to be identified makes true of the newest identification, and what of it to keep."""
+    if _says_enough(record, customer):
+        return _told_by(customer.identification_status), {}
+    listed = _list_of(customer, iron)
+    newest = _newest(_not_older(record, listed))
+    if (
+        newest is None
+    ):  # the list lags behind, or is odd: the customer's own word is what there is, if it is of this one
+        same = record.identification_id in (None, *(customer.identification_ids or ()))
+        return _told_by(customer.identification_status) if same else {}, {}
+    changes = _identified(record, newest, attempt) | _begun(record, newest, attempt)
+    changes["identifications"] = len(listed)
+    return changes, _comments(newest) if newest.status != record.identification_status else {}
+
+
+def _comments(identification: Identification) -> dict[str, Any]:
+    """Give what reviewers wrote, by the part of the input under which it is kept."""
+    given = {"review_comment": identification.review_comment, "step_comments": dict(identification.comments)}
+    return {name: text for name, text in given.items() if text}
+
+
+def _list_of(customer: Customer, iron: Iron) -> list[Identification]:
+    """Read a customer's identifications; an answer that is no list shows none, where the customer tells their state."""
+    try:
+        return iron.identifications(customer.id)
+    except IronError as error:
+        if error.status is None or error.weather or customer.identification_status is None:
+            raise
+        return []
+
+
+def _says_enough(record: Record, customer: Customer) -> bool:
+    """Say whether a customer's own word on the newest identification is enough to know the phase.
+
+    It names no link, no reason and no date, and not which identification it means. So it is enough only where that is
+    the one we know, in a first identification, and where none of these matters: while Iron reviews, and when it has
+    just approved. Source: ops/decisions/0017.
+    """
+    status, ids = customer.identification_status, customer.identification_ids
+    if record.was_active or record.restart or ids is None or record.identification_id not in ids:
+        return False
+    if len(ids) != max(record.identifications, 1):
+        return False
+    if status == IdentificationStatus.APPROVED:  # with a link it is a step-up: only the list tells
+        return record.identification_status != IdentificationStatus.APPROVED
+    return status in (IdentificationStatus.PROCESSED, IdentificationStatus.PENDING_REVIEW)
+
+
+def _told_by(status: str | None) -> dict[str, Any]:
+    """Say what a customer's own word on the newest identification makes true."""
+    if status is None:
+        return {}
+    changes: dict[str, Any] = {"identification_status": status, "none_yet": False}
+    if status == IdentificationStatus.APPROVED:
+        changes |= {"was_active": True, "link": None}
+    return changes
+
+
+def _identification_then(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> dict[str, Any]:
+    """Say what a customer who is past identification makes true of it; for the first date of an active one, read it."""
+    active = customer.status == CustomerStatus.ACTIVE
+    if active and record.identified_ms is None:
+        listed = _list_of(customer, iron)
+        changes = _known_since(record, listed, attempt) | {"identifications": len(listed)}
+        changes |= _told_by(customer.identification_status)
+    else:
+        changes = _told_by(customer.identification_status)
+    shown = changes.get("identification_status", record.identification_status)
+    if active and shown in IN_FLIGHT and customer.identification_status is None:
+        changes["identification_status"] = IdentificationStatus.APPROVED.value  # or Iron would not have them active
+    return changes
 
 
 def reidentify(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -186,59 +260,71 @@ def update_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
 
     A repetition changes nothing, so the call needs no key; the refresh that follows sees whether it took.
     """
-    iron.update_customer(_customer_id(record), email=attempt.input()["email"], external_id=record.external_id)
+    try:
+        iron.update_customer(_customer_id(record), email=attempt.input()["email"], external_id=record.external_id)
+    except RequestRefusedError as error:
+        error.of_effect = True
+        return Partly({"updates": record.updates + (not error.concerns_caller)}, error)
     return Done({"update": False, "updates": record.updates + 1})
 
 
 def handle_step_up(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  # noqa: ARG001 -- a step's signature
     """Read what Iron wants of a customer who was approved before; never begin another identification."""
-    return Done({"reasons": iron.requirements(_customer_id(record)).codes})
+    return _explained(iron.requirements(_customer_id(record)))
 
 
 def explain_decline(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  # noqa: ARG001 -- a step's signature
     """Read why Iron declined, and whether the customer may try again."""
     requirements = iron.requirements(_customer_id(record))
     may_retry = record.may_retry and requirements.may_retry
-    return Done({"reasons": requirements.codes, "may_retry": may_retry})
+    return _explained(requirements, may_retry=may_retry)
+
+
+def _explained(requirements: Requirements, **changes: Any) -> Done:
+    """Keep what Iron wants: codes and labels for everybody, all of it encrypted."""
+    codes = {"reasons": requirements.codes, "reject_labels": requirements.labels, "reasons_read": True}
+    said = [item.said() for item in requirements.open]
+    return Done({**codes, **changes}, keep={"requirements": {"open": said} if said else None})
 
 
 def fetch_required_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
-    """Read which documents the customer must sign now.
+    """Read which documents the customer must sign now."""
+    return Done({"signings": _required(record, _documents(record, iron), attempt)})
 
-    Done with the documents; Wait while Iron still moves the customer.
-    """
-    try:
-        documents = iron.required_signings(_customer_id(record))
-    except ConflictError:
-        return Wait("Iron has nothing to sign yet, or no longer")
+
+def _documents(record: Record, iron: Iron) -> list[Document]:
+    """Read the documents. Raises NothingDueError where there are none: the customer's status asks for some."""
+    documents = iron.required_signings(_customer_id(record))
     if not documents:
-        return Wait("Iron lists no document to sign")
-    return Done({"signings": _required(record, documents, attempt)})
+        raise NothingDueError
+    return documents
 
 
 def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
-    """Submit one signature the customer has consented to; the list that Iron shows is the truth."""
-    customer_id = _customer_id(record)
-    try:
-        documents = iron.required_signings(customer_id)
-    except ConflictError:
-        return Wait("Iron has nothing to sign yet, or no longer")
-    signings = _required(record, documents, attempt)
-    due = _in_hand(signings, attempt)
-    resolved = attempt.effect is not None and due is not None and not _in_doubt(due, attempt)
-    if due is None or resolved:  # one effect a claim: what people did meanwhile comes before the next signature
-        return Done({"signings": signings})
-    try:
-        attempt.perform(
-            record,
-            (customer_id, due.id, str(due.occasion)),
-            call=lambda key: iron.create_signing(customer_id, due.id, key),
-            look=lambda: None,  # the list above is the look: what it shows is not signed yet
-        )
-    except RequestRefusedError as error:
-        return _refused(error, "Iron refuses the signature")
-    signed = replace(due, signed_ms=attempt.now_ms())
-    return Done({"signings": tuple(signed if signing is due else signing for signing in signings)})
+    """Submit the signatures that the customer has consented to, after one look; the list that Iron shows is the truth.
+
+    One after the other, as long as there is time. Where one is refused or lost, those before it are told as signed.
+    """
+    customer_id, began_ms = _customer_id(record), attempt.now_ms()
+    signings = _required(record, _documents(record, iron), attempt)
+    doubt = attempt.effect if attempt.effect and attempt.effect.abandoned else None
+    while (due := _in_hand(signings, attempt)) and attempt.now_ms() - began_ms < SIGNING_FOR_S * 1000:
+        try:
+            attempt.perform(
+                record,
+                (customer_id, due.id, str(due.occasion)),
+                call=partial(iron.create_signing, customer_id, due.id),
+                look=lambda: None,  # the list above is the look: what it shows is not signed yet
+                strikes=1,  # it carries no details, so that a refusal fails nobody: the customer is read instead
+            )
+        except StaleClaimError:
+            raise
+        except OnboardingError as error:
+            return Partly({"signings": signings}, error)
+        signed = replace(due, signed_ms=attempt.now_ms())
+        signings = tuple(signed if signing is due else signing for signing in signings)
+        attempt.effect = doubt
+    return Done({"signings": signings})
 
 
 #: Every step by its name. Adding one touches this file and its tests.
@@ -259,8 +345,15 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
     }
 )
 
-#: Calls to Iron that one run of a step makes at most: they must end within the step's limit. A look and an operation.
+#: Calls to Iron that one run of a step makes at most: they must end within the step's limit. A look and an operation;
+#: only signatures go on after that, while there is time.
 MOST_CALLS = 2
+
+#: For how long one run of a step begins further signatures, in seconds: a third of the step's limit, so that the last
+#: one has as long as any other call.
+SIGNING_FOR_S = 20.0
+#: Every so many reads of a customer who has documents to sign, their list is read as well: it may change.
+LIST_EVERY = 4
 
 #: The class of Iron's budget that a step must be sure of before it begins: its look would be wasted otherwise.
 SECURED: MappingProxyType[str, str] = MappingProxyType({"create_identification": IDENTIFICATION})
@@ -276,6 +369,15 @@ INPUT: MappingProxyType[str, str] = MappingProxyType(
         "update_customer": "customer",
         "refresh": "customer",
         "reidentify": "customer",
+    }
+)
+
+#: Calls that carry a job's details, and which those are: only their refusal counts against the job.
+CARRIES: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "create_customer": "the customer's details",
+        "create_identification": "the identification's details",
+        "update_customer": "the corrected e-mail or external id",
     }
 )
 
@@ -297,10 +399,6 @@ def _customer_id(record: Record) -> str:
         message = f"{record.step} needs a customer on Iron"
         raise ValueError(message)
     return record.customer_id
-
-
-def _refused(error: RequestRefusedError, what: str) -> Refused:
-    return Refused(error.code, f"{what} (HTTP {error.status}). Correct them and try again.")
 
 
 def _token_is_over(record: Record, attempt: Attempt) -> bool:
@@ -348,7 +446,7 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
     }
     if newest.id != record.identification_id:
         in_a_row = record.round + 1 if record.identification_status == "Expired" else 1
-        changes |= {"round": in_a_row, "round_ms": attempt.now_ms(), "reasons": ()}
+        changes |= {"round": in_a_row, "round_ms": attempt.now_ms(), "reasons": (), "reject_labels": ()}
     if newest.status == "Approved":
         changes |= {"was_active": True}
     return changes
@@ -428,7 +526,9 @@ def _in_hand(signings: tuple[Signing, ...], attempt: Attempt) -> Signing | None:
 def _in_doubt(signing: Signing, attempt: Attempt) -> bool:
     """Say whether an earlier attempt may have submitted this signature."""
     effect = attempt.effect
-    return effect is not None and effect.step == "submit_signings" and effect.subject[1:2] in ((), (signing.id,))
+    if effect is None or effect.step != "submit_signings":
+        return False
+    return effect.abandoned or effect.subject[1:2] == (signing.id,)
 
 
 def _gone(signing: Signing, attempt: Attempt) -> Signing:

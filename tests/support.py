@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import redis
 
+from ops.gateway.envelope import read_envelope
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches, WebhookSettings
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
@@ -134,7 +135,8 @@ class World:
         """Take Iron's webhooks as the gateway does: each wakes its record."""
         for request in self.sandbox.take_webhooks():
             self.sandbox.webhooks.report(request, 200, self.clock.wall())
-            if self.hears and (nudge := self.ledger.wake(request.delivery.customer_id)):
+            envelope = read_envelope(request.body)
+            if self.hears and (nudge := self.ledger.wake(str(envelope.customer_id), envelope.hint)):
                 self.queue.send(nudge)
 
     def next_event_s(self) -> float | None:

@@ -26,13 +26,14 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from pipelines import events
-from pipelines.errors import ClockJumpedError, StaleClaimError
-from pipelines.iron import CALL, IDENTIFICATION
+from pipelines.errors import ClockJumpedError, IronError, OnboardingError, StaleClaimError
+from pipelines.iron import CALL, IDENTIFICATION, Answer
 from pipelines.keys import canonical_json, chained
 from pipelines.lifecycle import Phase
 from pipelines.model import FORMAT, Next, Record
 from pipelines.onboarding import SECURED
 from workers.clock import monotonic_s
+from workers.hints import LOOK
 from workers.inflight import InFlight
 from workers.pace import Budget, Lag, Pause, Permit, Standing, held_back
 from workers.script import Scripts
@@ -121,6 +122,10 @@ class Claim:
     #: Calls to Iron made so far, and how many of them had no answer, or a 5xx.
     calls: int = 0
     bad: int = 0
+    #: Whether Iron granted any of them what was asked for.
+    granted: bool = False
+    #: The status with which Iron refused whoever calls, where it did.
+    refusal: int | None = None
     #: Seconds that its calls have waited for the budget.
     waited_s: float = 0.0
 
@@ -137,6 +142,16 @@ class Claim:
         if self.clock() > self.holds_until - LEASE_MARGIN_S:
             raise StaleClaimError
         self.calls += 1
+
+    def hear(self, answer: Answer) -> None:
+        """Take note of an answer of Iron."""
+        self.granted = self.granted or answer.status < 300  # noqa: PLR2004
+
+    def troubled_by(self, error: OnboardingError) -> None:
+        """Take note of the error that ended the step: for the breaker, which counts what is everybody's trouble."""
+        self.bad = int(error.weather)
+        if isinstance(error, IronError) and error.concerns_caller and not self.granted:
+            self.refusal = error.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,18 +399,21 @@ class Ledger:
         *,
         secured: str = "",
         part: str = "",
-    ) -> Claim | None:
+    ) -> Claim | Nudge | None:
         """Write what a step found out, and take the record in hand for the step that follows, if that is to be now.
 
-        None: nothing follows now, or the claim was refused; the record then has its due time, and no nudge is needed.
+        A nudge: news came meanwhile, so that the customer is read before that. None: nothing follows now, or the claim
+        was refused; the record then has its due time, and no nudge is needed.
         `secured` and `part` as in `claim`, of the step that follows. Raises StaleClaimError like `commit`.
         """
         started, budget = self.clock(), self.lag.budget()
         written = self._commit(claim, following, parts)
         claiming = self._claim(following.record.step, secured, part)
         answer = self._call("onward", len(written), *written, *claiming, budget=budget)
-        _committed(following, answer[0])
-        taken = self._claimed(following.record.key, answer[1], started, budget, secured) if len(answer) > 1 else None
+        nudge = _committed(following, answer[0])
+        if len(answer) == 1:
+            return nudge
+        taken = self._claimed(following.record.key, answer[1], started, budget, secured)
         return taken if isinstance(taken, Claim) else None
 
     def _claim(self, step: str, secured: str, part: str) -> list[Any]:
@@ -439,12 +457,16 @@ class Ledger:
             _scheduled(following), "" if following.delay_s is None else int(following.delay_s * 1000),
             _packed(following.applied), learned or "", known_as or "",
             _input_ttl_ms(before.phase, record.phase, parts), record.import_name,
-            claim.calls - claim.bad, claim.bad, *_flat(parts or {}),
+            claim.calls - claim.bad, claim.bad, _verdict(claim), *_flat(parts or {}),
         ]  # fmt: skip
 
-    def wake(self, customer_id: str) -> Nudge | None:
-        """Make the record of this customer of Iron due now; kept for a while when none knows the id yet."""
-        return _nudge(self._call("wake", customer_id))
+    def wake(self, customer_id: str, hint: str = LOOK) -> Nudge | None:
+        """Let the customer with this id of Iron be read: now, or soon where that is early enough.
+
+        `hint`: what a webhook says, see workers/hints.py; what the record shows already wakes nobody. It is kept for a
+        while when no record knows the id yet.
+        """
+        return _nudge(self._call("wake", customer_id, hint))
 
     def act(self, key: str, act: Mapping[str, Any], evidence: bytes = b"", email: bytes = b"") -> Nudge | None:
         """Store what a person did; the next claim applies it. Raises KeyError when there is no such record.
@@ -526,6 +548,7 @@ class Ledger:
             closed_until_ms=int(found["closed"]) if found["closed"] > found["now"] else None,
             breaker="closed" if not opened else "half_open" if found["probing"] else "open",
             opened_ms=int(opened) or None,
+            refusal=int(found["refusal"]) or None,
             parts=found["parts"],
             paused={lane: _paused(entry) for lane, entry in sorted(found["paused"].items())},
         )
@@ -886,6 +909,11 @@ def _packed(acts: Sequence[bytes]) -> str:
     return json.dumps([act.decode() for act in acts])
 
 
+def _verdict(claim: Claim) -> str:
+    """Say for the breaker whether Iron takes the caller's calls: "+", the status of its refusal, or "" for neither."""
+    return "+" if claim.granted else str(claim.refusal or "")
+
+
 def _input_ttl_ms(before: Phase, phase: Phase, parts: Mapping[str, bytes] | None) -> int | str:
     """Say what becomes of the input's expiry: it starts when the onboarding ends well, and stops when it goes on.
 
@@ -966,9 +994,9 @@ def _committed(following: Next, answer: Any) -> Nudge | None:
         raise StaleClaimError
     if answer[0] == b"jumped":
         raise ClockJumpedError
-    _, version, _, nudge, _ = answer
+    _, version, _, nudge, _, step = answer
     record = following.record
-    return Nudge(record.lane, record.step, record.key, version) if nudge else None
+    return Nudge(record.lane, step.decode(), record.key, version) if nudge else None
 
 
 def _read(key: str, answer: Any) -> Read | None:

@@ -201,7 +201,7 @@ def _classes(class_: str) -> tuple[str, ...]:
 HELD_BACK = {
     "paused": "Calls to Iron are paused for the lane {lane}: `onboarding resume {lane}` lets them go on.",
     "closed": "Iron has asked for a pause of all calls (429).",
-    "open": "Iron is in trouble: no call leaves until a probe gets through.",
+    "open": "Iron is in trouble, or refuses all calls: none leaves until a probe gets through.",
     "budget": "The budget for calls to Iron is used up for now.",
 }
 
@@ -230,6 +230,8 @@ class Standing:
     breaker: BreakerState
     #: Since when the breaker is not closed.
     opened_ms: int | None
+    #: The status with which Iron refuses all calls; None: it does not, and an open breaker means that it is in trouble.
+    refusal: int | None
     #: What part of its ceiling each class has now.
     parts: Mapping[str, float]
     paused: Mapping[str, Pause]

@@ -17,11 +17,11 @@ from functools import cache
 import redis
 import structlog
 
-from pipelines.advance import after_acts, after_crashes, after_error, after_outcome, before_acts
+from pipelines.advance import after_acts, after_crashes, after_outcome, before_acts
 from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
-from pipelines.model import Next, Policy
+from pipelines.model import Next, Outcome, Partly, Policy, Record
 from pipelines.onboarding import HAS_EFFECT, INPUT, SECURED, STEPS
 from workers.counters import Counters
 from workers.leases import Leases
@@ -109,10 +109,13 @@ class Runner:
         record, parts = following.record, self._parts(claim.record.key, following)
         if self.going_on and record.lane == LANES[0] and self.ledger.clock() < until:
             secured, part = SECURED.get(record.step, ""), INPUT.get(record.step, "")
-            return self.ledger.commit_and_claim(claim, following, parts, secured=secured, part=part)
-        if nudge := self.ledger.commit(claim, following, parts):
-            self.send(nudge)
-        return None
+            found = self.ledger.commit_and_claim(claim, following, parts, secured=secured, part=part)
+        else:
+            found = self.ledger.commit(claim, following, parts)
+        if isinstance(found, Nudge):
+            self.send(found)
+            return None
+        return found
 
     def _tell(self, claim: Claim, following: Next) -> None:
         """Count the attempt, and write its canonical line."""
@@ -156,19 +159,25 @@ class Runner:
         if claim.acts and (following := after_acts(record, claim.acts, attempt)):
             return following
         permits = Permits(self.ledger, claim, self.sleep)
-        iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call)
+        iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call, claim.hear)
+        outcome = self._outcome(record, iron, attempt)
+        if isinstance(outcome, Partly):
+            claim.troubled_by(outcome.error)
+            if isinstance(outcome.error, RateLimitedError):
+                self.ledger.close_tap(tap_pause_s(outcome.error), permits.latest)
+        return after_outcome(record, outcome, attempt)
+
+    def _outcome(self, record: Record, iron: Iron, attempt: Attempt) -> Outcome:
+        """Run the step; what it raises is an outcome too, but for a claim that is over and Redis being away."""
         try:
-            return after_outcome(record, STEPS[record.step](record, iron, attempt), attempt)
+            return STEPS[record.step](record, iron, attempt)
         except (StaleClaimError, redis.RedisError):
             raise
         except OnboardingError as error:
-            claim.bad = int(error.weather)
-            if isinstance(error, RateLimitedError):
-                self.ledger.close_tap(tap_pause_s(error), permits.latest)
-            return after_error(record, error, attempt)
+            return Partly({}, error)
         except Exception:
             log.exception("step.failed", key=record.key, step=record.step)
-            return after_error(record, UnexpectedError(), attempt)
+            return Partly({}, UnexpectedError())
 
     def _parts(self, key: str, following: Next) -> dict[str, bytes]:
         """Seal the parts of the input to keep; an empty one is dropped."""

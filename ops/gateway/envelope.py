@@ -1,6 +1,7 @@
-"""What a webhook of Iron says: its type, and which customer it concerns. Everything else is read from Iron itself.
+"""What a webhook of Iron says: its type, which customer it concerns, and the status, as a hint whether it is news.
 
-Pure. Source: iron-api 6.2. The message is wrapped in some of Iron's documents and bare in others; neither is looked at.
+Pure. Source: iron-api 6.2. The message is wrapped in some of Iron's documents and bare in others. What it says is never
+taken for true: it decides whether the customer is read, and the read decides everything else.
 """
 
 from __future__ import annotations
@@ -10,8 +11,14 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workers.hints import LOOK, hint
+
 #: Types after which a customer is read again. Payments bring others by the thousand; they say nothing of onboarding.
-WAKING = frozenset({"customer_created", "customer_status", "identification_status"})
+WAKING: dict[str, Literal["created", "customer", "identification"]] = {
+    "customer_created": "created",
+    "customer_status": "customer",
+    "identification_status": "identification",
+}
 
 _TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -32,6 +39,8 @@ class Envelope:
     type: str | None = None
     customer_id: str | None = None
     reason: str | None = None
+    #: What it says of the customer, as the ledger compares it.
+    hint: str = LOOK
 
 
 def read_envelope(body: bytes) -> Envelope:
@@ -51,7 +60,18 @@ def read_envelope(body: bytes) -> Envelope:
     customer_id = _customer_id(content)
     if customer_id is None:
         return Envelope("ignored", name, reason="no_customer_id")
-    return Envelope("wake", name, customer_id)
+    return Envelope("wake", name, customer_id, hint=_hint(kind, content["data"]))
+
+
+def _hint(kind: str, inner: dict[str, Any]) -> str:
+    """Read what a webhook says, whether its message is wrapped in the name of its type or not."""
+    message = inner.get("message")
+    if isinstance(message, dict) and len(message) == 1:
+        [wrapped] = message.values()
+        message = wrapped if isinstance(wrapped, dict) else message
+    told = message if isinstance(message, dict) else {}
+    id_, status = (value if isinstance(value := told.get(name), str) else None for name in ("id", "status"))
+    return hint(WAKING[kind], id_, status)
 
 
 def _customer_id(content: dict[str, Any]) -> str | None:

@@ -30,12 +30,12 @@ class WakeUps:
         self._within_s = within_s
         self._threads = ThreadPoolExecutor(WAKE_THREADS, "wake")
 
-    async def wake(self, customer_id: str) -> bool:
-        """Store the wake; answers whether a nudge follows at once. Raises LedgerAwayError."""
+    async def wake(self, customer_id: str, hint: str) -> bool:
+        """Store the wake and what the webhook says; answers whether a nudge follows at once. Raises LedgerAwayError."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._within_s):
-                nudge = await loop.run_in_executor(self._threads, self._ledger.wake, customer_id)
+                nudge = await loop.run_in_executor(self._threads, self._ledger.wake, customer_id, hint)
         except (redis.RedisError, TimeoutError) as error:
             raise LedgerAwayError(type(error).__name__) from error
         return nudge is not None and self._nudges.send(nudge)

@@ -93,9 +93,9 @@ async def _take(request: Request, body: bytes, wakeups: WakeUps) -> None:
     if envelope.customer_id is None:
         return
     try:
-        nudged = await wakeups.wake(envelope.customer_id)
+        nudged = await wakeups.wake(envelope.customer_id, envelope.hint)
     except LedgerAwayError as error:
         note(request, outcome="refused", error=str(error))
         raise ProblemError("ledger_away", _AWAY, headers={"Retry-After": "5"}) from None
-    # Without a nudge the record is in hand, or done, or not known yet: then the wake is kept.
+    # Without a nudge the record is in hand or not known yet, so that the wake is kept; or it shows that status already.
     note(request, outcome="woken" if nudged else "kept")

@@ -29,7 +29,9 @@
 --   external        hash    external id -> key
 --   customer        hash    Iron's customer id -> key
 --   email           hash    keyed digest of an e-mail address -> the keys of those who have or had it, a line each
---   unclaimed:<id>  string  a wake for a customer id that no record knows yet; expires
+--   unclaimed:<id>  string  wakes for a customer id that no record knows yet, a hint a line; expires
+--   hints:<key>     string  what webhooks said while the record was in hand, a hint a line; expires
+--   heard:<key>     string  the record was woken by a webhook within the last second; expires
 --   links           hash    key -> "<serial> <token>": how often the customer's links to a record were revoked, where they were
 --   sub_partners    set     sub-partners that any record has
 --   identified:<tier>    zset    active customers: key -> ms when the newest identification began
@@ -85,7 +87,7 @@ local now_ms = math.floor(now)
 local NUDGE_MS = 5000
 -- A record of a newer release is left alone for this many ms.
 local NEWER_MS = 30000
--- How long a wake for an unknown customer is kept, in ms: longer than any commit of ours takes.
+-- How long a wake that waits for a commit is kept, in ms: longer than any commit of ours takes.
 local UNCLAIMED_MS = 600000
 
 -- Where customers of the bulk lane wait who are only read again, in case something has changed. Webhooks and the sweep

@@ -1,31 +1,45 @@
 -- What a step found out, written all at once: commit.
--- needs: base details events imports pace schedule
+-- needs: base details events imports news pace schedule
 
 -- commit key fence at_ms tolerance_ms place step phase format json history told scheduled delay_ms applied customer_id external_id
---   input_ttl_ms import good bad (part sealed)*
+--   input_ttl_ms import good bad verdict (part sealed)*
 -- scheduled: see schedule in schedule.lua. applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the
--- next nudge now. good, bad: how Iron answered the claim's calls, for the breaker. sealed "": the part is dropped
--- at_ms: what the worker takes for now. -> committed version due nudge now | stale | jumped: the worker's clock is wrong
+-- next nudge now. good, bad, verdict: how Iron answered the claim's calls, see weather in
+-- pace.lua. sealed "": the part is dropped
+-- at_ms: what the worker takes for now. News that came meanwhile lets the customer be read, whatever step was to come.
+-- -> committed version due nudge now step | stale | jumped: the worker's clock is wrong
 function operations.commit(
   key, fence, at_ms, tolerance_ms, place, step, phase, format, json, history, told, scheduled, delay_ms, applied, customer_id,
-  external_id, ttl_ms, import, good, bad, ...
+  external_id, ttl_ms, import, good, bad, verdict, ...
 )
   local record = load(key)
   if record and record.token == fence then
     local due = redis.call('ZSCORE', due_of(record.place), key)
-    return {'committed', record.version, due, delay_ms == '0' and 1 or 0, now_ms}
+    return {'committed', record.version, due, delay_ms == '0' and 1 or 0, now_ms, record.step}
   end
   local claim = claim_of(key)
   if not record or not claim or claim.fence ~= fence then return {'stale'} end
   -- Whoever slept with a clock that stood still does not know when its calls were made.
   if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return {'jumped'} end
 
-  if place == READ_AGAIN and claim.woken == '1' then place = record.lane end
+  local new, asked = claim.woken == '1' and 'now' or nil, claim.woken == '1'
+  if claim.woken == '2' then
+    new = newest(phase, json, redis.call('GET', prefix .. 'hints:' .. key) or '!')
+    redis.call('DEL', prefix .. 'hints:' .. key)
+  end
+  local unclaimed = customer_id ~= '' and redis.call('GET', prefix .. 'unclaimed:' .. customer_id)
+  if unclaimed then
+    redis.call('DEL', prefix .. 'unclaimed:' .. customer_id)
+    new = new == 'now' and new or newest(phase, json, unclaimed)
+  end
+  if new == 'soon' and delay_ms == '0' then new = nil end
+  if new and cjson.decode(json).customer_id then step = 'refresh' end
+  if place == READ_AGAIN and new then place = record.lane end
   local version = record.version + 1
   local since = phase == record.phase and record.since or int(now_ms)
   save(key, format, version, fence, place, phase, step, record.created, since, json)
   redis.call('HDEL', prefix .. 'claims', key)
-  weather(fence, tonumber(good), tonumber(bad))
+  weather(fence, key, tonumber(good), tonumber(bad), verdict)
   redis.call('RPUSH', prefix .. 'history:' .. key, history)
   tell(key, phase, version, told)
   if phase ~= record.phase then
@@ -36,10 +50,7 @@ function operations.commit(
   local was_or_is_active = phase == 'active' or record.phase == 'active'
   local by_another_policy = was_or_is_active and schedule(key, phase, step, scheduled)
   for _, act in ipairs(cjson.decode(applied)) do redis.call('LREM', prefix .. 'acts:' .. key, 1, act) end
-  local woken = claim.woken == '1'
-  if customer_id ~= '' and redis.call('HSET', prefix .. 'customer', customer_id, key) == 1 then
-    woken = redis.call('DEL', prefix .. 'unclaimed:' .. customer_id) == 1 or woken
-  end
+  if customer_id ~= '' then redis.call('HSET', prefix .. 'customer', customer_id, key) end
   if external_id ~= '' then redis.call('HSETNX', prefix .. 'external', external_id, key) end
   keep_parts(key, {...})
   if ttl_ms ~= '' then
@@ -51,13 +62,16 @@ function operations.commit(
   end
 
   if place ~= record.place then redis.call('ZREM', due_of(record.place), key) end
-  local nudge = delay_ms == '0' or woken
-  if delay_ms == '' and not nudge then
+  local at, at_once = nil, asked
+  if new and not asked then at, at_once = news_at(key, new) end
+  local nudge = (delay_ms == '0' and not new) or at_once
+  if delay_ms == '' and not new then
     redis.call('ZREM', due_of(place), key)
-    return {'committed', version, false, 0, now_ms}
+    return {'committed', version, false, 0, now_ms, step}
   end
-  local due = now_ms + (nudge and NUDGE_MS or delay_ms)
+  local due = nudge and now_ms + NUDGE_MS or at or now_ms + delay_ms
+  if at and delay_ms ~= '' and delay_ms ~= '0' then due = math.min(due, now_ms + delay_ms) end
   if by_another_policy then due = math.min(due, now_ms + RULE_MS) end
   redis.call('ZADD', due_of(place), int(due), key)
-  return {'committed', version, int(due), nudge and 1 or 0, now_ms}
+  return {'committed', version, int(due), nudge and 1 or 0, now_ms, step}
 end

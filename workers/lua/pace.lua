@@ -38,6 +38,10 @@ local SLOWEST_MS = 11000
 -- So many calls without an answer, or with 5xx, within so many ms, and at least half of all, open the breaker.
 -- Where no call has a good answer they count for longer; just after closing, fewer are enough.
 local TROUBLE, TROUBLE_MS, ALL_BAD_MS, TROUBLE_AGAIN = 10, 10000, 60000, 3
+-- So many onboardings whose calls Iron refused for what they all share, within so many ms and with nothing granted to
+-- anybody in between, open it too: then it is the key, the API version or the address that Iron refuses. Three, because
+-- one or two may meet the same odd machine of Iron's; a minute, because so few jobs may be all that there are.
+local REFUSED, REFUSED_MS = 3, 60000
 -- Pause before the first probe, and the longest between two, in ms: how late an end of the trouble is noticed.
 local FIRST_PROBE_MS, LONGEST_PROBE_MS = 1000, 5000
 -- A probe that says nothing for so long is given up, in ms: longer than a call takes.
@@ -276,19 +280,44 @@ local function probed(good, bad, pause_ms)
     pause_ms = math.min(pause_ms * 2, LONGEST_PROBE_MS)
     redis.call('HSET', PACE, 'retry_at', int(now + pause_ms), 'retry_ms', int(pause_ms))
   elseif good > 0 then
-    redis.call('HDEL', PACE, 'opened', 'retry_at', 'retry_ms')
+    redis.call('HDEL', PACE, 'opened', 'retry_at', 'retry_ms', 'refusal')
     redis.call('HSET', PACE, 'ramp_at', int(now))
   end
 end
 
--- Count how Iron answered the calls of a claim: answers that make sense, and none or 5xx. Opens and closes the breaker.
-local function weather(holder, good, bad)
-  local opened, probe, retry_ms, since, latest, goods, bads, ramp_at =
-    pace_of('opened', 'probe', 'retry_ms', 'bad_since', 'bad_at', 'good', 'bad', 'ramp_at')
+local function open_breaker(refusal)
+  redis.call('HDEL', PACE, 'bad_since', 'bad_at', 'good', 'bad', 'refused', 'refused_since')
+  redis.call('HSET', PACE, 'opened', int(now), 'retry_at', int(now + FIRST_PROBE_MS), 'retry_ms', FIRST_PROBE_MS)
+  if refusal then redis.call('HSET', PACE, 'refusal', refusal) end
+end
+
+-- Whether Iron refuses whoever calls, by one more verdict. refused: the keys of the onboardings that say so, a line each.
+local function refused(key, verdict, refused_keys, since)
+  if verdict == '' then return false end
+  if verdict == '+' then
+    if since then redis.call('HDEL', PACE, 'refused', 'refused_since') end
+    return false
+  end
+  if not since or math.abs(now - since) > REFUSED_MS then refused_keys, since = '\n', now end
+  if not string.find(refused_keys, '\n' .. key .. '\n', 1, true) then refused_keys = refused_keys .. key .. '\n' end
+  redis.call('HSET', PACE, 'refused', refused_keys, 'refused_since', int(since))
+  return select(2, string.gsub(refused_keys, '\n', '')) > REFUSED
+end
+
+-- Count how Iron answered the calls of a claim: answers that make sense, and none or 5xx; and its verdict on the caller:
+-- "+" it granted something, a status by which it refused what all calls share, or "". Opens and closes the breaker.
+local function weather(holder, key, good, bad, verdict)
+  local opened, probe, retry_ms, since, latest, goods, bads, ramp_at, refusal, refused_keys, refused_since =
+    pace_of('opened', 'probe', 'retry_ms', 'bad_since', 'bad_at', 'good', 'bad', 'ramp_at', 'refusal', 'refused', 'refused_since')
+  local granted, denied = verdict == '+', verdict ~= '' and verdict ~= '+'
   if opened then
-    if probe == holder then probed(good, bad, tonumber(retry_ms)) end
+    if probe ~= holder then return end
+    -- Where Iron refuses all, an answer alone does not say that it is well again.
+    if refusal and not granted then good = 0 end
+    probed(good, denied and 1 or bad, tonumber(retry_ms))
     return
   end
+  if refused(key, verdict, refused_keys, tonumber(refused_since)) then return open_breaker(verdict) end
   if not since and bad == 0 then return end
   goods, bads = tonumber(goods or 0), tonumber(bads or 0)
   local age, quiet = now - tonumber(since or 0), now - tonumber(latest or 0)
@@ -299,11 +328,7 @@ local function weather(holder, good, bad)
   end
   goods, bads = goods + good, bads + bad
   local ramping = ramp_at and now - tonumber(ramp_at) < RAMP_MS
-  if bads >= (ramping and TROUBLE_AGAIN or TROUBLE) and bads >= goods then
-    redis.call('HDEL', PACE, 'bad_since', 'bad_at', 'good', 'bad')
-    redis.call('HSET', PACE, 'opened', int(now), 'retry_at', int(now + FIRST_PROBE_MS), 'retry_ms', FIRST_PROBE_MS)
-    return
-  end
+  if bads >= (ramping and TROUBLE_AGAIN or TROUBLE) and bads >= goods then return open_breaker() end
   redis.call('HSET', PACE, 'bad_since', since or int(now), 'good', goods, 'bad', bads)
   if bad > 0 then redis.call('HSET', PACE, 'bad_at', int(now)) end
 end
@@ -326,10 +351,10 @@ function operations.resume_lanes(...)
   return done
 end
 
--- standing class* -> JSON: now, until when the tap is closed, since when the breaker is open and whether a probe is
--- under way, what part of its ceiling each class has, and who paused which lane
+-- standing class* -> JSON: now, until when the tap is closed, since when the breaker is open, the status by which Iron
+-- refuses whoever calls (0: it is in trouble), whether a probe is under way, what part of its ceiling each class has, and who paused which lane
 function operations.standing(...)
-  local closed, opened, probe_ends, ramp_at = pace_of('closed', 'opened', 'probe_ends', 'ramp_at')
+  local closed, opened, probe_ends, ramp_at, refusal = pace_of('closed', 'opened', 'probe_ends', 'ramp_at', 'refusal')
   local parts, paused = {}, redis.call('HGETALL', PAUSED)
   for _, name in ipairs({...}) do
     local part, part_at, spread, spread_at =
@@ -341,7 +366,7 @@ function operations.standing(...)
   local lanes = {}
   for i = 1, #paused, 2 do lanes[paused[i]] = paused[i + 1] end
   return cjson.encode({
-    now = now_ms, closed = tonumber(closed or 0), opened = tonumber(opened or 0),
+    now = now_ms, closed = tonumber(closed or 0), opened = tonumber(opened or 0), refusal = tonumber(refusal or 0),
     probing = probe_ends and tonumber(probe_ends) > now or false, parts = parts, paused = lanes,
   })
 end

@@ -1,5 +1,5 @@
 -- What happens outside of steps: wake, act, revoke.
--- needs: base details
+-- needs: base details news
 
 -- Make a record due now, unless a claim is in hand: then its commit does. -> nudge lane step version | later
 local function wake(key, record)
@@ -16,14 +16,47 @@ local function wake(key, record)
   return {'nudge', record.lane, record.step, record.version, key}
 end
 
--- wake customer_id -> nudge lane step version key | later | unknown
-function operations.wake(customer_id)
+-- Let the customer be read before anything else is done with a record. A step that a lost claim may have made a call of
+-- goes first: only that step knows what to look for.
+local function read_first(key, record)
+  if record.step == 'refresh' or claim_of(key) then return end
+  record.step = 'refresh'
+  record.raw = string.gsub(record.raw, '^(%d+ %d+ %S+ %S+ %S+) %S+', '%1 refresh', 1)
+  redis.call('SET', prefix .. 'record:' .. key, record.raw)
+end
+
+-- Make a record due for what a hint says, if that is news. -> as wake | known: the record shows it already
+local function hear(key, record, hint)
+  local claim = claim_of(key)
+  if claim and claim.ends > now then
+    if claim.woken ~= '1' then
+      claim.woken = 2
+      put_claim(key, claim)
+      keep_hint(prefix .. 'hints:' .. key, hint)
+    end
+    return {'later'}
+  end
+  local new = news(record.phase, string.match(record.raw, '\n(.*)$'), hint)
+  if not new then return {'known'} end
+  local at, at_once = news_at(key, new)
+  read_first(key, record)
+  if at_once or claim then return wake(key, record) end
+  local due = tonumber(redis.call('ZSCORE', due_of(record.place), key))
+  if record.place == READ_AGAIN then move_to(record.lane, key, record) end
+  set_due(record, key, math.min(at, due or at))
+  return {'later'}
+end
+
+-- wake customer_id hint -> nudge lane step version key | later | known | unknown. hint: see news.lua
+function operations.wake(customer_id, hint)
   local key = redis.call('HGET', prefix .. 'customer', customer_id)
   local record = key and load(key)
   if not record then
-    redis.call('SET', prefix .. 'unclaimed:' .. customer_id, int(now_ms), 'PX', UNCLAIMED_MS)
+    keep_hint(prefix .. 'unclaimed:' .. customer_id, hint)
     return {'unknown'}
   end
+  if hint ~= '!' then return hear(key, record, hint) end
+  read_first(key, record)
   return wake(key, record)
 end
 
