@@ -7,7 +7,8 @@ Four rules keep it fair, so that a right client always comes to the right end:
 - what is false or unreadable ends: after a few reads or ten minutes, and is followed by at least as many true ones;
 - a well-formed "no" on the look-up by external id, and a list that lacks something, are at most 60 s behind;
 - GET by id shows the truth but for those spells;
-- whoever signs what required-signings still lists by mistake gets the signature that exists, not a second one.
+- whoever signs again what required-signings still lists by mistake gets the signature that exists, not a second one; a
+  document that was replaced meanwhile is refused, though still listed, and the next reading of the list shows why.
 """
 
 from tests.second_iron.provider import SecondIron

@@ -329,6 +329,35 @@ def test_the_books_show_what_a_second_signature_did(answer: Any, signings: int) 
     assert caller.iron.effects()["k-1"]["signings"] == signings
 
 
+def test_what_is_listed_by_mistake_is_not_signed_twice() -> None:
+    """Who signs again what required-signings still list gets the first signature, and the books hold one."""
+    caller = Caller(calm=True, choices={"signing_again": ("second",), "required_signings_lag_s": (60,)})
+    id_ = caller.quick_start()
+    listed = caller.call("GET", f"/customers/{id_}/required-signings").json()
+    assert listed
+    for document in listed:
+        body = {"content_id": document["id"], "signed": True}
+        assert caller.call("POST", f"/customers/{id_}/signings", body, key=next(caller.keys)).status_code == 201
+    assert caller.iron.effects()["k-1"]["signings"] == 2
+
+
+def test_the_look_up_never_denies_by_a_spell() -> None:
+    """A customer that the look-up has shown stays there: only a lag, which ends, may say that it is not."""
+    caller = Caller(calm=True, choices={"read_spell": (404,)})
+    caller.customer()
+    assert {caller.call("GET", "/customers/k-1/external").status_code for _ in range(30)} == {200}
+
+
+def test_whole_seconds_tell_which_identification_is_the_newest() -> None:
+    """Two identifications begun in one instant are apart by their times as shown, to the second."""
+    caller = Caller(calm=True, choices={"pending_identification": ("superseded",), "timestamp": ("Z",)})
+    id_ = caller.customer()
+    ids = [caller.post(f"/customers/{id_}/identifications/v2", {"type": "Link"})["id"] for _ in range(3)]
+    items = caller.get(f"/customers/{id_}/identifications", "items")["items"]
+    assert [one["id"] for one in sorted(items, key=lambda one: one["created_at"])] == ids
+    assert len({one["created_at"] for one in items}) == 3
+
+
 @pytest.mark.parametrize(("answer", "customers"), [("created", 2), (400, 1), (409, 1)])
 def test_the_books_show_a_second_customer(answer: Any, customers: int) -> None:
     """A second customer with one external id is taken or refused, and the books tell which."""
