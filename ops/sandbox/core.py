@@ -4,7 +4,8 @@ The order of the checks is the provider's as far as it can be seen: key, route, 
 answer, then the endpoint. Source: sections 1 and 8 of the fact sheet.
 """
 
-from collections.abc import Mapping
+import random
+from collections.abc import Collection, Mapping
 from threading import RLock
 from urllib.parse import unquote
 
@@ -12,18 +13,21 @@ from ops.sandbox import control, hosted
 from ops.sandbox.answers import Answer, RefusalError, encode, refuse
 from ops.sandbox.calls import Call
 from ops.sandbox.clock import Clock, ManualClock
+from ops.sandbox.drawing import Dice
 from ops.sandbox.effects import Effects
 from ops.sandbox.faults import Fault, Faults
 from ops.sandbox.idempotency import IdempotencyStore, digest, replay
 from ops.sandbox.ids import is_uuid
 from ops.sandbox.moves import move
+from ops.sandbox.oddities import odd
 from ops.sandbox.provider import Provider
 from ops.sandbox.routes import Route, find_route
 from ops.sandbox.switches import Switches
 from ops.sandbox.traffic import Traffic
 from ops.sandbox.webhooks import Outbox, WebhookRequest
 
-VERSIONS = frozenset({"", "2025-03-13", "2026-07-01", "2026-08-01"})
+#: The version of a call that names none.
+DEFAULT_VERSION = "2025-03-13"
 SHORTEST_KEY = 8
 #: The documentation gives no length; this is what a database column would hold.
 LONGEST_IDEMPOTENCY_KEY = 255
@@ -40,6 +44,8 @@ class Sandbox:
         speed: float = 1.0,
         seed: int = 0,
         switches: Switches | None = None,
+        dice: random.Random | None = None,
+        keep: Collection[str] = (),
     ) -> None:
         if speed <= 0:
             raise ValueError("speed must be above zero")
@@ -48,6 +54,8 @@ class Sandbox:
         self.seed = seed
         self.switches = switches or Switches()
         self._initial = self.switches.model_copy(deep=True)
+        #: Draws what each request meets; None: the switches stay as they are.
+        self.dice = Dice(self.switches, dice, keep) if dice else None
         self._lock = RLock()
         self._start()
 
@@ -75,7 +83,8 @@ class Sandbox:
         with self._lock:
             self.clock.advance(seconds)
             self.run_due()
-            self.stored.purge(self.clock.now(), self.switches.retention_s)
+            longest_s = max(self.switches.retention_s, self.switches.retention_elsewhere_s or 0)
+            self.stored.purge(self.clock.now(), longest_s)
 
     def run_due(self) -> None:
         """Let everything happen that is due."""
@@ -94,9 +103,17 @@ class Sandbox:
             self.run_due()
             return self.webhooks.take(self.clock.now(), self.clock.wall())
 
+    def calm(self) -> None:
+        """Let the provider be as it was drawn from now on, and nothing odd happen any more."""
+        with self._lock:
+            if self.dice:
+                self.dice.calm()
+
     def reset(self) -> None:
         """Forget everything and put the switches back as they were at the start; the clock goes on."""
         with self._lock:
+            if self.dice:
+                self.dice.end_spells()
             for name in Switches.model_fields:
                 setattr(self.switches, name, getattr(self._initial, name))
             self._start()
@@ -121,6 +138,9 @@ class Sandbox:
         label = f"{method} (unknown)"
         wall = self.clock.wall()
         fault: Fault | None = None
+        if self.dice:
+            self.dice.throw(self.clock.now())
+        self.provider.rendering.at = self.clock.now()
         try:
             parts = [unquote(part) for part in path.removeprefix(API + "/").split("/")]
             route = find_route(method, parts if path.startswith(API + "/") else [])
@@ -135,37 +155,43 @@ class Sandbox:
                 self.traffic.arrived(label, wall)
             answer = self._refused(refusal)
         self.traffic.answered(label, 0 if answer.lost else answer.status)
+        if self.switches.version_echo:
+            answer.extra_headers["x-api-version"] = headers.get("x-api-version") or DEFAULT_VERSION
         return answer
 
     def _call(
         self, route: Route, path: str, parts: list[str], query: str, headers: dict[str, str], body: bytes
     ) -> Call:
         """Check what every endpoint asks of the headers."""
+        switches = self.switches
+        if switches.refuse_all is not None:
+            raise RefusalError(switches.refuse_all, "authorization error")
         api_key = headers.get("x-api-key", "")
         if len(api_key) < SHORTEST_KEY:
             raise RefusalError(401, "authorization error")
-        if headers.get("x-api-version", "") not in VERSIONS:
-            raise RefusalError(400, "unsupported X-API-Version")
+        version = headers.get("x-api-version", "")
+        if version and version not in switches.known_versions:
+            raise RefusalError(switches.bad_version, "unsupported X-API-Version")
         sub_partner = headers.get("x-sub-partner-id") if route.scoped else None
         if sub_partner is not None and not is_uuid(sub_partner):
-            raise RefusalError(400, "failed to parse header `X-SUB-PARTNER-ID`: not a UUID")
+            raise RefusalError(switches.bad_request, "failed to parse header `X-SUB-PARTNER-ID`: not a UUID")
         key = headers.get("idempotency-key") if route.keyed else None
         if route.keyed and not (key and len(key) <= LONGEST_IDEMPOTENCY_KEY):
-            raise RefusalError(400, "failed to parse header `IDEMPOTENCY-KEY`: missing, empty or too long")
+            text = "failed to parse header `IDEMPOTENCY-KEY`: missing, empty or too long"
+            raise RefusalError(switches.bad_request, text)
+        if key and switches.key_form == "uuid" and not is_uuid(key):
+            raise RefusalError(switches.bad_request, "failed to parse header `IDEMPOTENCY-KEY`: not a UUID")
         now = self.clock.now()
         partner = sub_partner.lower() if sub_partner else None
-        return Call(route.method, path, parts, query, headers, body, now, api_key, key, partner)
+        return Call(route.method, path, parts, query, headers, body, now, api_key, key, partner, switches)
 
     def _answer(self, route: Route, call: Call, fault: Fault | None = None) -> Answer:
         """Execute a request, or give the stored answer of its key again."""
         if call.idempotency_key is None:
             return self._executed(route, call)
-        scope = digest(call.api_key.encode(), call.path.encode(), call.idempotency_key.encode())
-        fingerprint = digest(call.body)
-        known = self.stored.find(scope, fingerprint, call.at, self.switches.retention_s)
+        scope, fingerprint, known = self._known(route, call)
         if known is not None:
-            self.traffic.replays += 1
-            return replay(known)
+            return known
         answer = self._executed(route, call)
         busy_s = fault.delay_s if fault else 0.0
         remembered: Answer | None = answer
@@ -180,9 +206,34 @@ class Sandbox:
     def _executed(self, route: Route, call: Call) -> Answer:
         """Run the endpoint; a refusal is an answer like any other."""
         try:
-            return route.endpoint(self.provider, call)
+            answer = route.endpoint(self.provider, call)
         except RefusalError as refusal:
-            return self._refused(refusal)
+            answer = self._refused(refusal)
+        kind = self.switches.odd_reads.get(route.operation) if route.method == "GET" else None
+        return odd(answer, kind, self._refused) if kind else answer
+
+    def _known(self, route: Route, call: Call) -> tuple[bytes, bytes, Answer | None]:
+        """Return a request's scope and fingerprint, and the stored answer of its key."""
+        switches = self.switches
+        path = call.path.encode()
+        key = (call.idempotency_key or "").encode()
+        everywhere = switches.key_scope == "everywhere"
+        scope = digest(call.api_key.encode(), key) if everywhere else digest(call.api_key.encode(), path, key)
+        fingerprint = digest(path, call.body) if everywhere else digest(call.body)
+        found = self.stored.find(
+            scope, fingerprint, call.at, self._retention_s(route), waits=switches.in_flight == "replay"
+        )
+        if found is None:
+            return scope, fingerprint, None
+        self.traffic.replays += 1
+        return scope, fingerprint, replay(found, bare=not switches.replay_headers)
+
+    def _retention_s(self, route: Route) -> float:
+        """Return how long this endpoint remembers keys, in seconds."""
+        switches = self.switches
+        if route.operation == "create_identification" or switches.retention_elsewhere_s is None:
+            return switches.retention_s
+        return switches.retention_elsewhere_s
 
     def _remembers(self, status: int) -> bool:
         """Tell whether an answer of this status is stored under its key."""
@@ -192,7 +243,9 @@ class Sandbox:
 
     def _refused(self, refusal: RefusalError) -> Answer:
         """Write a refusal in the form the switches ask for."""
-        return refuse(refusal.status, refusal.text, form=self.switches.error_bodies, headers=refusal.headers)
+        switches = self.switches
+        forms = {"form": switches.error_bodies, "unauthorized": switches.unauthorized_body}
+        return refuse(refusal.status, refusal.text, **forms, headers=refusal.headers)
 
     # Faults
 
@@ -206,17 +259,14 @@ class Sandbox:
             return fault.spoil(fault.answer() or answer)
         injected = fault.answer() or Answer(500)
         if fault.stored == "injected" and call.idempotency_key is not None:
-            return fault.spoil(self._injected(call, injected))
+            return fault.spoil(self._injected(route, call, injected))
         return fault.spoil(injected)
 
-    def _injected(self, call: Call, injected: Answer) -> Answer:
+    def _injected(self, route: Route, call: Call, injected: Answer) -> Answer:
         """Store an answer without an effect, unless the key has one already."""
-        scope = digest(call.api_key.encode(), call.path.encode(), (call.idempotency_key or "").encode())
-        fingerprint = digest(call.body)
-        known = self.stored.find(scope, fingerprint, call.at, self.switches.retention_s)
+        scope, fingerprint, known = self._known(route, call)
         if known is not None:
-            self.traffic.replays += 1
-            return replay(known)
+            return known
         self.stored.keep(scope, fingerprint, injected, at=call.at)
         return injected
 

@@ -42,10 +42,12 @@ class IdempotencyStore:
     def __len__(self) -> int:
         return len(self._stored)
 
-    def find(self, scope: bytes, fingerprint: bytes, at: float, retention_s: float) -> Stored | None:
+    def find(
+        self, scope: bytes, fingerprint: bytes, at: float, retention_s: float, *, waits: bool = False
+    ) -> Stored | None:
         """Return what is stored for this request, None if nothing is (any more).
 
-        Raises RefusalError 409 for another body, and while the first request is in flight.
+        Raises RefusalError 409 for another body, and while the first request is in flight, unless its twin waits.
         """
         stored = self._stored.get(scope)
         if stored is None:
@@ -55,7 +57,7 @@ class IdempotencyStore:
             return None
         if stored.fingerprint != fingerprint:
             raise RefusalError(409, "idempotency key was already used with a different request")
-        if at < stored.busy_until:
+        if at < stored.busy_until and not waits:
             raise RefusalError(409, "a request with this idempotency key is in progress")
         return stored
 
@@ -83,8 +85,8 @@ class IdempotencyStore:
         self._stored = {scope: one for scope, one in self._stored.items() if at < one.at + retention_s}
 
 
-def replay(stored: Stored) -> Answer:
-    """Give a stored answer again, and count that."""
+def replay(stored: Stored, *, bare: bool = False) -> Answer:
+    """Give a stored answer again, with its headers or bare of them, and count that."""
     if stored.effect is not None:
         stored.effect.replays += 1
-    return Answer(stored.status, stored.body, stored.content_type)
+    return Answer(stored.status, stored.body, stored.content_type, bare=bare)

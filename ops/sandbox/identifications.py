@@ -10,7 +10,7 @@ from ops.sandbox.bodies import (
 )
 from ops.sandbox.calls import Call
 from ops.sandbox.company import BusinessIdentification
-from ops.sandbox.paging import page_of
+from ops.sandbox.paging import ordered, page_of
 from ops.sandbox.provider import Provider
 from ops.sandbox.records import IN_FLIGHT, Customer, Identification
 
@@ -26,7 +26,7 @@ def create_identification(provider: Provider, call: Call) -> Answer:
     body = call.read(NewIdentification).root
     _check_type(customer, body.type)
     if customer.status in BLOCKED:
-        raise RefusalError(403, "forbidden for this customer")
+        raise RefusalError(provider.switches.blocked_customer, "forbidden for this customer")
     newest = customer.newest
     superseding = provider.switches.pending_identification == "supersede"
     if newest is not None and newest.status in IN_FLIGHT and not superseding:
@@ -41,7 +41,7 @@ def create_identification(provider: Provider, call: Call) -> Answer:
     else:
         complete = _take_over(identification, body)
     if complete:
-        identification.status = "Processed"
+        identification.status = provider.switches.submitted_becomes
     else:
         identification.url = provider.lifecycle.link(identification)
     _file(provider, customer, identification, call)
@@ -77,6 +77,10 @@ def _take_over(
 
 def _file(provider: Provider, customer: Customer, identification: Identification, call: Call) -> None:
     """Make it the newest one; whatever the customer was, identification is required now."""
+    before, becomes = customer.newest, provider.switches.superseded_becomes
+    if before is not None and before.status in IN_FLIGHT and becomes != "itself":
+        before.script += 1
+        provider.lifecycle.set_identification(before, becomes, call.at)
     customer.identifications.append(identification)
     provider.store.identifications[identification.id] = identification
     customer.due = ()
@@ -84,11 +88,11 @@ def _file(provider: Provider, customer: Customer, identification: Identification
 
 
 def list_identifications(provider: Provider, call: Call) -> Answer:
-    """List a customer's identifications, newest first."""
+    """List a customer's identifications, in whatever order a switch says."""
     customer = provider.customer(call)
     newest_at = call.at - provider.switches.record_lag_s
     visible = [one for one in customer.identifications if one.created_at <= newest_at]
-    page, after, before = page_of(visible[::-1], call)
+    page, after, before = page_of(ordered(visible, provider.switches.list_order), call)
     return answer_json(
         200, provider.rendering.page([provider.rendering.identification(one) for one in page], after, before)
     )
@@ -100,12 +104,15 @@ def get_identification(provider: Provider, call: Call) -> Answer:
 
 
 def archive_identification(provider: Provider, call: Call) -> Answer:
-    """Archive for good; the customer's status stays."""
+    """Archive for good; the customer's status stays, unless a switch says otherwise."""
     identification = provider.identification(call.uuid(1))
     if identification.status != "Archived":
         identification.script += 1
         provider.lifecycle.archive_identification(identification, call.at)
-        provider.count(call, "archive_identification", identification.customer, identification.id)
+        customer = identification.customer
+        if provider.switches.archiving_puts_back and identification is customer.newest:
+            provider.lifecycle.put_back(customer, call.at)
+        provider.count(call, "archive_identification", customer, identification.id)
     return answer_json(200, provider.rendering.identification(identification))
 
 
@@ -123,8 +130,8 @@ def decide_identification(provider: Provider, call: Call) -> Answer:
     """Approve or decline at once, as only the provider's sandbox can."""
     identification = provider.identification(call.uuid(2))
     body = call.read(Decision)
-    if identification.status not in IN_FLIGHT:
-        raise RefusalError(404, "Identification is not pending")
+    if identification.status not in IN_FLIGHT and not identification.asked:
+        raise RefusalError(provider.switches.decided_again, "Identification is not pending")
     identification.script += 1
     move = provider.lifecycle.approve if body.approved else provider.lifecycle.decline
     move(identification, call.at)

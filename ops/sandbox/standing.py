@@ -92,4 +92,5 @@ def reset_partner(provider: Provider, call: Call) -> Answer:
     provider.count(call, "reset_partner", None, None)
     provider.lifecycle.forget()
     provider.store = Store()
+    provider.lifecycle.identifications = provider.store.identifications
     return answer_json(200, value=True)

@@ -4,9 +4,13 @@ Nothing is sent from here. A test takes what is due and delivers it itself; the 
 Times of delivery follow the caller's clock (`wall`), since receivers compare timestamps with their own.
 """
 
+import contextlib
 import hashlib
 import hmac
 import random
+import uuid
+from base64 import b64decode
+from binascii import Error as Base64Error
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -16,6 +20,7 @@ from ops.sandbox.answers import encode
 from ops.sandbox.clock import stamp
 from ops.sandbox.ids import Ids
 from ops.sandbox.records import Customer, Identification
+from ops.sandbox.switches import Switches
 
 #: Events kept for a replay: enough for any test, small beside 100,000 customers.
 HISTORY = 10_000
@@ -49,6 +54,8 @@ class Delivery:
     customer_id: str
     body: bytes
     due: float
+    #: What `webhook-id` says where it names the event.
+    id: str
     attempt: int = 1
 
 
@@ -62,16 +69,24 @@ class WebhookRequest:
     delivery: Delivery
 
 
-def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """Return the signature header: hex HMAC-SHA256 over the timestamp directly followed by the raw body."""
-    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + body, hashlib.sha256).hexdigest()
+def sign(secret: str, timestamp: str, body: bytes, *, decoded: bool = False) -> str:
+    """Return the signature header: hex HMAC-SHA256 over the timestamp directly followed by the raw body.
+
+    `decoded`: the key is what the secret's base64 says after `whsec_`; where it is none, the secret as it is.
+    """
+    key = secret.encode()
+    if decoded:
+        with contextlib.suppress(Base64Error):
+            key = b64decode(secret.removeprefix("whsec_"), validate=True)
+    return "v1=" + hmac.new(key, timestamp.encode() + body, hashlib.sha256).hexdigest()
 
 
 class Outbox:
     """Events that wait to be delivered. Off until configured, so that nothing piles up."""
 
-    def __init__(self, ids: Ids, seed: int) -> None:
+    def __init__(self, ids: Ids, seed: int, switches: Switches) -> None:
         self.settings: WebhookSettings | None = None
+        self._switches = switches
         self._ids = ids
         self._random = random.Random(seed)
         self._number = 0
@@ -109,11 +124,13 @@ class Outbox:
     def _emit(self, kind: str, wrapper: str, message: dict[str, str], customer: Customer, at: float) -> None:
         """Put one event into the outbox, unless it is to be dropped."""
         settings = self._configured()
-        content = {"customer_id": customer.id, "message": message if settings.unwrapped else {wrapper: message}}
+        unwrapped = settings.unwrapped or self._switches.webhook_message == "unwrapped"
+        content = {"customer_id": customer.id, "message": message if unwrapped else {wrapper: message}}
         timestamp = stamp(at).removesuffix("Z") + "+00:00"
         body = encode({"type": kind, "timestamp": timestamp, "data": content}).encode()
         self._number += 1
-        delivery = Delivery(self._number, customer.id, body, at + settings.delay_s)
+        event_id = str(uuid.UUID(bytes=hashlib.blake2b(body, digest_size=16).digest(), version=4))
+        delivery = Delivery(self._number, customer.id, body, at + settings.delay_s, event_id)
         self._history.append(delivery)
         if self._chance(settings.drop):
             return
@@ -149,15 +166,19 @@ class Outbox:
     def _request(self, delivery: Delivery, settings: WebhookSettings, wall: float) -> WebhookRequest:
         """Sign one attempt; its id is new each time."""
         timestamp = str(int(wall - settings.stale_s))
-        signature = sign(settings.secret, timestamp, delivery.body)
-        if self._chance(settings.bad_signature):
-            signature = sign(settings.secret + "x", timestamp, delivery.body)
+        switches = self._switches
+        spoiled = b"x" if self._chance(settings.bad_signature) else b""
+        decoded = switches.webhook_key == "decoded"
+        signature = sign(settings.secret, timestamp, delivery.body + spoiled, decoded=decoded)
+        attempt = self._ids.attempt()
         headers = {
             "content-type": "application/json",
-            "webhook-id": self._ids.attempt(),
+            "webhook-id": attempt if switches.webhook_id == "attempt" else delivery.id,
             "webhook-timestamp": timestamp,
             "webhook-signature": signature,
         }
+        if switches.webhook_agent is not None:
+            headers["user-agent"] = switches.webhook_agent
         return WebhookRequest(settings.url, headers, delivery.body, delivery)
 
     def _configured(self) -> WebhookSettings:
