@@ -14,6 +14,8 @@ from ops.sandbox.switches import Switches
 #: The pages' size if the caller does not say, and the largest, both as documented.
 PAGE_SIZE = 10
 LARGEST_PAGE = 100
+#: Country codes have two letters elsewhere in this API; some clients send three, and the documentation does not say.
+ALPHA_3 = 3
 
 Body = TypeVar("Body", bound=BaseModel)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from threading import RLock
 from urllib.parse import unquote
 
-from ops.sandbox import control, hosted
+from ops.sandbox import control, hosted, spec
 from ops.sandbox.answers import Answer, RefusalError, encode, refuse
 from ops.sandbox.calls import Call
 from ops.sandbox.clock import Clock, ManualClock
@@ -26,8 +26,6 @@ from ops.sandbox.switches import Switches
 from ops.sandbox.traffic import Traffic
 from ops.sandbox.webhooks import Outbox, WebhookRequest
 
-#: The version of a call that names none.
-DEFAULT_VERSION = "2025-03-13"
 SHORTEST_KEY = 8
 #: The documentation gives no length; this is what a database column would hold.
 LONGEST_IDEMPOTENCY_KEY = 255
@@ -129,6 +127,8 @@ class Sandbox:
             self.run_due()
             if path.startswith("/_sandbox"):
                 return control.handle(self, method, path, query, body)
+            if path == spec.PATH or path.startswith(spec.PATH + "/"):
+                return spec.handle(self, method, path)
             if path == hosted.PATH:
                 return hosted.handle(self, method, query, body)
             return self._api(method, path, query, lowered, body)
@@ -156,7 +156,7 @@ class Sandbox:
             answer = self._refused(refusal)
         self.traffic.answered(label, 0 if answer.lost else answer.status)
         if self.switches.version_echo:
-            answer.extra_headers["x-api-version"] = headers.get("x-api-version") or DEFAULT_VERSION
+            answer.extra_headers["x-api-version"] = headers.get("x-api-version") or spec.DEFAULT_VERSION
         return answer
 
     def _call(

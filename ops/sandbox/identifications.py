@@ -13,9 +13,19 @@ from ops.sandbox.company import BusinessIdentification
 from ops.sandbox.paging import ordered, page_of
 from ops.sandbox.provider import Provider
 from ops.sandbox.records import IN_FLIGHT, Customer, Identification
+from ops.sandbox.rendering import Json
 
 #: Where customers live as far as a hosted form tells; submitted data say it themselves.
 HOSTED_COUNTRY = "DE"
+#: The optional answers of the legacy questionnaire. Files are not kept.
+LEGACY_ANSWERS = (
+    "employment_status",
+    "monthly_income",
+    "expected_monthly_volume",
+    "occupation",
+    "source_of_funds",
+    "source_of_funds_proof",
+)
 #: The customer's statuses in which nothing can be submitted.
 BLOCKED = frozenset({"Suspended", "Archived", "UserRequired"})
 
@@ -68,6 +78,10 @@ def _take_over(
         return bool(body.company_data.documents)
     identification.intended_use = body.intended_use
     identification.with_edd = body.edd_questionnaire is not None or None
+    if body.kyc_questionnaire is not None:
+        identification.answers["employment_status"] = body.kyc_questionnaire.employment_status
+    if body.edd_questionnaire is not None:
+        identification.answers["occupation"] = body.edd_questionnaire.occupation
     if isinstance(body, PersonIdentification):
         identification.residence_country = body.address.country
         return True
@@ -81,8 +95,7 @@ def _file(provider: Provider, customer: Customer, identification: Identification
     if before is not None and before.status in IN_FLIGHT and becomes != "itself":
         before.script += 1
         provider.lifecycle.set_identification(before, becomes, call.at)
-    customer.identifications.append(identification)
-    provider.store.identifications[identification.id] = identification
+    provider.file(identification)
     customer.due = ()
     provider.lifecycle.set_customer(customer, "IdentificationRequired", call.at)
 
@@ -117,13 +130,13 @@ def archive_identification(provider: Provider, call: Call) -> Answer:
 
 
 def get_compliance_questionnaire(provider: Provider, call: Call) -> Answer:
-    """Read the legacy questionnaire; hosted forms leave none behind."""
+    """Read the legacy questionnaire; hosted forms leave none behind, and what has other values today is not in it."""
     identification = provider.identification(call.uuid(1))
     if identification.intended_use is None:
         raise RefusalError(404, "Questionnaire not found")
-    names = ("employment_status", "monthly_income", "expected_monthly_volume", "occupation", "source_of_funds")
-    empty = dict.fromkeys((*names, "source_of_funds_proof"))
-    return answer_json(200, {"id": identification.id, "intended_use": identification.intended_use, **empty})
+    required: Json = {"id": identification.id, "intended_use": identification.intended_use}
+    optional: Json = {name: identification.answers.get(name) for name in LEGACY_ANSWERS}
+    return answer_json(200, provider.rendering.joined(required, optional))
 
 
 def decide_identification(provider: Provider, call: Call) -> Answer:

@@ -1,18 +1,15 @@
 """What happens to a customer, when, and why: the scripts by e-mail tag and every change of a status.
 
-Events wait in one heap, dated by the sandbox clock, and run when the next request (or `run_due`) comes by; each then
-happens at the time it was due, not at the time it was noticed. The same moves are open to the control interface.
+The same moves are open to the control interface.
 """
 
 import hashlib
-import heapq
 from collections.abc import Callable
-from itertools import count
-from typing import Any
 
 from ops.sandbox.hosted import token_of
 from ops.sandbox.ids import Ids
 from ops.sandbox.records import IN_FLIGHT, Customer, Document, Identification
+from ops.sandbox.schedule import Schedule
 from ops.sandbox.stories import (
     APPROVAL_DELAY_S,
     EXPIRY_S,
@@ -28,52 +25,20 @@ from ops.sandbox.stories import (
 from ops.sandbox.switches import Switches
 from ops.sandbox.webhooks import Outbox
 
-Subject = Customer | Identification
-#: Due time, order, the move, what it moves, and the number of the script it belongs to (None: it happens in any case).
-Event = tuple[float, int, Callable[[Any, float], None], Any, int | None]
 
-
-class Lifecycle:
+class Lifecycle(Schedule):
     """The provider's side of every customer's life."""
 
-    def __init__(self, switches: Switches, ids: Ids, outbox: Outbox, speed: float) -> None:
+    def __init__(
+        self, switches: Switches, ids: Ids, outbox: Outbox, speed: float, file: Callable[[Identification], None]
+    ) -> None:
+        super().__init__(speed)
         self.switches = switches
         self.ids = ids
         self.outbox = outbox
-        self.speed = speed
-        #: The provider's table, for records that it opens itself.
-        self.identifications: dict[str, Identification] = {}
-        self._events: list[Event] = []
-        self._order = count()
+        #: Files a record that the provider opens itself.
+        self._file = file
         self._terms: tuple[tuple[str, ...], tuple[Document, ...]] = ((), ())
-
-    # Time
-
-    def at(self, at: float, event: Callable[[float], None]) -> None:
-        """Schedule anything for a time of the sandbox clock."""
-        heapq.heappush(self._events, (at, next(self._order), lambda _, due: event(due), None, None))
-
-    def _later(self, at: float, delay_s: float, move: Callable[[Any, float], None], subject: Subject) -> None:
-        """Schedule a step of a script, with the delay at speed 1; it is dropped if a hand moves the subject first."""
-        event = (at + delay_s / self.speed, next(self._order), move, subject, subject.script)
-        heapq.heappush(self._events, event)
-
-    def run_due(self, now: float) -> None:
-        """Let everything happen that is due."""
-        events = self._events
-        while events and events[0][0] <= now:
-            at, _, move, subject, script = heapq.heappop(events)
-            if script is None or subject.script == script:
-                move(subject, at)
-
-    def forget(self) -> None:
-        """Drop whatever is scheduled."""
-        self._events.clear()
-
-    @property
-    def next_event_at(self) -> float | None:
-        """When the next event is due."""
-        return self._events[0][0] if self._events else None
 
     # Documents
 
@@ -156,14 +121,12 @@ class Lifecycle:
         """Approve; the customer's own status follows a moment later."""
         identification.review_comment = identification.retry = None
         self.set_identification(identification, "Approved", at)
-        self._soon(at, self._admit, identification, identification.customer)
+        self._anyway(at, self._delay_s(identification.customer), self._admit, identification)
 
-    def _soon(self, at: float, move: Callable[[Any, float], None], subject: Subject, customer: Customer) -> None:
-        """Schedule what follows an approval by itself, whatever a hand does meanwhile."""
+    def _delay_s(self, customer: Customer) -> float:
+        """Return how long it takes from an approval to the customer's next status."""
         delay_s = self.switches.approval_delay_s
-        if delay_s is None:
-            delay_s = _point(APPROVAL_DELAY_S, customer.pace)
-        heapq.heappush(self._events, (at + delay_s / self.speed, next(self._order), move, subject, None))
+        return _point(APPROVAL_DELAY_S, customer.pace) if delay_s is None else delay_s
 
     def decline(self, identification: Identification, at: float) -> None:
         """Decline; the customer may try again."""
@@ -204,8 +167,7 @@ class Lifecycle:
         """Open a record that the provider itself asks for."""
         identification = Identification(self.ids.new(at), customer, "StepUp", "Pending", at, at)
         identification.residence_country = customer.identifications[-1].residence_country
-        customer.identifications.append(identification)
-        self.identifications[identification.id] = identification
+        self._file(identification)
         return identification
 
     def set_identification(
@@ -261,7 +223,7 @@ class Lifecycle:
         by_way_of = self.switches.nothing_to_sign == "signings_required"
         self.set_customer(customer, "SigningsRequired" if customer.due or by_way_of else "Active", at)
         if not customer.due and by_way_of:
-            self._soon(at, self._let_through, customer, customer)
+            self._anyway(at, self._delay_s(customer), self._let_through, customer)
 
     def _let_through(self, customer: Customer, at: float) -> None:
         """See that there is nothing to sign."""

@@ -24,9 +24,8 @@ class Provider:
         self.store = Store()
         self.effects = Effects()
         self.outbox = Outbox(self.ids, seed, switches)
-        self.lifecycle = Lifecycle(switches, self.ids, self.outbox, speed)
+        self.lifecycle = Lifecycle(switches, self.ids, self.outbox, speed, self.file)
         self.rendering = Rendering(switches)
-        self.lifecycle.identifications = self.store.identifications
 
     def customer(self, call: Call) -> Customer:
         """Return the customer that the path names, if the caller's sub-partner may see it."""
@@ -44,6 +43,11 @@ class Provider:
         if identification is None:
             raise RefusalError(404, "Identification not found")
         return identification
+
+    def file(self, identification: Identification) -> None:
+        """Put a new identification into the tables; it is its customer's newest."""
+        identification.customer.identifications.append(identification)
+        self.store.identifications[identification.id] = identification
 
     def count(self, call: Call, operation: str, customer: Customer | None, subject: str | None) -> None:
         """Note an executed effect."""

@@ -43,7 +43,7 @@ class Rendering:
             "active_email": None,
             "spending_limit_euro": None,
         }
-        return self._joined(required, optional)
+        return self.joined(required, optional)
 
     def identification(self, identification: Identification) -> Json:
         """Write an Identification."""
@@ -64,21 +64,21 @@ class Rendering:
             "with_edd": identification.with_edd,
             "residence_country": identification.residence_country if approved else None,
         }
-        return self._joined(required, optional)
+        return self.joined(required, optional)
 
     def signing(self, signing: Signing) -> Json:
         """Write a Signing."""
         at = self.stamp(signing.created_at)
         required: Json = {"id": signing.id, "customer_id": signing.customer.id, "created_at": at, "updated_at": at}
-        return self._joined(required, {"content_id": signing.content_id, "document_id": None})
+        return self.joined(required, {"content_id": signing.content_id, "document_id": None})
 
     def document(self, document: Document) -> Json:
         """Write a required signing."""
-        return self._joined({"id": document.id, "display_name": document.display_name, "url": document.url}, {})
+        return self.joined({"id": document.id, "display_name": document.display_name, "url": document.url}, {})
 
     def page(self, items: list[Json], cursor: str | None, prev_cursor: str | None) -> Json:
         """Write one page of a list."""
-        return self._joined({"items": items}, {"cursor": cursor, "prev_cursor": prev_cursor})
+        return self.joined({"items": items}, {"cursor": cursor, "prev_cursor": prev_cursor})
 
     def _step_status(self, identification: Identification) -> Json | None:
         """Write the result of each step, once there is a decision or whenever a switch says."""
@@ -87,11 +87,16 @@ class Rendering:
             return None
         steps = PERSON_STEPS if identification.customer.customer_type == "Person" else BUSINESS_STEPS
         so_far = "Approved" if decided else identification.status
-        result: Json = {step: self._joined({"result": so_far, "retry": False}, {"comment": None}) for step in steps}
+        result: Json = {step: self.joined({"result": so_far, "retry": False}, {"comment": None}) for step in steps}
         if identification.status == "Declined":
             failed: Json = {"result": "Declined", "retry": bool(identification.retry)}
-            result[steps[0]] = self._joined(failed, {"comment": self.comment(identification)})
+            result[steps[0]] = self.joined(failed, {"comment": self.comment(identification)})
         return result
+
+    @property
+    def says_retryable(self) -> bool:
+        """Whether requirements tell if a new attempt makes sense."""
+        return self._switches.retryable_said
 
     def comment(self, identification: Identification) -> str | None:
         """Give the reviewer's comment, if reviewers write any."""
@@ -125,7 +130,7 @@ class Rendering:
         renamed = self._switches.renamed_statuses
         return renamed.get(status, status) if renamed else status
 
-    def _joined(self, required: Json, optional: Json) -> Json:
+    def joined(self, required: Json, optional: Json) -> Json:
         """Put an object together."""
         if self._switches.optional_fields == "omitted":
             required.update((name, value) for name, value in optional.items() if value is not None)

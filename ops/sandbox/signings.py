@@ -1,16 +1,13 @@
-"""The endpoints of documents and signatures (sections 3.11 to 3.14 of the fact sheet)."""
+"""The endpoints of documents and signatures (sections 3.11 to 3.13 of the fact sheet)."""
 
 from ops.sandbox.answers import Answer, RefusalError, answer_json
 from ops.sandbox.bodies import NewSigning
-from ops.sandbox.calls import Call, required
-from ops.sandbox.fields import COUNTRIES
+from ops.sandbox.calls import Call
 from ops.sandbox.identifications import BLOCKED
 from ops.sandbox.paging import ordered, page_of
 from ops.sandbox.provider import Provider
 from ops.sandbox.records import Signing
 
-#: Country codes have two letters elsewhere in this API; some clients send three, and the documentation does not say.
-ALPHA_3 = 3
 #: What required-signings may say where nothing is to be signed; the first three texts are what public clients match.
 NOTHING_TO_SIGN = {
     "conflict_not_in_status": (409, "Customer is not in status SigningsRequired"),
@@ -72,11 +69,3 @@ def list_signings(provider: Provider, call: Call) -> Answer:
     visible = [one for one in customer.signings if one.created_at <= newest_at]
     page, after, before = page_of(ordered(visible, provider.switches.list_order), call)
     return answer_json(200, provider.rendering.page([provider.rendering.signing(one) for one in page], after, before))
-
-
-def get_terms(provider: Provider, call: Call) -> Answer:
-    """Read the terms of a country before any customer exists."""
-    country = required(call, "country").upper()
-    if country not in COUNTRIES and not (len(country) == ALPHA_3 and country.isascii() and country.isalpha()):
-        raise RefusalError(400, "failed to parse parameter `country`: unknown country")
-    return answer_json(200, [provider.rendering.document(one) for one in provider.lifecycle.terms])

@@ -14,7 +14,7 @@ from typing import Any
 from ops.sandbox.core import Sandbox
 
 #: Raised with every change of what is in the file.
-FORMAT = 1
+FORMAT = 2
 
 
 class StateError(Exception):
@@ -24,6 +24,8 @@ class StateError(Exception):
 def save(sandbox: Sandbox, path: Path) -> None:
     """Write the state, readable by its owner alone; a crash in the middle leaves the old file."""
     sandbox.run_due()
+    if sandbox.dice:
+        sandbox.dice.end_spells()
     state = {
         "format": FORMAT,
         "ahead_s": sandbox.clock.now() - sandbox.clock.wall(),
