@@ -414,6 +414,19 @@ def test_step_ups(way: Any, status: str, records: int, by: str) -> None:
     assert read(sandbox, f"/customers/{customer_id}")["status"] == "Active"
 
 
+def test_a_step_up_right_after_the_approval() -> None:
+    """Who is asked for more before the approval has taken effect is not let through by it."""
+    sandbox = iron(step_up="approved")
+    customer_id, identification_id = started(sandbox)
+    sandbox.move(identification_id, "approve")
+    sandbox.move(identification_id, "stepup")
+    sandbox.advance(60)
+    assert read(sandbox, f"/customers/{customer_id}")["status"] == "IdentificationRequired"
+    sandbox.move(identification_id, "approve")
+    sandbox.advance(2)
+    assert read(sandbox, f"/customers/{customer_id}")["status"] == "SigningsRequired"
+
+
 def test_a_late_link() -> None:
     """The link of a new identification may come a moment later."""
     sandbox = iron(url_delay_s=3)
