@@ -13,10 +13,10 @@ from ops.sandbox import control, hosted, spec
 from ops.sandbox.answers import Answer, RefusalError, encode, refuse
 from ops.sandbox.calls import Call
 from ops.sandbox.clock import Clock, ManualClock
-from ops.sandbox.drawing import Dice
+from ops.sandbox.drawing import CHOICES, Dice, draw
 from ops.sandbox.effects import Effects
 from ops.sandbox.faults import Fault, Faults
-from ops.sandbox.idempotency import IdempotencyStore, digest, replay
+from ops.sandbox.idempotency import IdempotencyStore, remembers, replay, retention_s, scope_of
 from ops.sandbox.ids import is_uuid
 from ops.sandbox.moves import move
 from ops.sandbox.oddities import odd
@@ -53,7 +53,7 @@ class Sandbox:
         self.switches = switches or Switches()
         self._initial = self.switches.model_copy(deep=True)
         #: Draws what each request meets; None: the switches stay as they are.
-        self.dice = Dice(self.switches, dice, keep) if dice else None
+        self.dice = self._first_dice = Dice(self.switches, dice, keep) if dice else None
         self._lock = RLock()
         self._start()
 
@@ -101,6 +101,16 @@ class Sandbox:
             self.run_due()
             return self.webhooks.take(self.clock.now(), self.clock.wall())
 
+    def draw(self, seed: int, keep: Collection[str] = ()) -> None:
+        """Become the provider of a seed, with dice of that seed; switches to be kept stay as they are."""
+        with self._lock:
+            self.calm()
+            dice = random.Random(seed)
+            drawn = draw(self.switches, dice, keep=keep)
+            for name in CHOICES:
+                setattr(self.switches, name, getattr(drawn, name))
+            self.dice = Dice(self.switches, dice, keep)
+
     def calm(self) -> None:
         """Let the provider be as it was drawn from now on, and nothing odd happen any more."""
         with self._lock:
@@ -112,6 +122,7 @@ class Sandbox:
         with self._lock:
             if self.dice:
                 self.dice.end_spells()
+            self.dice = self._first_dice
             for name in Switches.model_fields:
                 setattr(self.switches, name, getattr(self._initial, name))
             self._start()
@@ -140,7 +151,6 @@ class Sandbox:
         fault: Fault | None = None
         if self.dice:
             self.dice.throw(self.clock.now())
-        self.provider.rendering.at = self.clock.now()
         try:
             parts = [unquote(part) for part in path.removeprefix(API + "/").split("/")]
             route = find_route(method, parts if path.startswith(API + "/") else [])
@@ -197,7 +207,7 @@ class Sandbox:
         remembered: Answer | None = answer
         if fault is not None and fault.stored is not None:
             remembered = {"true": answer, "injected": fault.answer() or answer, "nothing": None}[fault.stored]
-        elif not self._remembers(answer.status):
+        elif not remembers(self.switches, answer.status):
             remembered = None
         if remembered is not None:
             self.stored.keep(scope, fingerprint, remembered, at=call.at, busy_s=busy_s, effect=call.effect)
@@ -205,6 +215,7 @@ class Sandbox:
 
     def _executed(self, route: Route, call: Call) -> Answer:
         """Run the endpoint; a refusal is an answer like any other."""
+        self.provider.rendering.at = call.at
         try:
             answer = route.endpoint(self.provider, call)
         except RefusalError as refusal:
@@ -215,31 +226,13 @@ class Sandbox:
     def _known(self, route: Route, call: Call) -> tuple[bytes, bytes, Answer | None]:
         """Return a request's scope and fingerprint, and the stored answer of its key."""
         switches = self.switches
-        path = call.path.encode()
-        key = (call.idempotency_key or "").encode()
-        everywhere = switches.key_scope == "everywhere"
-        scope = digest(call.api_key.encode(), key) if everywhere else digest(call.api_key.encode(), path, key)
-        fingerprint = digest(path, call.body) if everywhere else digest(call.body)
-        found = self.stored.find(
-            scope, fingerprint, call.at, self._retention_s(route), waits=switches.in_flight == "replay"
-        )
+        scope, fingerprint = scope_of(call)
+        span_s = retention_s(switches, route.operation)
+        found = self.stored.find(scope, fingerprint, call.at, span_s, waits=switches.in_flight == "replay")
         if found is None:
             return scope, fingerprint, None
         self.traffic.replays += 1
         return scope, fingerprint, replay(found, bare=not switches.replay_headers)
-
-    def _retention_s(self, route: Route) -> float:
-        """Return how long this endpoint remembers keys, in seconds."""
-        switches = self.switches
-        if route.operation == "create_identification" or switches.retention_elsewhere_s is None:
-            return switches.retention_s
-        return switches.retention_elsewhere_s
-
-    def _remembers(self, status: int) -> bool:
-        """Tell whether an answer of this status is stored under its key."""
-        if status < 400:
-            return True
-        return self.switches.stored_errors == "all" or (self.switches.stored_errors == "4xx" and status < 500)
 
     def _refused(self, refusal: RefusalError) -> Answer:
         """Write a refusal in the form the switches ask for."""

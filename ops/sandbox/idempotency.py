@@ -1,14 +1,16 @@
 """Stored answers by idempotency key, as in section 1.3 of the fact sheet.
 
-A key is scoped by API key and path. Another body under a known key is refused, and so is a second request while the
-first has not been answered yet.
+A key is scoped by API key and path, or by API key alone. Another body under a known key is refused, and so is a second
+request while the first has not been answered yet.
 """
 
 import hashlib
 from dataclasses import dataclass
 
 from ops.sandbox.answers import Answer, RefusalError
+from ops.sandbox.calls import Call
 from ops.sandbox.effects import Effect
+from ops.sandbox.switches import Switches
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +24,28 @@ class Stored:
     body: bytes
     content_type: str
     effect: Effect | None
+
+
+def scope_of(call: Call) -> tuple[bytes, bytes]:
+    """Return what a request's key belongs to, and the fingerprint that tells its twins from others."""
+    caller, path, key = call.api_key.encode(), call.path.encode(), (call.idempotency_key or "").encode()
+    if call.switches.key_scope == "everywhere":
+        return digest(caller, key), digest(path, call.body)
+    return digest(caller, path, key), digest(call.body)
+
+
+def retention_s(switches: Switches, operation: str) -> float:
+    """Return how long an endpoint remembers keys, in seconds."""
+    if operation == "create_identification" or switches.retention_elsewhere_s is None:
+        return switches.retention_s
+    return switches.retention_elsewhere_s
+
+
+def remembers(switches: Switches, status: int) -> bool:
+    """Tell whether an answer of this status is stored under its key."""
+    if status < 400:
+        return True
+    return switches.stored_errors == "all" or (switches.stored_errors == "4xx" and status < 500)
 
 
 def digest(*parts: bytes) -> bytes:

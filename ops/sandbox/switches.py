@@ -208,3 +208,13 @@ class Switches(BaseModel):
     link_prefix: str = "https://verify.sandbox.invalid/start?token="
     #: Where that page leads whoever has pressed a button; null: back to itself.
     return_url: str | None = None
+
+
+def chosen(*, by_call: bool = False, strict: bool = False) -> dict[str, str]:
+    """Give the switches that the flags of a command stand for; those not given leave things as they are."""
+    switches = {}
+    if by_call:
+        switches["approval"] = "by_call"
+    if strict:
+        switches["unknown_members"] = "refuse"
+    return switches
