@@ -149,12 +149,12 @@ class Sandbox:
         label = f"{method} (unknown)"
         wall = self.clock.wall()
         fault: Fault | None = None
-        if self.dice:
-            self.dice.throw(self.clock.now())
         try:
             parts = [unquote(part) for part in path.removeprefix(API + "/").split("/")]
             route = find_route(method, parts if path.startswith(API + "/") else [])
             label = f"{method} {route.template}"
+            if self.dice:
+                self.dice.throw(self.clock.now(), route.operation)
             self.traffic.arrived(label, wall)
             fault = self.faults.strike(method, path[len(API) :], route.operation, headers.get("idempotency-key"))
             call = self._call(route, path, parts, query, headers, body)

@@ -138,7 +138,7 @@ CHOICES: dict[str, Choice] = {
     "odd_reads": Choice(
         ({},),
         odd=tuple({operation: kind} for operation in ODD_OPERATIONS for kind in ODD_KINDS),
-        spell_odds=SELDOM * 4,
+        spell_odds=SELDOM * 2,
         longest_s=120,
     ),
     # Errors
@@ -184,9 +184,14 @@ class Dice:
         self._spells: dict[str, tuple[Any, Any, float]] = {}
         #: Draws nothing any more.
         self.quiet = False
+        #: By what the usual odds of spells are multiplied; 0: no spells, only harmless choices change.
+        self.times = 1.0
 
-    def throw(self, now: float) -> None:
-        """End what is over, and draw what this request meets; `now` by the sandbox clock, in seconds."""
+    def throw(self, now: float, operation: str = "") -> None:
+        """End what is over, and draw what this request meets; `now` by the sandbox clock, in seconds.
+
+        A spell of odd reads begins with a read of the operation that is asked for.
+        """
         self._end(now)
         if self.quiet:
             return
@@ -194,9 +199,10 @@ class Dice:
             if self._random.random() < choice.odds:
                 self._begin(name, self._random.choice(choice.values), now)
         for name, choice in _SPELLS:
-            if self._random.random() < choice.spell_odds:
+            odd = choice.odd if name != "odd_reads" else tuple(one for one in choice.odd if operation in one)
+            if odd and self._random.random() < choice.spell_odds * self.times:
                 until = now + choice.longest_s * self._random.choice(LENGTHS) * self._random.random()
-                self._begin(name, self._random.choice(choice.odd), until)
+                self._begin(name, self._random.choice(odd), until)
 
     def calm(self) -> None:
         """End every spell, and draw nothing any more; what was drawn for good stays."""

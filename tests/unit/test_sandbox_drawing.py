@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.sandbox import ManualClock, Sandbox, Switches, draw
-from ops.sandbox.drawing import CHOICES, LENGTHS, NO_CHOICE, ODD_OPERATIONS, Dice
+from ops.sandbox.drawing import CHOICES, LENGTHS, NO_CHOICE, ODD_KINDS, ODD_OPERATIONS, Dice
 from ops.sandbox.routes import ROUTES
 
 ADA: dict[str, Any] = {"customer_type": "Person", "email": "ada@example.com", "external_id": "crm-1"}
@@ -101,12 +101,32 @@ def test_a_spell_ends() -> None:
         dice = Dice(switches, random.Random(1), keep=set(CHOICES) - {name})
         met = 0
         for second in range(0, 20_000_000, 5_000):
-            dice.throw(second)
+            dice.throw(second, "get_customer")
             if getattr(switches, name) in choice.odd:
                 met += 1
                 dice._end(second + max(LENGTHS) * choice.longest_s)
                 assert getattr(switches, name) in choice.values
         assert met, name
+
+
+def test_odd_reads_begin_with_the_read_that_is_odd() -> None:
+    """A spell of odd reads is about what is being read, and no spell begins where their odds are none."""
+    switches = Switches()
+    dice = Dice(switches, random.Random(1), keep=set(CHOICES) - {"odd_reads"})
+    dice.times = 0
+    for second in range(20_000):
+        dice.throw(second, "get_customer")
+        assert switches.odd_reads == {}
+    dice.times = 1
+    met = set()
+    for second in range(0, 20_000_000, 1_000):
+        dice.throw(second, "list_identifications")
+        met |= set(switches.odd_reads.items())
+        dice.end_spells()
+        dice.throw(second, "create_customer")
+        assert switches.odd_reads == {}
+    assert {operation for operation, _ in met} == {"list_identifications"}
+    assert {kind for _, kind in met} == set(ODD_KINDS)
 
 
 def test_calm_ends_what_is_odd() -> None:
