@@ -6,6 +6,7 @@ a list, and time stands still until a test moves it.
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -83,6 +84,7 @@ class World:
         policy: Policy | None = None,
         budget: Budget = PLENTY,
         going_on: bool = True,
+        dice: random.Random | None = None,
         **switches: Any,
     ) -> None:
         self.client = client
@@ -90,7 +92,8 @@ class World:
         self.going_on = going_on
         self.hears = True
         self.clock = ManualClock()
-        self.sandbox = Sandbox(self.clock, switches=Switches(**switches))
+        #: Iron refuses unknown members, so that our own mistakes show; with dice each request may meet another Iron.
+        self.sandbox = Sandbox(self.clock, switches=Switches(**switches), dice=dice)
         self.sandbox.webhooks.settings = WebhookSettings(url="http://gateway.test/webhooks/iron")
         self.shift_ms = 0
         self.queue = Queue()

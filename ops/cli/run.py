@@ -16,6 +16,8 @@ from ops.cli.options import add
 #: How long a worker that is told to stop may finish what is in hand, in seconds: longer than the calls of a step take,
 #: shorter than the minute that docker-compose.yml gives. What is cut off all the same comes up when its lease ends.
 GRACE_S = 45.0
+#: What `dev` and `sandbox` say of the same flag.
+BY_CALL = "Approve nobody until POST /sandbox/identification/{id}, as Iron's own sandbox."
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +52,7 @@ def dev(
         int, typer.Option(min=1, max=65_534, help="The gateway's port; the sandbox takes the next one.")
     ] = 8700,
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Where the data is kept.")] = Path(".onboarding"),
+    by_call: Annotated[bool, typer.Option("--by-call", help=BY_CALL)] = False,
 ) -> int:
     """Run the whole system here until Ctrl-C.
 
@@ -60,7 +63,7 @@ def dev(
     """
     from ops.cli.system import run_dev
 
-    return run_dev(port, folder)
+    return run_dev(port, folder, by_call=by_call)
 
 
 def worker(
@@ -125,19 +128,29 @@ def sandbox(
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Begin from this file, and write it at the end.")
     ] = None,
+    by_call: Annotated[bool, typer.Option("--by-call", help=BY_CALL)] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse members of bodies that no document of Iron names.")
+    ] = False,
+    strange: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", help="Draw by this seed all that Iron leaves open; some requests meet oddities."),
+    ] = None,
 ) -> int:
     """Run the simulator of Iron in the foreground.
 
     What happens to a customer is chosen by the e-mail's tag: +approve, +slow, +decline, +decline-final, +expire,
-    +stepup, +newterms, +suspend, +manual. `GET /_sandbox/` lists what can be set and seen. SIGTERM and Ctrl-C end it.
+    +stepup, +newterms, +suspend, +manual. `GET /_sandbox/` lists what can be set and seen, `GET /spec` what is served.
+    SIGTERM and Ctrl-C end it.
 
     Example: onboarding sandbox --speed 5
     """
     from ops.sandbox.server import serve
     from ops.sandbox.state import StateError
+    from ops.sandbox.switches import chosen
 
     try:
-        serve(host, port, speed, state=state)
+        serve(host, port, speed, state=state, switches=chosen(by_call=by_call, strict=strict), strange=strange)
     except StateError as error:
         raise CommandError(str(error)) from None
     except OSError as error:

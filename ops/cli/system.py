@@ -67,10 +67,13 @@ class System:
 
 
 @contextmanager
-def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, port: int = 0) -> Iterator[System]:
+def running(
+    folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, port: int = 0, by_call: bool = False
+) -> Iterator[System]:
     """Start all parts with their data in `folder`, and stop them in order: gateway, workers, sandbox, Redis.
 
     `settings` adds to what the parts need. `port` is the gateway's, the next one is the sandbox's; 0 takes free ones.
+    `by_call`: the sandbox approves when told.
     Raises CommandError when a part does not start or ends by itself.
     """
     _prepare(folder)
@@ -86,9 +89,8 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
         ):
             state = str(folder / "sandbox.state")
             token = _token(folder)
-            sandbox = processes.start(
-                "sandbox", ["sandbox", "--port", str(sandbox_port), "--speed", str(speed), "--state", state], {}
-            )
+            options = ["--port", str(sandbox_port), "--speed", str(speed), "--state", state]
+            sandbox = processes.start("sandbox", ["sandbox", *options, *(["--by-call"] if by_call else [])], {})
             address = processes.wait_for(sandbox, r"ready on (http://[^/\s]+)/api")[1]
             environment = {
                 "ONBOARDING_REDIS_URL": redis.url_for(0),
@@ -113,11 +115,11 @@ def running(folder: Path, *, settings: Mapping[str, str], speed: float = 1.0, po
         raise CommandError(str(error)) from None
 
 
-def run_dev(port: int, folder: Path) -> int:
+def run_dev(port: int, folder: Path, *, by_call: bool = False) -> int:
     """Run everything until Ctrl-C. The gateway's port is `port`, the sandbox's the next one."""
     place = folder.absolute()
     try:
-        with running(place, settings=PLENTY, port=port) as system:
+        with running(place, settings=PLENTY, port=port, by_call=by_call) as system:
             _banner(system)
             while True:
                 system.processes.check()

@@ -7,6 +7,7 @@ behind a port.
 from ops.sandbox.answers import Answer
 from ops.sandbox.clock import ManualClock, SystemClock
 from ops.sandbox.core import Sandbox
+from ops.sandbox.drawing import draw
 from ops.sandbox.faults import Fault
 from ops.sandbox.switches import Switches
 from ops.sandbox.transport import SandboxTransport
@@ -21,5 +22,6 @@ __all__ = [
     "Switches",
     "SystemClock",
     "WebhookSettings",
+    "draw",
     "sign",
 ]

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from ops.sandbox.server import serve
+from ops.sandbox.switches import chosen
 
 
 def main() -> int:
@@ -13,9 +14,20 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8701)
     parser.add_argument("--speed", type=float, default=1.0, help="divides the times of every customer's script")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--by-call", action="store_true", help="approve when told, as Iron's own sandbox does")
+    parser.add_argument("--strict", action="store_true", help="refuse members of bodies that no document names")
+    parser.add_argument("--strange", type=int, metavar="SEED", help="be the provider of a seed, with moods")
     options = parser.parse_args()
+    switches = chosen(by_call=options.by_call, strict=options.strict)
     try:
-        serve(options.host, options.port, options.speed, seed=options.seed)
+        serve(
+            options.host,
+            options.port,
+            options.speed,
+            seed=options.seed,
+            switches=switches,
+            strange=options.strange,
+        )
     except OSError as error:
         print(error.strerror, file=sys.stderr)
         return 1

@@ -30,12 +30,14 @@ class Answer:
     extra_headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     lost: Lost | None = None
+    #: Comes without the headers that an answer has otherwise.
+    bare: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
         """All headers of the answer, names in lower case."""
-        headers = dict(self.extra_headers)
-        if self.body:
+        headers = {} if self.bare else dict(self.extra_headers)
+        if self.body and not self.bare:
             headers["content-type"] = self.content_type
         headers["content-length"] = str(len(self.body))
         return headers
@@ -60,14 +62,26 @@ def answer_json(status: int, value: object) -> Answer:
     return Answer(status, encode(value).encode())
 
 
-def refuse(status: int, text: str, *, form: str = "string", headers: dict[str, str] | None = None) -> Answer:
-    """Answer an error in the form the provider uses for its status, or in the `form` a switch asks for."""
+def refuse(
+    status: int,
+    text: str,
+    *,
+    form: str = "string",
+    unauthorized: str = "text",
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    """Answer an error in the form the provider uses for its status, or in the `form` a switch asks for.
+
+    `unauthorized`: the form of a 401 where the others are strings.
+    """
     answer = Answer(status, extra_headers=dict(headers or {}))
     if form == "empty":
         return answer
-    if status == 401 or form == "text":
+    if status == 401 and form == "string":
+        form = unauthorized
+    if form == "text":
         answer.body, answer.content_type = text.encode(), TEXT
-    elif status == 500:
+    elif status == 500 or form == "object":
         answer.body = encode({"message": text, "trace_id": "00-sandbox-00"}).encode()
     elif status in {502, 503, 504}:
         answer.body, answer.content_type = _page(status).encode(), HTML

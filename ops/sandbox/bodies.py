@@ -14,7 +14,7 @@ from ops.sandbox.fields import Country, Email, File, Ip, PastDate, Phone, Strict
 from ops.sandbox.postal import Address
 
 UUID = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
-ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ExternalId = Annotated[str, StringConstraints(min_length=1)]
 
 
 class NewCustomer(Strict):
@@ -34,11 +34,11 @@ class CustomerUpdate(Strict):
 
 
 class NewSigning(Strict):
-    """Section 3.12. Public clients still send `content_type` and are accepted."""
+    """Section 3.12. `content_type` is of older generations; public clients still send it and are accepted."""
 
     signed: bool
     content_id: Annotated[str, Field(pattern=UUID)] | None = None
-    content_type: Literal["Document", "Url"] | None = None
+    content_type: Literal["Document", "Url", "Text"] | None = None
 
 
 class Decision(Strict):

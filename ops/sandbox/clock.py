@@ -5,7 +5,7 @@ and is what rate limits and webhook timestamps are measured with.
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Protocol
 
 #: 2026-01-15 10:00:00 UTC: a fixed start, so that two runs of one test give the same bytes.
@@ -67,6 +67,21 @@ class SystemClock:
         self._ahead_s += seconds
 
 
-def stamp(at: float) -> str:
-    """Write a time as RFC 3339 in UTC, with `Z`."""
-    return datetime.fromtimestamp(at, UTC).isoformat()[:-6] + "Z"
+#: Some offset that is not zero.
+_ELSEWHERE = timezone(timedelta(hours=5, minutes=30))
+
+
+def stamp(at: float, form: str = "z") -> str:
+    """Write a time as RFC 3339, in UTC with `Z` or in another of the forms that the switch `times` has."""
+    moment = datetime.fromtimestamp(at, UTC)
+    match form:
+        case "micros":
+            return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+        case "offset":
+            return moment.isoformat(timespec="seconds")
+        case "micros_offset":
+            return moment.isoformat(timespec="microseconds")
+        case "elsewhere":
+            return moment.astimezone(_ELSEWHERE).isoformat(timespec="milliseconds")
+        case _:
+            return moment.isoformat()[:-6] + "Z"

@@ -5,6 +5,7 @@ Everything here can be done in Python on a `Sandbox` as well; this is the same f
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ops.sandbox.answers import Answer, RefusalError, answer_json
 from ops.sandbox.calls import first_problem
 from ops.sandbox.clock import stamp
+from ops.sandbox.drawing import CHOICES
 from ops.sandbox.faults import Fault
 from ops.sandbox.webhooks import WebhookSettings
 
@@ -45,6 +47,11 @@ INDEX = {
     "DELETE /_sandbox/faults[/{name}]": "clear one rule or all",
     "GET /_sandbox/switches": "the provider's undocumented choices",
     "POST /_sandbox/switches": "set some of them",
+    "GET /_sandbox/choices": "which values of each are plausible, and how often a request may meet another one",
+    "POST /_sandbox/dice": (
+        'draw the provider of a seed, and let requests meet another one now and then: {"seed": 7, "keep": ["order"]}'
+    ),
+    "DELETE /_sandbox/dice": "draw nothing any more; what was drawn for good stays",
     "POST /_sandbox/identifications/{id}/{step}": (
         'process, review, approve, decline, decline-final, expire, stepup, archive, optionally {"comment": "..."}; '
         'status {"status": "any word"}'
@@ -76,6 +83,11 @@ class _Form(BaseModel):
 
 class _Advance(_Form):
     seconds: float = Field(ge=0)
+
+
+class _Seed(_Form):
+    seed: int
+    keep: tuple[str, ...] = ()
 
 
 class _Move(_Form):
@@ -167,6 +179,21 @@ class Control:
             setattr(switches, name, getattr(wanted, name))
         return switches.model_dump()
 
+    def choices(self) -> object:
+        """Show what could be drawn."""
+        return {name: asdict(choice) for name, choice in CHOICES.items()}
+
+    def throw_dice(self) -> object:
+        """Become the provider of a seed."""
+        form = _Seed.model_validate_json(self.body)
+        self.sandbox.draw(form.seed, form.keep)
+        return self.switches()
+
+    def stop_dice(self) -> object:
+        """Draw nothing any more."""
+        self.sandbox.calm()
+        return self.switches()
+
     def move(self, subject: str, step: str) -> object:
         """Move a record."""
         form = _Move.model_validate_json(self.body)
@@ -242,6 +269,9 @@ ROUTES: dict[tuple[str, ...], Callable[..., object]] = {
     ("DELETE", "faults", "*"): Control.clear_faults,
     ("GET", "switches"): Control.switches,
     ("POST", "switches"): Control.set_switches,
+    ("GET", "choices"): Control.choices,
+    ("POST", "dice"): Control.throw_dice,
+    ("DELETE", "dice"): Control.stop_dice,
     ("POST", "identifications", "*", "*"): Control.move,
     ("POST", "customers", "*", "*"): Control.move,
     ("GET", "clock"): Control.clock,

@@ -4,26 +4,28 @@ The order of the checks is the provider's as far as it can be seen: key, route, 
 answer, then the endpoint. Source: sections 1 and 8 of the fact sheet.
 """
 
-from collections.abc import Mapping
+import random
+from collections.abc import Collection, Mapping
 from threading import RLock
 from urllib.parse import unquote
 
-from ops.sandbox import control, hosted
+from ops.sandbox import control, hosted, spec
 from ops.sandbox.answers import Answer, RefusalError, encode, refuse
 from ops.sandbox.calls import Call
 from ops.sandbox.clock import Clock, ManualClock
+from ops.sandbox.drawing import CHOICES, Dice, draw
 from ops.sandbox.effects import Effects
 from ops.sandbox.faults import Fault, Faults
-from ops.sandbox.idempotency import IdempotencyStore, digest, replay
+from ops.sandbox.idempotency import IdempotencyStore, remembers, replay, retention_s, scope_of
 from ops.sandbox.ids import is_uuid
 from ops.sandbox.moves import move
+from ops.sandbox.oddities import odd
 from ops.sandbox.provider import Provider
 from ops.sandbox.routes import Route, find_route
 from ops.sandbox.switches import Switches
 from ops.sandbox.traffic import Traffic
 from ops.sandbox.webhooks import Outbox, WebhookRequest
 
-VERSIONS = frozenset({"", "2025-03-13", "2026-07-01", "2026-08-01"})
 SHORTEST_KEY = 8
 #: The documentation gives no length; this is what a database column would hold.
 LONGEST_IDEMPOTENCY_KEY = 255
@@ -40,6 +42,8 @@ class Sandbox:
         speed: float = 1.0,
         seed: int = 0,
         switches: Switches | None = None,
+        dice: random.Random | None = None,
+        keep: Collection[str] = (),
     ) -> None:
         if speed <= 0:
             raise ValueError("speed must be above zero")
@@ -48,6 +52,8 @@ class Sandbox:
         self.seed = seed
         self.switches = switches or Switches()
         self._initial = self.switches.model_copy(deep=True)
+        #: Draws what each request meets; None: the switches stay as they are.
+        self.dice = self._first_dice = Dice(self.switches, dice, keep) if dice else None
         self._lock = RLock()
         self._start()
 
@@ -75,7 +81,8 @@ class Sandbox:
         with self._lock:
             self.clock.advance(seconds)
             self.run_due()
-            self.stored.purge(self.clock.now(), self.switches.retention_s)
+            longest_s = max(self.switches.retention_s, self.switches.retention_elsewhere_s or 0)
+            self.stored.purge(self.clock.now(), longest_s)
 
     def run_due(self) -> None:
         """Let everything happen that is due."""
@@ -94,9 +101,28 @@ class Sandbox:
             self.run_due()
             return self.webhooks.take(self.clock.now(), self.clock.wall())
 
+    def draw(self, seed: int, keep: Collection[str] = ()) -> None:
+        """Become the provider of a seed, with dice of that seed; switches to be kept stay as they are."""
+        with self._lock:
+            self.calm()
+            dice = random.Random(seed)
+            drawn = draw(self.switches, dice, keep=keep)
+            for name in CHOICES:
+                setattr(self.switches, name, getattr(drawn, name))
+            self.dice = Dice(self.switches, dice, keep)
+
+    def calm(self) -> None:
+        """Let the provider be as it was drawn from now on, and nothing odd happen any more."""
+        with self._lock:
+            if self.dice:
+                self.dice.calm()
+
     def reset(self) -> None:
         """Forget everything and put the switches back as they were at the start; the clock goes on."""
         with self._lock:
+            if self.dice:
+                self.dice.end_spells()
+            self.dice = self._first_dice
             for name in Switches.model_fields:
                 setattr(self.switches, name, getattr(self._initial, name))
             self._start()
@@ -112,6 +138,8 @@ class Sandbox:
             self.run_due()
             if path.startswith("/_sandbox"):
                 return control.handle(self, method, path, query, body)
+            if path == spec.PATH or path.startswith(spec.PATH + "/"):
+                return spec.handle(self, method, path)
             if path == hosted.PATH:
                 return hosted.handle(self, method, query, body)
             return self._api(method, path, query, lowered, body)
@@ -125,6 +153,8 @@ class Sandbox:
             parts = [unquote(part) for part in path.removeprefix(API + "/").split("/")]
             route = find_route(method, parts if path.startswith(API + "/") else [])
             label = f"{method} {route.template}"
+            if self.dice:
+                self.dice.throw(self.clock.now(), route.operation)
             self.traffic.arrived(label, wall)
             fault = self.faults.strike(method, path[len(API) :], route.operation, headers.get("idempotency-key"))
             call = self._call(route, path, parts, query, headers, body)
@@ -135,43 +165,49 @@ class Sandbox:
                 self.traffic.arrived(label, wall)
             answer = self._refused(refusal)
         self.traffic.answered(label, 0 if answer.lost else answer.status)
+        if self.switches.version_echo:
+            answer.extra_headers["x-api-version"] = headers.get("x-api-version") or spec.DEFAULT_VERSION
         return answer
 
     def _call(
         self, route: Route, path: str, parts: list[str], query: str, headers: dict[str, str], body: bytes
     ) -> Call:
         """Check what every endpoint asks of the headers."""
+        switches = self.switches
+        if switches.refuse_all is not None:
+            raise RefusalError(switches.refuse_all, "authorization error")
         api_key = headers.get("x-api-key", "")
         if len(api_key) < SHORTEST_KEY:
             raise RefusalError(401, "authorization error")
-        if headers.get("x-api-version", "") not in VERSIONS:
-            raise RefusalError(400, "unsupported X-API-Version")
+        version = headers.get("x-api-version", "")
+        if version and version not in switches.known_versions:
+            raise RefusalError(switches.bad_version, "unsupported X-API-Version")
         sub_partner = headers.get("x-sub-partner-id") if route.scoped else None
         if sub_partner is not None and not is_uuid(sub_partner):
-            raise RefusalError(400, "failed to parse header `X-SUB-PARTNER-ID`: not a UUID")
+            raise RefusalError(switches.bad_request, "failed to parse header `X-SUB-PARTNER-ID`: not a UUID")
         key = headers.get("idempotency-key") if route.keyed else None
         if route.keyed and not (key and len(key) <= LONGEST_IDEMPOTENCY_KEY):
-            raise RefusalError(400, "failed to parse header `IDEMPOTENCY-KEY`: missing, empty or too long")
+            text = "failed to parse header `IDEMPOTENCY-KEY`: missing, empty or too long"
+            raise RefusalError(switches.bad_request, text)
+        if key and switches.key_form == "uuid" and not is_uuid(key):
+            raise RefusalError(switches.bad_request, "failed to parse header `IDEMPOTENCY-KEY`: not a UUID")
         now = self.clock.now()
         partner = sub_partner.lower() if sub_partner else None
-        return Call(route.method, path, parts, query, headers, body, now, api_key, key, partner)
+        return Call(route.method, path, parts, query, headers, body, now, api_key, key, partner, switches)
 
     def _answer(self, route: Route, call: Call, fault: Fault | None = None) -> Answer:
         """Execute a request, or give the stored answer of its key again."""
         if call.idempotency_key is None:
             return self._executed(route, call)
-        scope = digest(call.api_key.encode(), call.path.encode(), call.idempotency_key.encode())
-        fingerprint = digest(call.body)
-        known = self.stored.find(scope, fingerprint, call.at, self.switches.retention_s)
+        scope, fingerprint, known = self._known(route, call)
         if known is not None:
-            self.traffic.replays += 1
-            return replay(known)
+            return known
         answer = self._executed(route, call)
         busy_s = fault.delay_s if fault else 0.0
         remembered: Answer | None = answer
         if fault is not None and fault.stored is not None:
             remembered = {"true": answer, "injected": fault.answer() or answer, "nothing": None}[fault.stored]
-        elif not self._remembers(answer.status):
+        elif not remembers(self.switches, answer.status):
             remembered = None
         if remembered is not None:
             self.stored.keep(scope, fingerprint, remembered, at=call.at, busy_s=busy_s, effect=call.effect)
@@ -179,20 +215,30 @@ class Sandbox:
 
     def _executed(self, route: Route, call: Call) -> Answer:
         """Run the endpoint; a refusal is an answer like any other."""
+        self.provider.rendering.at = call.at
         try:
-            return route.endpoint(self.provider, call)
+            answer = route.endpoint(self.provider, call)
         except RefusalError as refusal:
-            return self._refused(refusal)
+            answer = self._refused(refusal)
+        kind = self.switches.odd_reads.get(route.operation) if route.method == "GET" else None
+        return odd(answer, kind, self._refused) if kind else answer
 
-    def _remembers(self, status: int) -> bool:
-        """Tell whether an answer of this status is stored under its key."""
-        if status < 400:
-            return True
-        return self.switches.stored_errors == "all" or (self.switches.stored_errors == "4xx" and status < 500)
+    def _known(self, route: Route, call: Call) -> tuple[bytes, bytes, Answer | None]:
+        """Return a request's scope and fingerprint, and the stored answer of its key."""
+        switches = self.switches
+        scope, fingerprint = scope_of(call)
+        span_s = retention_s(switches, route.operation)
+        found = self.stored.find(scope, fingerprint, call.at, span_s, waits=switches.in_flight == "replay")
+        if found is None:
+            return scope, fingerprint, None
+        self.traffic.replays += 1
+        return scope, fingerprint, replay(found, bare=not switches.replay_headers)
 
     def _refused(self, refusal: RefusalError) -> Answer:
         """Write a refusal in the form the switches ask for."""
-        return refuse(refusal.status, refusal.text, form=self.switches.error_bodies, headers=refusal.headers)
+        switches = self.switches
+        forms = {"form": switches.error_bodies, "unauthorized": switches.unauthorized_body}
+        return refuse(refusal.status, refusal.text, **forms, headers=refusal.headers)
 
     # Faults
 
@@ -206,17 +252,14 @@ class Sandbox:
             return fault.spoil(fault.answer() or answer)
         injected = fault.answer() or Answer(500)
         if fault.stored == "injected" and call.idempotency_key is not None:
-            return fault.spoil(self._injected(call, injected))
+            return fault.spoil(self._injected(route, call, injected))
         return fault.spoil(injected)
 
-    def _injected(self, call: Call, injected: Answer) -> Answer:
+    def _injected(self, route: Route, call: Call, injected: Answer) -> Answer:
         """Store an answer without an effect, unless the key has one already."""
-        scope = digest(call.api_key.encode(), call.path.encode(), (call.idempotency_key or "").encode())
-        fingerprint = digest(call.body)
-        known = self.stored.find(scope, fingerprint, call.at, self.switches.retention_s)
+        scope, fingerprint, known = self._known(route, call)
         if known is not None:
-            self.traffic.replays += 1
-            return replay(known)
+            return known
         self.stored.keep(scope, fingerprint, injected, at=call.at)
         return injected
 

@@ -15,8 +15,9 @@ LONGEST_TERM = 256
 
 
 def create_customer(provider: Provider, call: Call) -> Answer:
-    """Create a customer. Neither external id nor e-mail need be unique: that is for the caller to see to."""
+    """Create a customer. Neither external id nor e-mail need be unique, unless a switch says so."""
     body = call.read(NewCustomer)
+    _check_unique(provider, call, body)
     customer_id = provider.ids.new(call.at)
     customer = Customer(
         id=customer_id,
@@ -35,6 +36,7 @@ def create_customer(provider: Provider, call: Call) -> Answer:
     )
     provider.store.add_customer(customer)
     provider.outbox.customer_created(customer, call.at)
+    provider.lifecycle.welcome(customer, call.at)
     provider.count(call, "create_customer", customer, customer_id)
     return answer_json(201, provider.rendering.customer(customer))
 
@@ -45,10 +47,11 @@ def get_customer(provider: Provider, call: Call) -> Answer:
 
 
 def get_customer_by_external_id(provider: Provider, call: Call) -> Answer:
-    """Read the oldest customer with an external id that look-ups can see by now."""
-    visible = _visible(provider, call)
-    for customer in provider.store.with_external_id(call.parts[1]):
-        if visible(customer):
+    """Read the oldest customer, or the newest, with an external id that look-ups can see by now."""
+    visible, switches = _visible(provider, call), provider.switches
+    found = provider.store.with_external_id(call.parts[1], any_case=switches.external_case == "ignored")
+    for customer in found if switches.external_lookup == "oldest" else found[::-1]:
+        if visible(customer) and (switches.external_archived or customer.status != "Archived"):
             return answer_json(200, provider.rendering.customer(customer))
     raise RefusalError(404, "Customer not found")
 
@@ -59,9 +62,10 @@ def list_customers(provider: Provider, call: Call) -> Answer:
     cursor, prev_cursor = call.cursor("cursor"), call.cursor("prev_cursor")
     if cursor is not None and prev_cursor is not None:
         raise RefusalError(400, "cursor and prev_cursor exclude each other")
+    cursor, prev_cursor = _known(provider, call, cursor), _known(provider, call, prev_cursor)
     term = call.one("search_term")
     if term is not None and len(term) > LONGEST_TERM:
-        raise RefusalError(400, "failed to parse parameter `search_term`: longer than 256 characters")
+        raise call.unreadable("failed to parse parameter `search_term`: longer than 256 characters")
     wanted = _wanted(provider, call)
     forward = 1 if call.choice("sort_order", frozenset({"asc", "desc"})) == "asc" else -1
 
@@ -86,10 +90,34 @@ def list_customers(provider: Provider, call: Call) -> Answer:
 
 def _position(provider: Provider, cursor: str) -> int:
     """Return the place in the list that a cursor stands for: it is the id of the last customer seen."""
-    customer = provider.store.customers.get(cursor)
-    if customer is None:
-        raise RefusalError(400, "unknown cursor")
-    return customer.position
+    return provider.store.customers[cursor].position
+
+
+def _known(provider: Provider, call: Call, cursor: str | None) -> str | None:
+    """Return a cursor that leads somewhere; another one is refused or counts as none."""
+    if cursor is not None and cursor not in provider.store.customers:
+        call.stale_cursor()
+        return None
+    return cursor
+
+
+def _check_unique(
+    provider: Provider, call: Call, body: NewCustomer | CustomerUpdate, but: Customer | None = None
+) -> None:
+    """Refuse an external id that is too long, and what another customer of the caller has, where it must be unique."""
+    switches, store = provider.switches, provider.store
+    if body.external_id is not None and len(body.external_id) > switches.longest_external_id:
+        raise call.unreadable(f"external_id: longer than {switches.longest_external_id} characters")
+
+    def taken(found: list[Customer]) -> bool:
+        return any(one is not but and one.sub_partner_id == call.sub_partner_id for one in found)
+
+    any_case = switches.external_case == "ignored"
+    same_id = store.with_external_id(body.external_id, any_case=any_case) if body.external_id is not None else []
+    if switches.duplicate_external_id != "take" and taken(same_id):
+        raise RefusalError(switches.duplicate_external_id, "external_id is already in use")
+    if switches.duplicate_email != "take" and taken(store.with_email(body.email)):
+        raise RefusalError(switches.duplicate_email, "email is already in use")
 
 
 def _wanted(provider: Provider, call: Call) -> Callable[[Customer], bool]:
@@ -103,7 +131,7 @@ def _wanted(provider: Provider, call: Call) -> Callable[[Customer], bool]:
     def wanted(customer: Customer) -> bool:
         newest = customer.newest
         return (
-            (statuses is None or customer.status in statuses)
+            (statuses is None or provider.rendering.status_of(customer) in statuses)
             and (identification is None or (newest is not None and newest.status in identification))
             and (types is None or customer.customer_type in types)
             and traded != "true"
@@ -125,10 +153,15 @@ def _visible(provider: Provider, call: Call) -> Callable[[Customer], bool]:
 
 def update_customer(provider: Provider, call: Call) -> Answer:
     """Change e-mail and external id; the script chosen at the creation stays."""
-    customer = provider.customer(call)
+    try:
+        customer = provider.customer(call)
+    except RefusalError as refusal:
+        status = provider.switches.update_missing if refusal.status == 404 else refusal.status
+        raise RefusalError(status, refusal.text) from None
     body = call.read(CustomerUpdate)
     if customer.status == "Archived":
         raise RefusalError(400, "Customer is archived")
+    _check_unique(provider, call, body, but=customer)
     provider.store.rename(customer, email=body.email, external_id=body.external_id)
     customer.updated_at = call.at
     provider.count(call, "update_customer", customer, customer.id)

@@ -4,6 +4,21 @@ from typing import Literal
 
 CustomerType = Literal["Person", "Business"]
 
+#: What a webhook may be told of (section 3.19).
+Topic = Literal[
+    "Transaction",
+    "NewBankAccount",
+    "NewAutoramp",
+    "DepositAddressCreated",
+    "RegisterFiatAddressStatus",
+    "RegisterAutorampStatus",
+    "TransactionStatus",
+    "CustomerCreated",
+    "CustomerStatus",
+    "IdentificationStatus",
+    "Ping",
+]
+
 CUSTOMER_TYPES = frozenset({"Person", "Business"})
 CUSTOMER_STATUSES = frozenset(
     {"UserRequired", "IdentificationRequired", "SigningsRequired", "Active", "Suspended", "Archived"},

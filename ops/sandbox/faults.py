@@ -8,6 +8,7 @@ A rule's action is spelled out by four questions: is the effect executed (`when`
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import translate
 from itertools import count
 from typing import Literal
@@ -88,7 +89,7 @@ class Fault(BaseModel):
         """Apply to an answer what happens to it on its way."""
         body = answer.body[: max(1, len(answer.body) // 2)] if self.malformed else answer.body
         lost = self.lost or ("timeout" if self.late_s else None)
-        return Answer(answer.status, body, answer.content_type, answer.extra_headers, self.delay_s, lost)
+        return replace(answer, body=body, delay_s=self.delay_s, lost=lost)
 
 
 class _Rule:

@@ -58,7 +58,7 @@ def handle(sandbox: "Sandbox", method: str, query: str, body: bytes) -> Answer:
     step = parse_qs(body.decode("latin-1")).get("step", [""])[0]
     if step not in CHOICES:
         return _page(400, "Nothing was changed", "The form did not say how the identification ends.")
-    if identification.status == "Pending":
+    if _open(identification):
         for move in ("process", "review", step):
             sandbox.move(identification.id, move)
     back = sandbox.switches.return_url or f"{PATH}?{query}"
@@ -68,14 +68,20 @@ def handle(sandbox: "Sandbox", method: str, query: str, body: bytes) -> Answer:
 def _found(sandbox: "Sandbox", token: str) -> Identification | None:
     """Find an identification by its token, the newest first: a look at all, which only a person's click asks for."""
     identifications = sandbox.provider.store.identifications.values()
-    return next((one for one in reversed(identifications) if token_of(one.id) == token), None)
+    bare = token.partition("-")[0]  # what follows tells apart links that rotate
+    return next((one for one in reversed(identifications) if token_of(one.id) == bare), None)
+
+
+def _open(identification: Identification) -> bool:
+    """Tell whether there is something for the customer to do."""
+    return identification.status == "Pending" or identification.asked
 
 
 def _shown(identification: Identification) -> Answer:
     """Say how it stands, with the buttons while there is something to decide."""
     customer = identification.customer
     who = escape(customer.external_id or customer.id)
-    if identification.status != "Pending":
+    if not _open(identification):
         text = f"The identification of {who} is {escape(identification.status)}. You may close this page."
         return _page(200, "There is nothing left to do here", text)
     buttons = "\n".join(f'<button name="step" value="{step}">{words}</button>' for step, words in CHOICES.items())

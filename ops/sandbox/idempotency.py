@@ -1,14 +1,16 @@
 """Stored answers by idempotency key, as in section 1.3 of the fact sheet.
 
-A key is scoped by API key and path. Another body under a known key is refused, and so is a second request while the
-first has not been answered yet.
+A key is scoped by API key and path, or by API key alone. Another body under a known key is refused, and so is a second
+request while the first has not been answered yet.
 """
 
 import hashlib
 from dataclasses import dataclass
 
 from ops.sandbox.answers import Answer, RefusalError
+from ops.sandbox.calls import Call
 from ops.sandbox.effects import Effect
+from ops.sandbox.switches import Switches
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +24,28 @@ class Stored:
     body: bytes
     content_type: str
     effect: Effect | None
+
+
+def scope_of(call: Call) -> tuple[bytes, bytes]:
+    """Return what a request's key belongs to, and the fingerprint that tells its twins from others."""
+    caller, path, key = call.api_key.encode(), call.path.encode(), (call.idempotency_key or "").encode()
+    if call.switches.key_scope == "everywhere":
+        return digest(caller, key), digest(path, call.body)
+    return digest(caller, path, key), digest(call.body)
+
+
+def retention_s(switches: Switches, operation: str) -> float:
+    """Return how long an endpoint remembers keys, in seconds."""
+    if operation == "create_identification" or switches.retention_elsewhere_s is None:
+        return switches.retention_s
+    return switches.retention_elsewhere_s
+
+
+def remembers(switches: Switches, status: int) -> bool:
+    """Tell whether an answer of this status is stored under its key."""
+    if status < 400:
+        return True
+    return switches.stored_errors == "all" or (switches.stored_errors == "4xx" and status < 500)
 
 
 def digest(*parts: bytes) -> bytes:
@@ -42,10 +66,12 @@ class IdempotencyStore:
     def __len__(self) -> int:
         return len(self._stored)
 
-    def find(self, scope: bytes, fingerprint: bytes, at: float, retention_s: float) -> Stored | None:
+    def find(
+        self, scope: bytes, fingerprint: bytes, at: float, retention_s: float, *, waits: bool = False
+    ) -> Stored | None:
         """Return what is stored for this request, None if nothing is (any more).
 
-        Raises RefusalError 409 for another body, and while the first request is in flight.
+        Raises RefusalError 409 for another body, and while the first request is in flight, unless its twin waits.
         """
         stored = self._stored.get(scope)
         if stored is None:
@@ -55,7 +81,7 @@ class IdempotencyStore:
             return None
         if stored.fingerprint != fingerprint:
             raise RefusalError(409, "idempotency key was already used with a different request")
-        if at < stored.busy_until:
+        if at < stored.busy_until and not waits:
             raise RefusalError(409, "a request with this idempotency key is in progress")
         return stored
 
@@ -83,8 +109,8 @@ class IdempotencyStore:
         self._stored = {scope: one for scope, one in self._stored.items() if at < one.at + retention_s}
 
 
-def replay(stored: Stored) -> Answer:
-    """Give a stored answer again, and count that."""
+def replay(stored: Stored, *, bare: bool = False) -> Answer:
+    """Give a stored answer again, with its headers or bare of them, and count that."""
     if stored.effect is not None:
         stored.effect.replays += 1
-    return Answer(stored.status, stored.body, stored.content_type)
+    return Answer(stored.status, stored.body, stored.content_type, bare=bare)

@@ -10,12 +10,22 @@ from ops.sandbox.bodies import (
 )
 from ops.sandbox.calls import Call
 from ops.sandbox.company import BusinessIdentification
-from ops.sandbox.paging import page_of
+from ops.sandbox.paging import ordered, page_of
 from ops.sandbox.provider import Provider
 from ops.sandbox.records import IN_FLIGHT, Customer, Identification
+from ops.sandbox.rendering import Json
 
 #: Where customers live as far as a hosted form tells; submitted data say it themselves.
 HOSTED_COUNTRY = "DE"
+#: The optional answers of the legacy questionnaire. Files are not kept.
+LEGACY_ANSWERS = (
+    "employment_status",
+    "monthly_income",
+    "expected_monthly_volume",
+    "occupation",
+    "source_of_funds",
+    "source_of_funds_proof",
+)
 #: The customer's statuses in which nothing can be submitted.
 BLOCKED = frozenset({"Suspended", "Archived", "UserRequired"})
 
@@ -26,7 +36,7 @@ def create_identification(provider: Provider, call: Call) -> Answer:
     body = call.read(NewIdentification).root
     _check_type(customer, body.type)
     if customer.status in BLOCKED:
-        raise RefusalError(403, "forbidden for this customer")
+        raise RefusalError(provider.switches.blocked_customer, "forbidden for this customer")
     newest = customer.newest
     superseding = provider.switches.pending_identification == "supersede"
     if newest is not None and newest.status in IN_FLIGHT and not superseding:
@@ -41,7 +51,7 @@ def create_identification(provider: Provider, call: Call) -> Answer:
     else:
         complete = _take_over(identification, body)
     if complete:
-        identification.status = "Processed"
+        identification.status = provider.switches.submitted_becomes
     else:
         identification.url = provider.lifecycle.link(identification)
     _file(provider, customer, identification, call)
@@ -68,6 +78,10 @@ def _take_over(
         return bool(body.company_data.documents)
     identification.intended_use = body.intended_use
     identification.with_edd = body.edd_questionnaire is not None or None
+    if body.kyc_questionnaire is not None:
+        identification.answers["employment_status"] = body.kyc_questionnaire.employment_status
+    if body.edd_questionnaire is not None:
+        identification.answers["occupation"] = body.edd_questionnaire.occupation
     if isinstance(body, PersonIdentification):
         identification.residence_country = body.address.country
         return True
@@ -77,18 +91,21 @@ def _take_over(
 
 def _file(provider: Provider, customer: Customer, identification: Identification, call: Call) -> None:
     """Make it the newest one; whatever the customer was, identification is required now."""
-    customer.identifications.append(identification)
-    provider.store.identifications[identification.id] = identification
+    before, becomes = customer.newest, provider.switches.superseded_becomes
+    if before is not None and before.status in IN_FLIGHT and becomes != "itself":
+        before.script += 1
+        provider.lifecycle.set_identification(before, becomes, call.at)
+    provider.file(identification)
     customer.due = ()
     provider.lifecycle.set_customer(customer, "IdentificationRequired", call.at)
 
 
 def list_identifications(provider: Provider, call: Call) -> Answer:
-    """List a customer's identifications, newest first."""
+    """List a customer's identifications, in whatever order a switch says."""
     customer = provider.customer(call)
     newest_at = call.at - provider.switches.record_lag_s
     visible = [one for one in customer.identifications if one.created_at <= newest_at]
-    page, after, before = page_of(visible[::-1], call)
+    page, after, before = page_of(ordered(visible, provider.switches.list_order), call)
     return answer_json(
         200, provider.rendering.page([provider.rendering.identification(one) for one in page], after, before)
     )
@@ -100,31 +117,34 @@ def get_identification(provider: Provider, call: Call) -> Answer:
 
 
 def archive_identification(provider: Provider, call: Call) -> Answer:
-    """Archive for good; the customer's status stays."""
+    """Archive for good; the customer's status stays, unless a switch says otherwise."""
     identification = provider.identification(call.uuid(1))
     if identification.status != "Archived":
         identification.script += 1
         provider.lifecycle.archive_identification(identification, call.at)
-        provider.count(call, "archive_identification", identification.customer, identification.id)
+        customer = identification.customer
+        if provider.switches.archiving_puts_back and identification is customer.newest:
+            provider.lifecycle.put_back(customer, call.at)
+        provider.count(call, "archive_identification", customer, identification.id)
     return answer_json(200, provider.rendering.identification(identification))
 
 
 def get_compliance_questionnaire(provider: Provider, call: Call) -> Answer:
-    """Read the legacy questionnaire; hosted forms leave none behind."""
+    """Read the legacy questionnaire; hosted forms leave none behind, and what has other values today is not in it."""
     identification = provider.identification(call.uuid(1))
     if identification.intended_use is None:
         raise RefusalError(404, "Questionnaire not found")
-    names = ("employment_status", "monthly_income", "expected_monthly_volume", "occupation", "source_of_funds")
-    empty = dict.fromkeys((*names, "source_of_funds_proof"))
-    return answer_json(200, {"id": identification.id, "intended_use": identification.intended_use, **empty})
+    required: Json = {"id": identification.id, "intended_use": identification.intended_use}
+    optional: Json = {name: identification.answers.get(name) for name in LEGACY_ANSWERS}
+    return answer_json(200, provider.rendering.joined(required, optional))
 
 
 def decide_identification(provider: Provider, call: Call) -> Answer:
     """Approve or decline at once, as only the provider's sandbox can."""
     identification = provider.identification(call.uuid(2))
     body = call.read(Decision)
-    if identification.status not in IN_FLIGHT:
-        raise RefusalError(404, "Identification is not pending")
+    if identification.status not in IN_FLIGHT and not identification.asked:
+        raise RefusalError(provider.switches.decided_again, "Identification is not pending")
     identification.script += 1
     move = provider.lifecycle.approve if body.approved else provider.lifecycle.decline
     move(identification, call.at)

@@ -1,18 +1,15 @@
 """What happens to a customer, when, and why: the scripts by e-mail tag and every change of a status.
 
-Events wait in one heap, dated by the sandbox clock, and run when the next request (or `run_due`) comes by; each then
-happens at the time it was due, not at the time it was noticed. The same moves are open to the control interface.
+The same moves are open to the control interface.
 """
 
 import hashlib
-import heapq
 from collections.abc import Callable
-from itertools import count
-from typing import Any
 
 from ops.sandbox.hosted import token_of
 from ops.sandbox.ids import Ids
 from ops.sandbox.records import IN_FLIGHT, Customer, Document, Identification
+from ops.sandbox.schedule import Schedule
 from ops.sandbox.stories import (
     APPROVAL_DELAY_S,
     EXPIRY_S,
@@ -28,50 +25,20 @@ from ops.sandbox.stories import (
 from ops.sandbox.switches import Switches
 from ops.sandbox.webhooks import Outbox
 
-Subject = Customer | Identification
-#: Due time, order, the move, what it moves, and the number of the script it belongs to (None: it happens in any case).
-Event = tuple[float, int, Callable[[Any, float], None], Any, int | None]
 
-
-class Lifecycle:
+class Lifecycle(Schedule):
     """The provider's side of every customer's life."""
 
-    def __init__(self, switches: Switches, ids: Ids, outbox: Outbox, speed: float) -> None:
+    def __init__(
+        self, switches: Switches, ids: Ids, outbox: Outbox, speed: float, file: Callable[[Identification], None]
+    ) -> None:
+        super().__init__(speed)
         self.switches = switches
         self.ids = ids
         self.outbox = outbox
-        self.speed = speed
-        self._events: list[Event] = []
-        self._order = count()
+        #: Files a record that the provider opens itself.
+        self._file = file
         self._terms: tuple[tuple[str, ...], tuple[Document, ...]] = ((), ())
-
-    # Time
-
-    def at(self, at: float, event: Callable[[float], None]) -> None:
-        """Schedule anything for a time of the sandbox clock."""
-        heapq.heappush(self._events, (at, next(self._order), lambda _, due: event(due), None, None))
-
-    def _later(self, at: float, delay_s: float, move: Callable[[Any, float], None], subject: Subject) -> None:
-        """Schedule a step of a script, with the delay at speed 1; it is dropped if a hand moves the subject first."""
-        event = (at + delay_s / self.speed, next(self._order), move, subject, subject.script)
-        heapq.heappush(self._events, event)
-
-    def run_due(self, now: float) -> None:
-        """Let everything happen that is due."""
-        events = self._events
-        while events and events[0][0] <= now:
-            at, _, move, subject, script = heapq.heappop(events)
-            if script is None or subject.script == script:
-                move(subject, at)
-
-    def forget(self) -> None:
-        """Drop whatever is scheduled."""
-        self._events.clear()
-
-    @property
-    def next_event_at(self) -> float | None:
-        """When the next event is due."""
-        return self._events[0][0] if self._events else None
 
     # Documents
 
@@ -97,6 +64,8 @@ class Lifecycle:
         """Start the customer's script for a new identification."""
         story = _story(identification.customer)
         self.outbox.identification_status(identification, at)
+        if self.switches.approval == "by_call":
+            return
         if story.expires:
             self._later(at, EXPIRY_S * story.stretch, self.expire, identification)
         elif story.ending is not None:
@@ -104,8 +73,17 @@ class Lifecycle:
 
     def _play(self, identification: Identification, at: float) -> None:
         """Start the way from the link, or from submitted data, to the decision."""
-        if identification.status == "Pending":
+        if self.switches.approval == "by_call":
+            return
+        if identification.status == "Pending" or identification.asked:
             self._later(at, _span(TO_FINISH_S, identification.customer), self._finish, identification)
+        else:
+            self._begin_review(identification, at)
+
+    def _begin_review(self, identification: Identification, at: float) -> None:
+        """Let compliance see it soon, or at once what it has already."""
+        if identification.status == "PendingReview":
+            self._later(at, _span(TO_DECISION_S, identification.customer), self._decide, identification)
         else:
             self._later(at, _span(TO_REVIEW_S, identification.customer), self._hand_in, identification)
 
@@ -130,22 +108,25 @@ class Lifecycle:
                 self.approve(identification, at)
 
     def process(self, identification: Identification, at: float) -> None:
-        """Let the customer finish the hosted form."""
-        self.set_identification(identification, "Processed", at)
+        """Let the customer finish the hosted form; a record that stays approved does not show it."""
+        if not identification.asked:
+            self.set_identification(identification, "Processed", at)
 
     def review(self, identification: Identification, at: float) -> None:
         """Pass it on to compliance."""
-        self.set_identification(identification, "PendingReview", at)
+        if not identification.asked:
+            self.set_identification(identification, "PendingReview", at)
 
     def approve(self, identification: Identification, at: float) -> None:
         """Approve; the customer's own status follows a moment later."""
         identification.review_comment = identification.retry = None
         self.set_identification(identification, "Approved", at)
+        self._anyway(at, self._delay_s(identification.customer), self._admit, identification)
+
+    def _delay_s(self, customer: Customer) -> float:
+        """Return how long it takes from an approval to the customer's next status."""
         delay_s = self.switches.approval_delay_s
-        if delay_s is None:
-            delay_s = _point(APPROVAL_DELAY_S, identification.customer.pace)
-        due = at + delay_s / self.speed
-        heapq.heappush(self._events, (due, next(self._order), self._admit, identification, None))
+        return _point(APPROVAL_DELAY_S, customer.pace) if delay_s is None else delay_s
 
     def decline(self, identification: Identification, at: float) -> None:
         """Decline; the customer may try again."""
@@ -167,11 +148,27 @@ class Lifecycle:
         """Make the attempt invalid for good."""
         self.set_identification(identification, "Archived", at)
 
-    def step_up(self, identification: Identification, at: float) -> None:
-        """Ask for missing information on the same record, and take the customer offline until it is given."""
-        self.set_identification(identification, "Pending", at, url=self.link(identification))
-        if identification is identification.customer.newest:
-            self.set_customer(identification.customer, "IdentificationRequired", at)
+    def step_up(self, identification: Identification, at: float) -> Identification:
+        """Ask for missing information, and take the customer offline until it is given.
+
+        Returns the record that asks: the same one, Pending or still Approved, or a new one.
+        """
+        asking, status = identification, "Pending"
+        if self.switches.step_up == "new_record":
+            asking = self._opened(identification.customer, at)
+        elif self.switches.step_up == "approved" and identification.status == "Approved":
+            status = "Approved"
+        self.set_identification(asking, status, at, url=self.link(asking))
+        if asking is asking.customer.newest:
+            self.set_customer(asking.customer, "IdentificationRequired", at)
+        return asking
+
+    def _opened(self, customer: Customer, at: float) -> Identification:
+        """Open a record that the provider itself asks for."""
+        identification = Identification(self.ids.new(at), customer, "StepUp", "Pending", at, at)
+        identification.residence_country = customer.identifications[-1].residence_country
+        self._file(identification)
+        return identification
 
     def set_identification(
         self, identification: Identification, status: str, at: float, *, url: str | None = None
@@ -179,6 +176,7 @@ class Lifecycle:
         """Write a status; the link goes when the customer has used it."""
         identification.status = status
         identification.updated_at = at
+        identification.asked = url is not None and status == "Approved"
         if url is not None or (status != "Pending" and not self.switches.keep_url):
             identification.url = url
         self.outbox.identification_status(identification, at)
@@ -195,27 +193,61 @@ class Lifecycle:
         if (
             identification is customer.newest
             and identification.status == "Approved"
+            and not identification.asked
             and customer.status == "IdentificationRequired"
         ):
+            self.require_signings(customer, at, self.terms, again=self._signs_again(identification))
+
+    def welcome(self, customer: Customer, at: float) -> None:
+        """Let a new customer sign first, where that is the order."""
+        if self.switches.order == "sign_first" and self.terms:
             self.require_signings(customer, at, self.terms)
 
-    def require_signings(self, customer: Customer, at: float, documents: tuple[Document, ...]) -> None:
-        """Ask for what is not signed yet; nothing left means Active."""
-        signed = {signing.content_id for signing in customer.signings}
+    def _signs_again(self, identification: Identification) -> bool:
+        """Tell whether a new identification asks for every document again."""
+        others = (one for one in identification.customer.identifications if one is not identification)
+        return (
+            self.switches.new_round_signs == "all"
+            and identification.kind != "StepUp"
+            and any(one.status == "Approved" for one in others)
+            and all(one.created_at < identification.created_at for one in identification.customer.signings)
+        )
+
+    def require_signings(
+        self, customer: Customer, at: float, documents: tuple[Document, ...], *, again: bool = False
+    ) -> None:
+        """Ask for what is not signed yet, or for everything again; nothing left means Active."""
+        signed = set() if again else {signing.content_id for signing in customer.signings}
         customer.due = tuple(one for one in documents if one.id not in signed) if signed else documents
-        self.set_customer(customer, "SigningsRequired" if customer.due else "Active", at)
+        customer.listed = customer.due
+        by_way_of = self.switches.nothing_to_sign == "signings_required"
+        self.set_customer(customer, "SigningsRequired" if customer.due or by_way_of else "Active", at)
+        if not customer.due and by_way_of:
+            self._anyway(at, self._delay_s(customer), self._let_through, customer)
+
+    def _let_through(self, customer: Customer, at: float) -> None:
+        """See that there is nothing to sign."""
+        self.signed(customer, "", at)
 
     def signed(self, customer: Customer, content_id: str, at: float) -> None:
-        """Take a document off the list; after the last one the customer is Active."""
+        """Take a document off the list; after the last one the customer is Active, or still to be identified."""
         customer.due = tuple(one for one in customer.due if one.id != content_id)
         if not customer.due and customer.status == "SigningsRequired":
-            self.set_customer(customer, "Active", at)
+            first = self.switches.order == "sign_first" and not customer.approved
+            self.set_customer(customer, "IdentificationRequired" if first else "Active", at)
+
+    def put_back(self, customer: Customer, at: float) -> None:
+        """Ask a customer for an identification again, who was through with it."""
+        if customer.status in {"Active", "SigningsRequired"}:
+            customer.due = ()
+            self.set_customer(customer, "IdentificationRequired", at)
 
     def set_customer(self, customer: Customer, status: str, at: float) -> None:
         """Write a status; the first Active starts what the tag has in store."""
         customer.updated_at = at
         if customer.status == status:
             return
+        customer.status_before, customer.status_since = customer.status, at
         customer.status = status
         self.outbox.customer_status(customer, at)
         twist = _story(customer).twist
@@ -228,8 +260,7 @@ class Lifecycle:
         """Step up, and let the customer answer."""
         identification = customer.newest
         if identification is not None and identification.status not in IN_FLIGHT:
-            self.step_up(identification, at)
-            self._play(identification, at)
+            self._play(self.step_up(identification, at), at)
 
     def new_terms(self, customer: Customer, at: float) -> None:
         """Require one more document, never seen by this customer."""

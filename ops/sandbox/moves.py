@@ -68,7 +68,7 @@ def _move_identification(
     if step == "identification-status":
         life.set_identification(target, status or "", at)
         return
-    steps: dict[str, Callable[[Identification, float], None]] = {
+    steps: dict[str, Callable[[Identification, float], object]] = {
         "process": life.process,
         "review": life.review,
         "approve": life.approve,

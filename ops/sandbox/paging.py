@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from ops.sandbox.answers import RefusalError
 from ops.sandbox.calls import Call
 
 
@@ -18,6 +17,17 @@ class HasId(Protocol):
 Record = TypeVar("Record", bound=HasId)
 
 
+def ordered(records: Sequence[Record], order: str) -> Sequence[Record]:
+    """Bring records, oldest first, into an order: `newest` or `oldest` first, or `shuffled`, always in the same way."""
+    match order:
+        case "oldest":
+            return records
+        case "newest":
+            return records[::-1]
+        case _:
+            return sorted(records, key=lambda record: record.id[::-1])
+
+
 def page_of(records: Sequence[Record], call: Call) -> tuple[Sequence[Record], str | None, str | None]:
     """Return a page, the cursor of the next one and that of the previous one."""
     size, cursor = call.page_size(), call.cursor("cursor")
@@ -25,8 +35,8 @@ def page_of(records: Sequence[Record], call: Call) -> tuple[Sequence[Record], st
     if cursor is not None:
         places = [place for place, record in enumerate(records) if record.id == cursor]
         if not places:
-            raise RefusalError(400, "unknown cursor")
-        start = places[0] + 1
+            call.stale_cursor()
+        start = places[0] + 1 if places else 0
     page = records[start : start + size]
     after = page[-1].id if page and start + size < len(records) else None
     before = records[start - size - 1].id if start > size else None

@@ -23,15 +23,18 @@ class Provider:
         self.ids = Ids(seed)
         self.store = Store()
         self.effects = Effects()
-        self.outbox = Outbox(self.ids, seed)
-        self.lifecycle = Lifecycle(switches, self.ids, self.outbox, speed)
+        self.outbox = Outbox(self.ids, seed, switches)
+        self.lifecycle = Lifecycle(switches, self.ids, self.outbox, speed, self.file)
         self.rendering = Rendering(switches)
 
     def customer(self, call: Call) -> Customer:
         """Return the customer that the path names, if the caller's sub-partner may see it."""
         customer = self.store.customers.get(call.uuid(1))
-        if customer is None or customer.sub_partner_id != call.sub_partner_id:
+        if customer is None or (call.method == "GET" and call.at < customer.created_at + self.switches.customer_lag_s):
             raise RefusalError(404, "Customer not found")
+        if customer.sub_partner_id != call.sub_partner_id:
+            status = self.switches.wrong_sub_partner
+            raise RefusalError(status, "Customer not found" if status == 404 else "forbidden")
         return customer
 
     def identification(self, identification_id: str) -> Identification:
@@ -40,6 +43,11 @@ class Provider:
         if identification is None:
             raise RefusalError(404, "Identification not found")
         return identification
+
+    def file(self, identification: Identification) -> None:
+        """Put a new identification into the tables; it is its customer's newest."""
+        identification.customer.identifications.append(identification)
+        self.store.identifications[identification.id] = identification
 
     def count(self, call: Call, operation: str, customer: Customer | None, subject: str | None) -> None:
         """Note an executed effect."""

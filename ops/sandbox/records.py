@@ -47,6 +47,10 @@ class Identification:
     with_edd: bool | None = None
     residence_country: str | None = None
     intended_use: str | None = None
+    #: Something is asked for on a record that stays approved.
+    asked: bool = False
+    #: The answers that the job gave, as far as the legacy questionnaire has them.
+    answers: dict[str, str | None] = field(default_factory=dict)
     script: int = 0
 
 
@@ -54,7 +58,8 @@ class Identification:
 class Customer:
     """One customer of the partner.
 
-    `due` holds the documents required now, `pace` its place (0 to 1) in every range of delays.
+    `due` holds the documents required now, `listed` those that were when they were asked for; `pace` is its place (0 to
+    1) in every range of delays; `status_before` is what it was until `status_since`.
     """
 
     id: str
@@ -73,6 +78,9 @@ class Customer:
     identifications: list[Identification] = field(default_factory=list)
     signings: list[Signing] = field(default_factory=list)
     due: tuple[Document, ...] = ()
+    listed: tuple[Document, ...] = ()
+    status_before: str | None = None
+    status_since: float = 0.0
     twist_done: bool = False
     script: int = 0
 
@@ -80,3 +88,8 @@ class Customer:
     def newest(self) -> Identification | None:
         """The identification that counts."""
         return self.identifications[-1] if self.identifications else None
+
+    @property
+    def approved(self) -> bool:
+        """Whether any identification has been approved."""
+        return any(one.status == "Approved" for one in self.identifications)

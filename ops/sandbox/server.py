@@ -6,10 +6,11 @@ One event loop calls the core, so requests never overlap inside it. `serve` retu
 import asyncio
 import contextlib
 import gc
+import random
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ops.sandbox.answers import Answer
 from ops.sandbox.clock import SystemClock
 from ops.sandbox.core import Sandbox
 from ops.sandbox.delivery import deliver_forever
+from ops.sandbox.drawing import CHOICES, draw
 from ops.sandbox.hosted import prefix
 from ops.sandbox.state import load, save
 from ops.sandbox.switches import Switches
@@ -107,24 +109,44 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    host: str = "127.0.0.1", port: int = 8701, speed: float = 1.0, *, seed: int = 0, state: Path | None = None
+    host: str = "127.0.0.1",
+    port: int = 8701,
+    speed: float = 1.0,
+    *,
+    seed: int = 0,
+    state: Path | None = None,
+    switches: Mapping[str, Any] | None = None,
+    strange: int | None = None,
 ) -> None:
-    """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one. `state`: a file to begin from and to leave.
+    """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one.
+
+    `state`: a file to begin from and to leave; `switches`: those that are not to be as usual, or as in the file;
+    `strange`: the seed of a provider that is drawn, and that changes its mind now and then.
 
     Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken, and
     StateError when the file is not a state.
     """
     gc.set_threshold(*COLLECT_AFTER)
     with listen(host, port) as listener:
-        links = Switches(link_prefix=prefix(host, listener.getsockname()[1]))
-        sandbox = Sandbox(SystemClock(), speed=speed, seed=seed, switches=links)
+        links = prefix(host, listener.getsockname()[1])
+        sandbox, keep = _made(speed, seed, links, dict(switches or {}), strange)
         if state is not None:
-            load(sandbox, state)
+            load(sandbox, state, keep)
         try:
             asyncio.run(_run(sandbox, listener))
         finally:
             if state is not None:
                 save(sandbox, state)
+
+
+def _made(speed: float, seed: int, links: str, wanted: dict[str, Any], strange: int | None) -> tuple[Sandbox, set[str]]:
+    """Make the sandbox of a server, which overlooks unknown members; give the switches that a state must not change."""
+    switches = Switches.model_validate({"link_prefix": links, "unknown_members": "take", **wanted})
+    if strange is None:
+        return Sandbox(SystemClock(), speed=speed, seed=seed, switches=switches), set(wanted)
+    dice = random.Random(strange)
+    drawn = draw(switches, dice, keep=wanted)
+    return Sandbox(SystemClock(), speed=speed, seed=seed, switches=drawn, dice=dice, keep=wanted), {*CHOICES, *wanted}
 
 
 async def _run(sandbox: Sandbox, listener: socket.socket) -> None:

@@ -1,51 +1,59 @@
-"""The endpoints of documents and signatures (sections 3.11 to 3.14 of the fact sheet)."""
+"""The endpoints of documents and signatures (sections 3.11 to 3.13 of the fact sheet)."""
 
 from ops.sandbox.answers import Answer, RefusalError, answer_json
 from ops.sandbox.bodies import NewSigning
-from ops.sandbox.calls import Call, required
-from ops.sandbox.fields import COUNTRIES
+from ops.sandbox.calls import Call
 from ops.sandbox.identifications import BLOCKED
-from ops.sandbox.paging import page_of
+from ops.sandbox.paging import ordered, page_of
 from ops.sandbox.provider import Provider
 from ops.sandbox.records import Signing
 
-#: Country codes have two letters elsewhere in this API; some clients send three, and the documentation does not say.
-ALPHA_3 = 3
+#: What required-signings may say where nothing is to be signed; the first three texts are what public clients match.
+NOTHING_TO_SIGN = {
+    "conflict_not_in_status": (409, "Customer is not in status SigningsRequired"),
+    "conflict_none_due": (409, "Customer does not require signings"),
+    "conflict_none": (409, "no required signings"),
+    "not_found": (404, "No required signings"),
+    "gone": (410, "No required signings any more"),
+    "bad": (400, "Customer does not require signings"),
+    "forbidden": (403, "forbidden for this customer"),
+}
 
 
 def get_required_signings(provider: Provider, call: Call) -> Answer:
     """Read what must be signed now."""
     customer = provider.customer(call)
     if customer.status == "SigningsRequired":
-        return answer_json(200, [provider.rendering.document(one) for one in customer.due])
-    match provider.switches.required_signings_otherwise:
-        case "empty":
-            return answer_json(200, [])
-        case "not_found":
-            raise RefusalError(404, "No required signings")
-        case _ if customer.status == "Active":
-            raise RefusalError(409, "Customer does not require signings")
-        case _:
-            raise RefusalError(409, "Customer is not in status SigningsRequired")
+        ready = call.at >= customer.status_since + provider.switches.documents_lag_s
+        documents = customer.listed if provider.switches.signed_stay_listed and customer.due else customer.due
+        return answer_json(200, [provider.rendering.document(one) for one in documents] if ready else [])
+    otherwise: str = provider.switches.required_signings_otherwise
+    if otherwise in {"empty", "null"}:
+        return answer_json(200, [] if otherwise == "empty" else None)
+    if otherwise == "conflict":
+        otherwise = "conflict_none_due" if customer.status == "Active" else "conflict_not_in_status"
+    raise RefusalError(*NOTHING_TO_SIGN[otherwise])
 
 
 def create_signing(provider: Provider, call: Call) -> Answer:
     """Record a consent; the last one that is required makes the customer Active."""
     customer = provider.customer(call)
-    body = call.read(NewSigning, status=422)
+    body = call.read(NewSigning, status=provider.switches.bad_signing)
     if customer.status in BLOCKED:
-        raise RefusalError(403, "forbidden for this customer")
+        raise RefusalError(provider.switches.blocked_customer, "forbidden for this customer")
     if body.content_id is None:
-        raise RefusalError(422, "content_id is required")
+        raise RefusalError(provider.switches.bad_signing, "content_id is required")
     if not body.signed:
-        raise RefusalError(422, "signed must be true")
+        raise RefusalError(provider.switches.bad_signing, "signed must be true")
     content_id = body.content_id.lower()
     if all(one.id != content_id for one in customer.due):
         known = any(one.content_id == content_id for one in customer.signings)
         if not known and all(one.id != content_id for one in provider.lifecycle.terms):
-            raise RefusalError(404, "Document not found")
-        if provider.switches.signing_again == "refuse":
-            raise RefusalError(422, "already signed" if known else "not required")
+            raise RefusalError(provider.switches.unknown_document, "Document not found")
+        again = provider.switches.signing_again
+        if again != "accept":
+            status = provider.switches.bad_signing if again == "refuse" else again
+            raise RefusalError(status, "already signed" if known else "not required")
     signing = Signing(provider.ids.new(call.at), customer, content_id, call.at)
     customer.signings.append(signing)
     provider.store.signings[signing.id] = signing
@@ -55,17 +63,9 @@ def create_signing(provider: Provider, call: Call) -> Answer:
 
 
 def list_signings(provider: Provider, call: Call) -> Answer:
-    """List a customer's signatures, newest first."""
+    """List a customer's signatures, in whatever order a switch says."""
     customer = provider.customer(call)
     newest_at = call.at - provider.switches.record_lag_s
     visible = [one for one in customer.signings if one.created_at <= newest_at]
-    page, after, before = page_of(visible[::-1], call)
+    page, after, before = page_of(ordered(visible, provider.switches.list_order), call)
     return answer_json(200, provider.rendering.page([provider.rendering.signing(one) for one in page], after, before))
-
-
-def get_terms(provider: Provider, call: Call) -> Answer:
-    """Read the terms of a country before any customer exists."""
-    country = required(call, "country").upper()
-    if country not in COUNTRIES and not (len(country) == ALPHA_3 and country.isascii() and country.isalpha()):
-        raise RefusalError(400, "failed to parse parameter `country`: unknown country")
-    return answer_json(200, [provider.rendering.document(one) for one in provider.lifecycle.terms])

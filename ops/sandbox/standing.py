@@ -2,9 +2,10 @@
 
 from ops.sandbox.answers import Answer, answer_json
 from ops.sandbox.calls import Call
-from ops.sandbox.clock import stamp
 from ops.sandbox.provider import Provider
 from ops.sandbox.records import Customer
+from ops.sandbox.reference import CHAINS, crypto, fiat
+from ops.sandbox.rendering import Json, Rendering
 from ops.sandbox.store import Store
 
 RAILS = {
@@ -16,47 +17,50 @@ RAILS = {
 WINDOW_S = 52 * 7 * 86_400
 #: Tier 1 of a person, in euro cents; the real one depends on the declared income.
 THRESHOLD_CENTS = 1_500_000
+#: What a reason says if no reviewer has said more.
+REASONS = {
+    "UNSATISFACTORY_PHOTOS": "A photo cannot be read.",
+    "FORGERY": "A document is not genuine.",
+}
 
 
 def get_requirements(provider: Provider, call: Call) -> Answer:
     """Read what is still due."""
     customer = provider.customer(call)
     groups: dict[str, list[object]] = {"complete": [], "pending": [], "missing": [], "issues": []}
-    group, item = _identification_item(customer)
+    group, item = _identification_item(customer, provider.rendering)
     groups[group].append(item)
     kind = "kyc" if customer.customer_type == "Person" else "kyb"
-    done = group == "complete" and customer.status != "IdentificationRequired"
-    return answer_json(200, {**groups, "requirements_due": [] if done else [kind]})
+    due: list[object] = [] if group == "complete" else [kind]
+    return answer_json(200, provider.rendering.joined({**groups, "requirements_due": due}, {}))
 
 
-def _identification_item(customer: Customer) -> tuple[str, dict[str, object]]:
+def _identification_item(customer: Customer, render: Rendering) -> tuple[str, Json]:
     """Return the one item the sandbox knows, and the group it belongs to."""
     kind = "kyc" if customer.customer_type == "Person" else "kyb"
     newest = customer.newest
     status = newest.status if newest else None
-    item: dict[str, object] = {
-        "code": f"identification_{kind}",
-        "reject_labels": [],
-        "reject_reasons": [],
-        "missing_questions": [],
-        "retryable": None,
-        "identification_id": newest.id if newest else None,
-        "description": None,
-    }
+    optional: Json = {"identification_id": newest.id if newest else None, "description": None}
+    if newest is not None and newest.asked:
+        return "missing", _item(render, f"{kind}_data_missing", [], {**optional, "retryable": True})
     if status == "Approved":
-        return "complete", item
+        return "complete", _item(render, f"identification_{kind}", [], {**optional, "retryable": None})
     if status in {"Processed", "PendingReview"}:
-        return "pending", item
+        return "pending", _item(render, f"identification_{kind}", [], {**optional, "retryable": None})
     if status == "Declined" and newest is not None:
-        item["code"] = "kyc_identity" if kind == "kyc" else "kyb_company_data"
+        code = "kyc_identity" if kind == "kyc" else "kyb_company_data"
         labels = ["UNSATISFACTORY_PHOTOS"] if newest.retry else ["FORGERY"]
-        item["reject_labels"] = labels
-        item["reject_reasons"] = [{"code": label, "description": newest.review_comment} for label in labels]
-        item["retryable"] = bool(newest.retry)
-        item["description"] = newest.review_comment
-        return ("missing" if newest.retry else "issues"), item
-    item["retryable"] = True
-    return "missing", item
+        optional = {**optional, "retryable": bool(newest.retry), "description": render.comment(newest)}
+        return ("missing" if newest.retry else "issues"), _item(render, code, labels, optional)
+    return "missing", _item(render, f"identification_{kind}", [], {**optional, "retryable": True})
+
+
+def _item(render: Rendering, code: str, labels: list[str], optional: Json) -> Json:
+    """Write one requirement. A reason always has words, whether or not a reviewer has written any."""
+    reasons = [{"code": label, "description": optional["description"] or REASONS[label]} for label in labels]
+    required: Json = {"code": code, "reject_labels": labels, "reject_reasons": reasons, "missing_questions": []}
+    said = optional["retryable"] if render.says_retryable else None
+    return render.joined(required, {**optional, "retryable": said})
 
 
 def get_abilities(provider: Provider, call: Call) -> Answer:
@@ -67,8 +71,13 @@ def get_abilities(provider: Provider, call: Call) -> Answer:
         currency: {name: state for rail in names for name in (rail, f"{rail}_thirdparty")}
         for currency, names in RAILS.items()
     }
+    open_ = customer.status == "Active"
     currencies = [
-        {"currency": currency.upper(), "flows": ["deposit", "payout"], "counterparts": ["USDC"]} for currency in RAILS
+        {"currency": currency, "flows": flows if open_ else [], "counterparts": []}
+        for currency, flows in (
+            *((fiat(name.upper()), ["Onramp", "Offramp"]) for name in RAILS),
+            *((crypto(chain), ["Onramp", "Offramp", "Swap"]) for chain in CHAINS),
+        )
     ]
     return answer_json(200, {"fiat_deposit": rails, "fiat_payout": rails, "currencies": currencies})
 
@@ -77,13 +86,11 @@ def get_spending_limit(provider: Provider, call: Call) -> Answer:
     """Read the limits; nobody spends in this sandbox."""
     customer = provider.customer(call)
     cap = str(THRESHOLD_CENTS) if customer.customer_type == "Person" else None
-    direction = {
-        "period_start": stamp(call.at - WINDOW_S),
-        "period_end": stamp(call.at),
-        "used_eur": "0",
-        "threshold_eur": cap,
-        "remaining_eur": cap,
-    }
+    render = provider.rendering
+    direction = render.joined(
+        {"period_start": render.stamp(call.at - WINDOW_S), "period_end": render.stamp(call.at), "used_eur": "0"},
+        {"threshold_eur": cap, "remaining_eur": cap},
+    )
     return answer_json(200, {"fiat_onramp": direction, "crypto_offramp": direction})
 
 

@@ -7,6 +7,7 @@ The file is a pickle: load only what this program wrote, from a folder of your o
 
 import os
 import pickle
+from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ops.sandbox.core import Sandbox
 
 #: Raised with every change of what is in the file.
-FORMAT = 1
+FORMAT = 2
 
 
 class StateError(Exception):
@@ -24,6 +25,8 @@ class StateError(Exception):
 def save(sandbox: Sandbox, path: Path) -> None:
     """Write the state, readable by its owner alone; a crash in the middle leaves the old file."""
     sandbox.run_due()
+    if sandbox.dice:
+        sandbox.dice.end_spells()
     state = {
         "format": FORMAT,
         "ahead_s": sandbox.clock.now() - sandbox.clock.wall(),
@@ -44,8 +47,10 @@ def save(sandbox: Sandbox, path: Path) -> None:
     beside.replace(path)
 
 
-def load(sandbox: Sandbox, path: Path) -> None:
+def load(sandbox: Sandbox, path: Path, keep: Collection[str] = ()) -> None:
     """Bring a new sandbox to the state in the file; a file that does not exist is an empty state.
+
+    `keep`: switches that stay as they are.
 
     Raises StateError.
     """
@@ -59,7 +64,7 @@ def load(sandbox: Sandbox, path: Path) -> None:
         raise StateError(f"{path} is of another release of the sandbox: remove it to begin with nothing.")
     sandbox.clock.advance(max(0.0, state["ahead_s"]))
     for name, value in state["switches"].items():
-        if name != "link_prefix":  # where hosted links lead hangs on where it listens today
+        if name != "link_prefix" and name not in keep:  # where hosted links lead hangs on where it listens today
             setattr(sandbox.switches, name, value)
     for name, part in _parts(sandbox).items():
         vars(part).update(state["parts"][name])

@@ -22,6 +22,7 @@ class Store:
         self.signings: dict[str, Signing] = {}
         self.order: list[Customer] = []
         self._by_external: dict[str, list[Customer]] = {}
+        self._by_email: dict[str, list[Customer]] = {}
         self._blocks: dict[int, str] = {}
 
     def add_customer(self, customer: Customer) -> None:
@@ -30,22 +31,30 @@ class Store:
         self.order.append(customer)
         self._blocks.pop(customer.position // BLOCK, None)
         if customer.external_id is not None:
-            self._by_external.setdefault(customer.external_id, []).append(customer)
+            self._by_external.setdefault(customer.external_id.casefold(), []).append(customer)
+        self._by_email.setdefault(customer.email, []).append(customer)
 
     def rename(self, customer: Customer, *, email: str, external_id: str | None) -> None:
         """Change what a customer can be found by; no external id leaves the known one."""
+        self._by_email[customer.email].remove(customer)
         customer.email = email
+        self._by_email.setdefault(email, []).append(customer)
         self._blocks.pop(customer.position // BLOCK, None)
         if external_id is None or external_id == customer.external_id:
             return
         if customer.external_id is not None:
-            self._by_external[customer.external_id].remove(customer)
+            self._by_external[customer.external_id.casefold()].remove(customer)
         customer.external_id = external_id
-        self._by_external.setdefault(external_id, []).append(customer)
+        self._by_external.setdefault(external_id.casefold(), []).append(customer)
 
-    def with_external_id(self, external_id: str) -> list[Customer]:
-        """Return all customers with this external id, oldest first."""
-        return self._by_external.get(external_id, [])
+    def with_external_id(self, external_id: str, *, any_case: bool = False) -> list[Customer]:
+        """Return all customers with this external id, in the order in which they got it."""
+        found = self._by_external.get(external_id.casefold(), [])
+        return [one for one in found if any_case or one.external_id == external_id]
+
+    def with_email(self, email: str) -> list[Customer]:
+        """Return all customers with this address."""
+        return self._by_email.get(email, [])
 
     def walk(
         self, *, start: int, step: int, term: str | None, wanted: Callable[[Customer], bool]

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import IO
 import httpx
 import pytest
 
-from ops.sandbox import sign
+from ops.sandbox import Switches, draw, sign
 from ops.sandbox.server import listen
 
 ADA = {"customer_type": "Person", "email": "ada@example.com", "external_id": "crm-1"}
@@ -82,6 +83,36 @@ def test_half_a_request_is_none(server: Server, client: httpx.Client) -> None:
             while caller.recv(1024):
                 pass
     assert create(client).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("flags", "members", "approval"), [((), "take", "by_itself"), (("--strict", "--by-call"), "refuse", "by_call")]
+)
+def test_flags(flags: tuple[str, ...], members: str, approval: str) -> None:
+    """A running server overlooks unknown members and approves by itself, unless a flag says otherwise."""
+    process = launch("--port", "0", *flags)
+    try:
+        url = errors(process).readline().split()[4].removesuffix("/api")
+        switches = httpx.get(f"{url}/_sandbox/switches", trust_env=False).json()
+        assert (switches["unknown_members"], switches["approval"]) == (members, approval)
+        named = httpx.get(f"{url}/spec/versions", trust_env=False).json()
+        assert named["default"] == "2025-03-13"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_strange_provider() -> None:
+    """A server with a seed is a provider drawn by it, but for what its other flags say."""
+    process = launch("--port", "0", "--strange", "5", "--by-call")
+    try:
+        url = errors(process).readline().split()[4].removesuffix("/api")
+        switches = httpx.get(f"{url}/_sandbox/switches", trust_env=False).json()
+        same = Switches(link_prefix=switches["link_prefix"], unknown_members="take", approval="by_call")
+        assert switches == draw(same, random.Random(5)).model_dump(mode="json")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_customer_goes_all_the_way(client: httpx.Client) -> None:

@@ -70,6 +70,43 @@ def test_new_ids_differ_from_old_ones(tmp_path: Path) -> None:
     assert first.id < second.id
 
 
+def test_switches_are_kept_but_for_those_that_a_flag_sets(tmp_path: Path) -> None:
+    """What was switched comes back, unless the next start says otherwise."""
+    before = begun()
+    before.switches.approval = "by_call"
+    before.switches.lookup_lag_s = 3
+    save(before, tmp_path / "state")
+    after, other = Sandbox(ManualClock()), Sandbox(ManualClock())
+    load(after, tmp_path / "state")
+    load(other, tmp_path / "state", keep={"approval"})
+    assert (after.switches.approval, after.switches.lookup_lag_s) == ("by_call", 3)
+    assert (other.switches.approval, other.switches.lookup_lag_s) == ("by_itself", 3)
+
+
+def test_a_spell_is_not_kept(tmp_path: Path) -> None:
+    """What holds for a while only is over when the sandbox stops."""
+    before = begun()
+    before.draw(3, keep=("approval",))
+    drawn = before.switches.model_copy(deep=True)
+    while before.switches == drawn:
+        before.request("GET", "/api/customers")
+    save(before, tmp_path / "state")
+    after = Sandbox(ManualClock())
+    load(after, tmp_path / "state")
+    assert after.switches == drawn
+
+
+def test_a_record_of_the_provider_s_own_is_filed_after_a_restart(tmp_path: Path) -> None:
+    """A step-up that opens a new record can be read by its id, also after the tables came from a file."""
+    after = again(begun(), tmp_path / "state")
+    after.switches.step_up = "new_record"
+    after.advance(3600)
+    after.move("x-1", "stepup")
+    [customer] = after.provider.store.order
+    assert customer.newest is not None
+    assert after.request("GET", f"/api/identifications/{customer.newest.id}").status == 200
+
+
 def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
     """The first start has nothing to begin from."""
     sandbox = Sandbox(ManualClock())

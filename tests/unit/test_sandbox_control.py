@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from ops.sandbox import Sandbox
+from ops.sandbox import Sandbox, Switches
 from ops.sandbox.control import INDEX, ROUTES
+from ops.sandbox.drawing import CHOICES
 
 ADA = {"customer_type": "Person", "email": "ada+manual@example.com", "external_id": "crm-1"}
 
@@ -115,6 +116,24 @@ def test_switches(sandbox: Sandbox) -> None:
     assert control(sandbox, "POST", "switches", {"lookup_lag_s": 30})["lookup_lag_s"] == 30
     assert sandbox.switches.lookup_lag_s == 30
     control(sandbox, "POST", "switches", {"surprise": 1}, status=400)
+
+
+def test_dice(sandbox: Sandbox) -> None:
+    """A provider is drawn by its seed; stopped, it stays as it was drawn; a reset undoes it."""
+    assert set(control(sandbox, "GET", "choices")) == set(CHOICES)
+    drawn = control(sandbox, "POST", "dice", {"seed": 7, "keep": ["order"]})
+    assert drawn != Switches().model_dump(mode="json")
+    assert drawn["order"] == "identify_first"
+    answers = {sandbox.request("GET", "/api/customers").body for _ in range(200)}
+    assert len(answers) > 1
+    assert control(sandbox, "DELETE", "dice") == drawn
+    assert len({sandbox.request("GET", "/api/customers").body for _ in range(50)}) == 1
+    assert control(sandbox, "POST", "dice", {"seed": 7, "keep": ["order"]}) == drawn
+    control(sandbox, "POST", "dice", {"seed": "seven"}, status=400)
+    control(sandbox, "POST", "reset")
+    for _ in range(200):
+        sandbox.request("GET", "/api/customers")
+    assert sandbox.switches == Switches()
 
 
 def test_webhooks(sandbox: Sandbox) -> None:
