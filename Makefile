@@ -4,12 +4,16 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo dev test check lint types imports bench chaos model lock clean
+.PHONY: help demo dev test test-fast check lint types imports bench chaos model lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 # Give PYTHON=... to choose another one; it must be 3.11 or newer.
 PYTHON ?= python3.11 python3.12 python3
+# So many processes share the tests: one more than there are cores, because some tests wait. JOBS=0: all in one.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Where Python may not keep what it compiles, each of the many processes of demo and tests would compile us again.
+unexport PYTHONDONTWRITEBYTECODE
 # Quiet to the point of errors only.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
@@ -21,7 +25,7 @@ if [ -n "$$interrupted" ] || [ $$status -eq 130 ]; then kill -INT $$PPID; exit 0
 endef
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## onboard the sample customers from CSV to their final phases, here, with everything real
 	$(call run,$(BIN)/onboarding demo $(ARGS))
@@ -30,7 +34,10 @@ dev: $(VENV)/.runtime ## as demo, but stay up: sandbox, workers, gateway
 	$(call run,$(BIN)/onboarding dev $(ARGS))
 
 test: $(VENV)/.dev ## run all tests that need no server installed by hand
-	$(call run,$(BIN)/python -m pytest $(ARGS))
+	$(call run,$(BIN)/python -m pytest -n $(JOBS) $(ARGS))
+
+test-fast: $(VENV)/.dev ## run the tests that need nothing but Python: the inner loop
+	$(call run,$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS))
 
 check: lint types imports test ## everything a change must pass
 
