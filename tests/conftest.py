@@ -11,10 +11,11 @@ import pytest
 import redis
 
 from ops.cli import main
-from ops.embedded import EmbeddedRedis
+from ops.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
 from tests.sharing import Sharing, in_order, why_skipped
 from tests.support import Run, World
 from workers.ledger import connect
+from workers.preflight import WAITAOF_RELEASE, product_of, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = in_order(items)
 
 
+def pytest_report_header() -> str:
+    """Say which server the tests run on."""
+    try:
+        return f"server: {find_server()}"
+    except EmbeddedRedisError as error:
+        return str(error)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing | None:
     """Share the tests out as tests/sharing.py says, unless another way is asked for with --dist."""
@@ -38,6 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing | No
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was skipped and why: a reason a line."""
+    terminalreporter.write_line(pytest_report_header())
     for line in why_skipped(terminalreporter.getreports("skipped")):
         terminalreporter.write_line(line)
 
@@ -68,6 +78,21 @@ def redis_server() -> Iterator[Server]:
     # Not in pytest's own folder, whose path would be too long for a socket's address.
     with tempfile.TemporaryDirectory(prefix="onboarding-") as folder, Server(Path(folder), databases=DATABASES) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def facts(redis_server: Server) -> dict[str, Any]:
+    """What the tests' server says of itself: Redis 6.2 and Valkey 9 are both right, and different."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        told: dict[str, Any] = client.info()
+    return told
+
+
+@pytest.fixture
+def waits_for_disk(facts: dict[str, Any]) -> None:
+    """Only for a server that can say when something is on its disk."""
+    if release_of(facts) < WAITAOF_RELEASE:
+        pytest.skip(f"WAITAOF came with Redis 7.2, and this is {product_of(facts)}")
 
 
 @pytest.fixture(scope="session")
