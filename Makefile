@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo dev test test-fast check lint types imports bench chaos model lock clean
+.PHONY: help demo dev test test-fast test-containers check lint types imports bench chaos model lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,7 +25,7 @@ if [ -n "$$interrupted" ] || [ $$status -eq 130 ]; then kill -INT $$PPID; exit 0
 endef
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## onboard the sample customers from CSV to their final phases, here, with everything real
 	$(call run,$(BIN)/onboarding demo $(ARGS))
@@ -38,6 +38,10 @@ test: $(VENV)/.dev ## run all tests that need no server installed by hand
 
 test-fast: $(VENV)/.dev ## run the tests that need nothing but Python: the inner loop
 	$(call run,$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS))
+
+# As root on Debian with podman, buildah, runc and debootstrap; elsewhere it says what is missing.
+test-containers: $(VENV)/.containers ## build the image and run the Compose file: onboard, kill, restart, upgrade
+	$(call run,$(BIN)/python -m pytest -m containers tests/containers $(ARGS))
 
 check: lint types imports test ## everything a change must pass
 
@@ -75,6 +79,7 @@ lock: $(VENV)/.dev ## pin the dependencies anew, within the ranges of pyproject.
 	@$(OURS) $(ARGS) --output-file requirements.lock pyproject.toml
 	@$(call only,embedded)
 	@$(call only,embedded-source)
+	@$(call only,containers)
 	@$(OURS) $(ARGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	@$(OURS) $(ARGS) --extra peers --constraint requirements-dev.lock --output-file requirements-peers.lock pyproject.toml
 
@@ -116,6 +121,10 @@ $(VENV)/.dev: $(VENV)/.made requirements-dev.lock requirements-embedded.lock pyp
 	$(embedded)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.runtime $@
+
+$(VENV)/.containers: $(VENV)/.dev requirements-containers.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-containers.lock
+	@touch $@
 
 # What others are compared with, only for `make bench`.
 $(VENV)/.peers: $(VENV)/.dev requirements-peers.lock

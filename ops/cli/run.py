@@ -6,12 +6,15 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.cli.exits import CommandError, Status, usage
 from ops.cli.options import add
+
+if TYPE_CHECKING:
+    from ops.sandbox.webhooks import WebhookSettings
 
 #: How long a worker that is told to stop may finish what is in hand, in seconds: longer than the calls of a step take,
 #: shorter than the minute that docker-compose.yml gives. What is cut off all the same comes up when its lease ends.
@@ -125,6 +128,9 @@ def sandbox(
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Begin from this file, and write it at the end.")
     ] = None,
+    webhooks: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send webhooks there, signed with IRON_WEBHOOK_SECRET.")
+    ] = None,
 ) -> int:
     """Run the simulator of Iron in the foreground.
 
@@ -137,12 +143,25 @@ def sandbox(
     from ops.sandbox.state import StateError
 
     try:
-        serve(host, port, speed, state=state)
+        serve(host, port, speed, state=state, webhooks=_to(webhooks) if webhooks else None)
     except StateError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
         raise _cannot_listen("sandbox", host, port, error) from None
     return Status.DONE
+
+
+def _to(url: str) -> WebhookSettings:
+    """Say where the sandbox sends webhooks, and what it signs them with: of several secrets the gateway takes any."""
+    from ops.gateway.signature import split_secrets
+    from ops.sandbox.webhooks import WebhookSettings
+    from workers.settings import Settings, SettingsError
+
+    try:
+        secret = Settings.load("sandbox").IRON_WEBHOOK_SECRET
+    except SettingsError as error:
+        raise usage(*error.problems) from None
+    return WebhookSettings(url=url, secret=split_secrets(secret.get_secret_value() if secret else "")[-1])
 
 
 def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandError:

@@ -23,6 +23,7 @@ from ops.sandbox.delivery import deliver_forever
 from ops.sandbox.hosted import prefix
 from ops.sandbox.state import load, save
 from ops.sandbox.switches import Switches
+from ops.sandbox.webhooks import WebhookSettings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -107,9 +108,17 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    host: str = "127.0.0.1", port: int = 8701, speed: float = 1.0, *, seed: int = 0, state: Path | None = None
+    host: str = "127.0.0.1",
+    port: int = 8701,
+    speed: float = 1.0,
+    *,
+    seed: int = 0,
+    state: Path | None = None,
+    webhooks: WebhookSettings | None = None,
 ) -> None:
     """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one. `state`: a file to begin from and to leave.
+
+    `webhooks`: where events go from the start, in place of what the state says.
 
     Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken, and
     StateError when the file is not a state.
@@ -120,6 +129,8 @@ def serve(
         sandbox = Sandbox(SystemClock(), speed=speed, seed=seed, switches=links)
         if state is not None:
             load(sandbox, state)
+        if webhooks is not None:
+            sandbox.webhooks.settings = webhooks
         try:
             asyncio.run(_run(sandbox, listener))
         finally:
