@@ -194,6 +194,8 @@ def _check(ledger_url: str, broker_url: str) -> None:
 
 def _manage(processes: int, threads: int, grace_ms: int) -> int:
     """Run Dramatiq's process manager until it is told to stop."""
+    import multiprocessing
+
     import ops
 
     # Imported before the fork, so that it happens once and its memory is shared; nothing is opened or started by that.
@@ -201,6 +203,8 @@ def _manage(processes: int, threads: int, grace_ms: int) -> int:
         __import__(module)
     from dramatiq.cli import main, make_argument_parser
 
+    if sys.platform == "linux":  # from Python 3.14 on a server would stand between us and the workers, and outlive us
+        multiprocessing.set_start_method("fork")
     root = str(Path(ops.__file__).parents[1])
     arguments = [
         *("workers.app:broker", "--path", root, "--skip-logging"),

@@ -33,6 +33,7 @@ ENGINE = """
 cgroup_manager = "cgroupfs"
 runtime = "runc"
 events_logger = "file"
+helper_binaries_dir = ["/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman"]
 [network]
 network_backend = "netavark"
 network_config_dir = "{home}/networks"

@@ -53,6 +53,7 @@ def secrets_in(folder: Path) -> Path:
         "iron_api_key": (USER, 0, 0o400),
         "iron_webhook_secret": (0, USER, 0o440),
         "encryption_keys": (0, 0, 0o444),
+        "api_tokens": (USER, USER, 0o600),
     }
     folder.mkdir()
     for name, text in texts.items():
