@@ -21,8 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 #: Base images are kept here from run to run: they take minutes, and some GB since each layer is a whole copy.
 HOME = Path(os.environ.get("ONBOARDING_CONTAINERS", "/var/tmp/onboarding-containers"))
-#: What has to be installed; on Debian the packages are called the same, but for runc's and netavark's helpers.
-NEEDED = ("podman", "buildah", "runc", "debootstrap")
+#: What has to be installed: on Debian by packages of the same names, and netavark, aardvark-dns, catatonit.
+NEEDED = ("podman", "buildah", "runc", "debootstrap", "iptables")
 #: The Debian that the stand-ins are made of: it has Python 3.13 and Redis 8.
 SUITE = "trixie"
 DOCKERFILE = ROOT / "ops/deploy/Dockerfile"
