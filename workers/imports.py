@@ -349,7 +349,8 @@ def _rate(fields: Mapping[str, str], now_ms: int) -> float | None:
 
 def default_name(path: Path) -> str:
     """Make the name of an import out of a file's."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:56] or "import"
+    stem = path.name.rpartition(".")[0] or path.name  # Path.stem of "..csv" is another one from Python 3.14 on
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:56] or "import"
 
 
 def _candidates(name: str | None, path: Path) -> Iterator[str]:

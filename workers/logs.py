@@ -23,8 +23,8 @@ ALLOWED = frozenset(
         "event", "level", "timestamp", "logger",
         "key", "step", "lane", "version", "phase", "phase_before", "outcome", "because", "crashes",
         "calls", "wait_ms", "step_ms", "attempts", "code", "status", "error", "where", "reason",
-        "nudges", "host", "port", "processes", "threads", "pid", "request_id", "route", "role", "type", "name", "count",
-        "read", "differ", "unknown",
+        "nudges", "host", "port", "console", "processes", "threads", "pid", "request_id", "route", "role", "type",
+        "name", "count", "read", "differ", "unknown",
     }
 )  # fmt: skip
 

@@ -85,6 +85,13 @@ def release_of(facts: Mapping[str, Any]) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+def product_of(facts: Mapping[str, Any]) -> str:
+    """Name the server by product and release. Valkey says beside its own which release of Redis it is like."""
+    if release := facts.get("valkey_version"):
+        return f"Valkey {release}"
+    return f"Redis {facts.get('redis_version', 'of an unknown release')}"
+
+
 def problems_of(facts: Mapping[str, Any], where: str, durability: Durability | None = None) -> tuple[str, ...]:
     """Judge what INFO says of the server at `where`."""
     problems = []

@@ -45,6 +45,7 @@ NEEDS = {
     "input": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
     "links": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "ONBOARDING_PUBLIC_URL"),
     "worker": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS", "IRON_BASE_URL", "IRON_API_KEY"),
+    "sandbox": ("IRON_WEBHOOK_SECRET",),
 }
 
 #: What a setting should look like, for messages.

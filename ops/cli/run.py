@@ -6,12 +6,15 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.cli.exits import CommandError, Status, usage
 from ops.cli.options import add
+
+if TYPE_CHECKING:
+    from ops.sandbox.webhooks import WebhookSettings
 
 #: How long a worker that is told to stop may finish what is in hand, in seconds: longer than the calls of a step take,
 #: shorter than the minute that docker-compose.yml gives. What is cut off all the same comes up when its lease ends.
@@ -136,6 +139,9 @@ def sandbox(
         int | None,
         typer.Option(metavar="SEED", help="Draw by this seed all that Iron leaves open; some requests meet oddities."),
     ] = None,
+    webhooks: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send webhooks there, signed with IRON_WEBHOOK_SECRET.")
+    ] = None,
 ) -> int:
     """Run the simulator of Iron in the foreground.
 
@@ -150,12 +156,33 @@ def sandbox(
     from ops.sandbox.switches import chosen
 
     try:
-        serve(host, port, speed, state=state, switches=chosen(by_call=by_call, strict=strict), strange=strange)
+        serve(
+            host,
+            port,
+            speed,
+            state=state,
+            switches=chosen(by_call=by_call, strict=strict),
+            strange=strange,
+            webhooks=_to(webhooks) if webhooks else None,
+        )
     except StateError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
         raise _cannot_listen("sandbox", host, port, error) from None
     return Status.DONE
+
+
+def _to(url: str) -> WebhookSettings:
+    """Say where the sandbox sends webhooks, and what it signs them with: of several secrets the gateway takes any."""
+    from ops.gateway.signature import split_secrets
+    from ops.sandbox.webhooks import WebhookSettings
+    from workers.settings import Settings, SettingsError
+
+    try:
+        secret = Settings.load("sandbox").IRON_WEBHOOK_SECRET
+    except SettingsError as error:
+        raise usage(*error.problems) from None
+    return WebhookSettings(url=url, secret=split_secrets(secret.get_secret_value() if secret else "")[-1])
 
 
 def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandError:
@@ -188,6 +215,8 @@ def _check(ledger_url: str, broker_url: str) -> None:
 
 def _manage(processes: int, threads: int, grace_ms: int) -> int:
     """Run Dramatiq's process manager until it is told to stop."""
+    import multiprocessing
+
     import ops
 
     # Imported before the fork, so that it happens once and its memory is shared; nothing is opened or started by that.
@@ -195,6 +224,8 @@ def _manage(processes: int, threads: int, grace_ms: int) -> int:
         __import__(module)
     from dramatiq.cli import main, make_argument_parser
 
+    if sys.platform == "linux":  # from Python 3.14 on a server would stand between us and the workers, and outlive us
+        multiprocessing.set_start_method("fork")
     root = str(Path(ops.__file__).parents[1])
     arguments = [
         *("workers.app:broker", "--path", root, "--skip-logging"),

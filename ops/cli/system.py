@@ -48,6 +48,8 @@ class System:
     gateway: str
     settings: dict[str, str]
     token: str
+    #: The server that runs as Redis: product, version and path.
+    server: str
 
     def ask(self, path: str, tell: Mapping[str, Any] | None = None) -> Any:
         """Ask the sandbox's control interface, or tell it something.
@@ -108,7 +110,9 @@ def running(
             gateway = processes.start("gateway", ["gateway", "--port", str(port)], logged)
             taken = json.loads(processes.wait_for(gateway, r'\{.*"gateway\.started".*\}')[0])["port"]
             environment["ONBOARDING_PUBLIC_URL"] = f"http://127.0.0.1:{taken}"
-            system = System(folder, processes, address, f"http://127.0.0.1:{taken}", environment, token)
+            system = System(
+                folder, processes, address, f"http://127.0.0.1:{taken}", environment, token, str(redis.executable)
+            )
             system.ask("webhooks", {"url": f"{system.gateway}/webhooks/iron", "secret": WEBHOOK_SECRET})
             yield system
     except (ChildError, EmbeddedRedisError) as error:
@@ -189,6 +193,7 @@ def _banner(system: System) -> None:
         ("Iron sandbox", f"{system.sandbox}/api"),
         ("its control", f"{system.sandbox}/_sandbox/"),
         ("Redis", f"{system.settings['ONBOARDING_REDIS_URL'].rpartition('@')[2]}, the password is in the file env"),
+        ("its server", system.server),
         ("data", system.folder),
         ("logs", system.folder / "logs"),
     ]

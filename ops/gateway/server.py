@@ -69,8 +69,9 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             gc.collect()
             gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
             gc.set_threshold(GARBAGE)
+            server = _Server(_config(app), _console(settings, *listener.getsockname()[:2]))
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                runner.run(_Server(_config(app)).serve(sockets=[listener]))
+                runner.run(server.serve(sockets=[listener]))
         finally:
             broker.close()
             broker.client.close()
@@ -88,6 +89,12 @@ def _refuse_unfit(ledger: Ledger, settings: Settings) -> None:
 def address(host: str, port: int) -> str | None:
     """Give the address for those on this machine; None where we listen for others: how they reach us, nobody knows."""
     return f"http://{host}:{port}" if host in ("127.0.0.1", "localhost") else None
+
+
+def _console(settings: Settings, host: str, port: int) -> str:
+    """Give the console's address: as it is set, or on this machine. A container's ports are published there."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return (settings.ONBOARDING_PUBLIC_URL or f"http://{here}:{port}").rstrip("/") + "/"
 
 
 def _options(settings: Settings) -> Options:
@@ -123,6 +130,11 @@ def _config(app: FastAPI) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling, which would end the process by the signal instead of cleanly."""
 
+    def __init__(self, config: uvicorn.Config, console: str) -> None:
+        """Take the console's address, to say it."""
+        super().__init__(config)
+        self.console = console
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Finish on SIGTERM and SIGINT. Only the main thread can ask for signals."""
@@ -139,7 +151,7 @@ class _Server(uvicorn.Server):
         """Say so when requests can come."""
         await super().startup(sockets)
         host, port = (sockets or [])[0].getsockname()[:2]
-        log.info("gateway.started", host=host, port=port)
+        log.info("gateway.started", host=host, port=port, console=self.console)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let those go who wait for events, and say so when the last answer is out."""

@@ -25,6 +25,7 @@ from ops.sandbox.drawing import CHOICES, draw
 from ops.sandbox.hosted import prefix
 from ops.sandbox.state import load, save
 from ops.sandbox.switches import Switches
+from ops.sandbox.webhooks import WebhookSettings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -117,11 +118,13 @@ def serve(
     state: Path | None = None,
     switches: Mapping[str, Any] | None = None,
     strange: int | None = None,
+    webhooks: WebhookSettings | None = None,
 ) -> None:
     """Run a sandbox until SIGTERM or SIGINT; port 0 takes a free one.
 
     `state`: a file to begin from and to leave; `switches`: those that are not to be as usual, or as in the file;
-    `strange`: the seed of a provider that is drawn, and that changes its mind now and then.
+    `strange`: the seed of a provider that is drawn, and that changes its mind now and then; `webhooks`: where events
+    go from the start, in place of what the state says.
 
     Writes one line to standard error when it is ready. Raises OSError naming the address if the port is taken, and
     StateError when the file is not a state.
@@ -132,6 +135,8 @@ def serve(
         sandbox, keep = _made(speed, seed, links, dict(switches or {}), strange)
         if state is not None:
             load(sandbox, state, keep)
+        if webhooks is not None:
+            sandbox.webhooks.settings = webhooks
         try:
             asyncio.run(_run(sandbox, listener))
         finally:

@@ -86,7 +86,7 @@ class Server(EmbeddedRedis):
     def start_again(self) -> None:
         """Start what was ended: same port, same password, same file."""
         running = self._require()
-        process = _spawn([str(find_server()), str(self.folder / "redis.conf")], self.folder, self._lock)
+        process = _spawn([str(find_server().path), str(self.folder / "redis.conf")], self.folder, self._lock)
         self._running = replace(running, process=process)
         self._wait_until_it_answers(self._running)
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from ops.embedded import EmbeddedRedis
 from ops.gateway.access import ACCESS
 from tests.gateway import TOKENS, Gateway
 from tests.support import World
+from workers.ledger import connect
 from workers.tokens import Role
 
 #: The matrix as the README shows it: s submitter, v viewer, o operator, c compliance, a admin.
@@ -41,12 +43,14 @@ MATRIX = {
 CELLS = [(route, role) for route in MATRIX for role in Role]
 
 
-@pytest.fixture
-def gateway(world: World, broker_url: str) -> Iterator[Gateway]:
-    """A gateway with a token for each role."""
-    made = Gateway(world, broker_url)
-    yield made
-    made.close()
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a token for each role, for all tests: none of them changes anything."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server, connect(server.url_for(0)) as client:
+        made = Gateway(World(client), server.url_for(1))
+        yield made
+        made.close()
+        assert client.dbsize() == 0
 
 
 def address(route: str) -> tuple[str, str]:

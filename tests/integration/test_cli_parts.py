@@ -231,7 +231,8 @@ def test_the_compose_files_gateway_runs_outside_a_container(tmp_path: Path, redi
     program, *words = [word.replace("0.0.0.0", "127.0.0.1") for word in service["command"]]
     assert program == "onboarding"
     with started([*words, "--port", port], tmp_path, settings) as (gateway, log):
-        until(lambda: lines(log, "gateway.started"), "the gateway")
+        [begun, *_] = until(lambda: lines(log, "gateway.started"), "the gateway")
+        assert re.search(rf"console\W+http://127\.0\.0\.1:{port}/", begun)
         healthy(service, {}, port)
         refused = httpx.post(f"http://127.0.0.1:{port}/webhooks/iron", content=b"{}", trust_env=False)
         assert refused.status_code == 401
@@ -239,14 +240,30 @@ def test_the_compose_files_gateway_runs_outside_a_container(tmp_path: Path, redi
         assert gateway.wait(PATIENCE_S) == 0
 
 
-def test_the_compose_files_sandbox_runs_outside_a_container(tmp_path: Path) -> None:
-    """The service's command and health check as written, but on the loopback address and a free port."""
+def test_the_compose_files_sandbox_runs_outside_a_container(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
+    """The service's command and health check as written, but on the loopback address, a free port and a folder here.
+
+    Its webhooks go where the gateway is in the network, signed with the gateway's own secret.
+    """
     service = SERVICES["sandbox"]
+    settings = environment_of(service, tmp_path, redis_server)
     port = str(free_port())
     _, *words = [word.replace("0.0.0.0", "127.0.0.1") for word in service["command"]]
-    with started([*words, "--port", port], tmp_path, {}) as (_, log):
+    words = [word.replace("/state/", f"{tmp_path}/") for word in words]
+    with started([*words, "--port", port], tmp_path, settings) as (_, log):
         until(lambda: lines(log, "ready on"), "the sandbox")
         healthy(service, {}, port)
+        told = httpx.get(f"http://127.0.0.1:{port}/_sandbox/webhooks", trust_env=False).json()
+        assert told["settings"]["url"] == "http://gateway:8700/webhooks/iron"
+        assert told["settings"]["secret"] == "whsec_test"
+
+
+def test_a_sandbox_without_the_secret_says_so(tmp_path: Path) -> None:
+    """Webhooks that nobody would believe are not sent: status 2, and the setting that is missing."""
+    words = ["sandbox", "--port", "0", "--webhooks", "http://127.0.0.1:9/webhooks/iron"]
+    with started(words, tmp_path, {}) as (process, log):
+        assert process.wait(PATIENCE_S) == 2
+        assert lines(log, "IRON_WEBHOOK_SECRET is not set")
 
 
 def healthy(service: dict[str, Any], settings: Mapping[str, str], port: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -64,10 +65,21 @@ def groups(folder: Path) -> set[int]:
 
 
 def alive(started: set[int]) -> list[str]:
-    """Every process of these groups that runs, by its command."""
+    """Every process of these groups that runs, by its command. A bare Debian has /proc and no ps, macOS the reverse."""
+    if Path("/proc/self/stat").exists():
+        return [name for group, state, name in _processes() if group in started and state not in "ZX"]
     listing = subprocess.run(["ps", "-e", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
     found = [line.split(None, 2) for line in listing.splitlines()]
     return [args for group, state, args in found if int(group) in started and not state.startswith("Z")]
+
+
+def _processes() -> Iterator[tuple[int, str, str]]:
+    """Give group, state and name of every process. Source: proc(5)."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            name, _, rest = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")
+            state, _, group = rest.split()[:3]
+            yield int(group), state, name.partition("(")[2]
 
 
 def workers_run(folder: Path) -> bool:

@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> Iterator[redis.Redis]:
     """Start a server with ops/deploy/redis.conf, on a socket instead of the container's addresses."""
     socket = tmp_path / "redis.sock"
     command = [
-        str(find_server()),
+        str(find_server().path),
         str(CONFIGURATION),
         "--dir",
         str(tmp_path),

@@ -24,6 +24,7 @@ from tests.support import API_KEY, BASE_URL, World
 from workers.checkup import examined
 from workers.checkup.outward import FAILING_S, MOVING_S, endpoints, links, refused, reidentification
 from workers.ledger import PREFIX
+from workers.preflight import WAITAOF_RELEASE, product_of, release_of
 from workers.refused import Refusals
 from workers.reidentify import Mover, proposed, store
 from workers.tokens import Role, setting_of
@@ -88,7 +89,6 @@ def test_all_is_well(look: Look) -> None:
         ({"IRON_WEBHOOK_SECRET": ""}, "webhooks", "warning", "refuses Iron's webhooks"),
         ({"ONBOARDING_SWEEP_INTERVAL_S": "0"}, "sweep", "warning", "goes unnoticed"),
         ({"IRON_API_KEY": ""}, "iron", "warning", "not asked"),
-        ({"ONBOARDING_WAITAOF": "local"}, "redis", "broken", "needs Redis 7.2"),
     ],
 )
 def test_a_setting_that_is_not_right(settings: dict[str, str], name: str, state: str, words: str, look: Look) -> None:
@@ -96,6 +96,27 @@ def test_a_setting_that_is_not_right(settings: dict[str, str], name: str, state:
     [check, *_] = [one for one in look(**settings)[name] if one.state != "ok"]
     assert check.state == state
     assert words in check.text
+
+
+def test_the_server_is_named(look: Look, facts: dict[str, Any]) -> None:
+    """Product and release of the server, as it says itself."""
+    [check] = look()["redis"]
+    assert check.text.startswith(f"{product_of(facts)} at redis://127.0.0.1:")
+    assert ("Valkey" in check.text) == (facts.get("server_name") == "valkey")
+
+
+def test_waiting_for_the_disk(look: Look, facts: dict[str, Any]) -> None:
+    """A server older than WAITAOF is told before it is relied on; on any other the setting is as good as it says."""
+    found = look(ONBOARDING_WAITAOF="local")
+    checks = found["redis"] + found["durability"]
+    states = {check.state for check in checks}
+    if release_of(facts) < WAITAOF_RELEASE:
+        assert "broken" in states
+        assert any("needs Redis 7.2" in check.text for check in checks)
+    else:
+        assert states == {"ok"}
+    broken = look(ONBOARDING_WAITAOF="replica")["redis"]
+    assert any("asks for a replica, and the server at" in check.text for check in broken)
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,33 @@
 """Durable acceptance: with ONBOARDING_WAITAOF nothing is acknowledged before Redis has synced it to disk.
 
-The embedded Redis is older than WAITAOF. So a line between it and the program answers that one command, with what a
-test wants, in its place among the others.
+A disk does not fail when a test wants it to. So a line between Redis and the program answers that one command, with
+what a test wants, in its place among the others, whatever the server knows. The tests at the end ask a real one.
+
+What they cannot show is a lost page cache: a `kill -9` of the server leaves what it has written with the kernel, synced
+or not. What they show is that the answer comes when the server has synced, and not before.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import redis
 
+from ops.embedded import EmbeddedRedis
 from tests.gateway import Gateway
 from tests.support import PLENTY, World, a_job
 from workers.ledger import DURABLE_WITHIN_MS, PREFIX, Durability, Ledger, NotDurableError, connect
-from workers.preflight import problems_of
+from workers.preflight import WAITAOF_RELEASE, problems_of, release_of
 from workers.submit import FrontDoor
 
 LOCAL = Durability(1)
@@ -167,7 +176,59 @@ def test_a_server_that_cannot_is_refused(facts: dict[str, object], wanted: Durab
     assert [words in problem and "ONBOARDING_WAITAOF" in problem for problem in problems] == [True] * bool(words)
 
 
-def test_the_embedded_server_is_too_old(ledger_url: str) -> None:
-    """The server itself says that it does not know the command; that is why it is refused at the start."""
-    with redis.Redis.from_url(ledger_url) as client, pytest.raises(redis.ResponseError):
-        client.execute_command("WAITAOF", 1, 0, 1)
+def test_an_older_server_does_not_know_the_command(ledger_url: str, facts: dict[str, Any]) -> None:
+    """The server itself says so; that is why it is refused at the start."""
+    with redis.Redis.from_url(ledger_url) as client:
+        if release_of(facts) < WAITAOF_RELEASE:
+            with pytest.raises(redis.ResponseError, match="unknown command"):
+                client.execute_command("WAITAOF", 1, 0, 1)
+        else:
+            assert client.execute_command("WAITAOF", 1, 0, DURABLE_WITHIN_MS) == [1, 0]
+
+
+@pytest.fixture
+def server(tmp_path: Path, waits_for_disk: None) -> Iterator[EmbeddedRedis]:
+    """A server of the test's own, which can say what is on its disk."""
+    with EmbeddedRedis(tmp_path / "redis") as running:
+        yield running
+
+
+def test_what_is_acknowledged_is_in_the_synced_file(server: EmbeddedRedis, tmp_path: Path) -> None:
+    """The file as it is when a job is acknowledged brings it back on another server; so does the file after kill -9."""
+    with connect(server.url) as client:
+        world = World(client)
+        door = FrontDoor(Ledger(client, PLENTY, durability=LOCAL), world.vault, world.queue.send)
+        for number in range(3):
+            assert door.submit(a_job(f"k-{number}")).status == "created"
+            copied = shutil.copytree(server.folder, tmp_path / f"copy-{number}")
+            assert client.info("persistence")["aof_pending_bio_fsync"] == 0
+            with EmbeddedRedis(copied) as again, connect(again.url) as there:
+                assert there.exists(f"{PREFIX}record:k-{number}")
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+    with server, connect(server.url) as client:
+        assert client.exists(*(f"{PREFIX}record:k-{number}" for number in range(3))) == 3
+
+
+def test_a_server_without_its_file_acknowledges_nothing(server: EmbeddedRedis) -> None:
+    """Where the append-only file is switched off, the server refuses to wait for it, and a job is no success."""
+    with connect(server.url) as client:
+        world = World(client)
+        client.config_set("appendonly", "no")
+        with pytest.raises(redis.ResponseError, match="appendonly is disabled"):
+            FrontDoor(Ledger(client, PLENTY, durability=LOCAL), world.vault, world.queue.send).submit(a_job())
+        assert not world.queue.nudges
+
+
+def test_a_replica_that_is_not_there_acknowledges_nothing(
+    server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server waits as long as it was told to, answers that no replica has it, and that is an error."""
+    monkeypatch.setattr("workers.ledger.DURABLE_WITHIN_MS", 50)
+    with connect(server.url) as client:
+        world = World(client)
+        with pytest.raises(NotDurableError):
+            FrontDoor(Ledger(client, PLENTY, durability=Durability(0, 1)), world.vault, world.queue.send).submit(
+                a_job()
+            )
+        assert not world.queue.nudges

