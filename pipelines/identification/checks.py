@@ -25,13 +25,6 @@ Finding = tuple[Path, str, "Mapping[str, Any]"]
 #: The identifications with data, by the type of customer that they are for.
 _WITH_DATA: Final = {"Person": ("Token", "Person"), "Business": ("Business",)}
 
-#: What a company tells that sends funds for its customers.
-_FUNDS_OF_OTHERS: Final = (
-    "sends_funds_on_customer_behalf_description",
-    "flow_of_funds_diagram",
-    "source_of_funds_document",
-)
-
 _PERCENTAGE: Final = re.compile(PERCENTAGE)
 
 
@@ -44,7 +37,6 @@ def across(job: object) -> Iterator[Finding]:
     if _get(identification, "type") == "Business":
         where: Path = ("identification", "company_data")
         yield from _company(where, _get(identification, "company_data"), depth=1)
-        yield from _funds_of_others(_get(identification, "questionnaire"))
 
 
 def _fits_customer(customer_type: str, identification: object) -> Iterator[Finding]:
@@ -108,14 +100,6 @@ def _selfie(where: Path, beneficiary: object, identity: object) -> Iterator[Find
     acts = _has_role(beneficiary, "Director") or _has_role(beneficiary, "Representative")
     if acts and not has_selfie:
         yield (*where, "selfie"), "selfie_missing", {}
-
-
-def _funds_of_others(questionnaire: object) -> Iterator[Finding]:
-    activities = _get(questionnaire, "planned_activities")
-    if isinstance(activities, dict) and activities.get("sends_funds_on_customer_behalf") is True:
-        for name in _FUNDS_OF_OTHERS:
-            if activities.get(name) is None:
-                yield ("identification", "questionnaire", "planned_activities", name), "missing", {}
 
 
 def _shares(beneficiaries: list[object]) -> Decimal:

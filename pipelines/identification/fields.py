@@ -42,6 +42,7 @@ TEXTS: Final[dict[str, str]] = {
     "nested_too_deep": "Companies may be nested at most {limit} deep: give the owners further up directly.",
     "no_director": "Each company needs at least one beneficiary with the role Director: add one.",
     "not_a_boolean": "Give true or false, without quotes.",
+    "not_a_business_phone": "Give 5 to 20 digits, with +, blanks, brackets, hyphens, dots or slashes between them.",
     "not_a_country": "Give the two capital letters of ISO 3166-1, as in DE.",
     "not_a_date": "Give a date that exists as YYYY-MM-DD, as in 1990-12-31.",
     "not_a_file_in_base64": "Give the file's bytes in standard base64 (RFC 4648), padded, in one line.",
@@ -100,6 +101,10 @@ PROSE: Final = r"^[^\x00]*[^\p{C}\p{Z}][^\x00]*$"
 _SIGN: Final = r'[^@\p{C}\p{Z}<>(),;:"\[\]\\'
 EMAIL: Final = rf"^{_SIGN}]{{1,64}}@{_SIGN}.]+(?:\.{_SIGN}.]+)+$"
 
+#: A company's number as letterheads have it: 5 to 20 digits with signs between them, and an extension. Iron's
+#: schema says no more than that it is text.
+BUSINESS_PHONE: Final = r"^[+(]{0,2}[0-9](?:[ ()./\-]{0,3}[0-9]){4,19}(?: ?(?:ext\.?|x|#|;ext=) ?[0-9]{1,6})?$"
+
 E164: Final = r"^\+[1-9][0-9]{6,14}$"
 UUID: Final = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
 PERCENTAGE: Final = r"^(?:100(?:\.0{1,10})?|[0-9]{1,2}(?:\.[0-9]{1,10})?)$"
@@ -117,6 +122,7 @@ PATTERN_CODES: Final[dict[str, str]] = {
     PROSE: "not_printable",
     EMAIL: "not_an_email",
     E164: "not_a_phone_number",
+    BUSINESS_PHONE: "not_a_business_phone",
     UUID: "not_a_uuid",
     PERCENTAGE: "not_a_percentage",
     FILE_NAME: "file_name_without_extension",
@@ -190,6 +196,7 @@ Prose = Annotated[str, Field(min_length=1, max_length=5000, pattern=PROSE)]
 Email = Annotated[str, Field(min_length=1, max_length=254, pattern=EMAIL)]
 ShareToken = Annotated[str, Field(min_length=1, max_length=4096, pattern=GRAPHIC)]
 Phone = Annotated[str, Field(pattern=E164)]
+BusinessPhone = Annotated[str, Field(pattern=BUSINESS_PHONE)]
 SubPartner = Annotated[str, Field(pattern=UUID), AfterValidator(str.lower)]
 Percentage = Annotated[str, Field(pattern=PERCENTAGE)]
 FileName = Annotated[str, Field(max_length=255, pattern=FILE_NAME)]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import combinations
 from typing import Any, get_args
 
 import pytest
 
-from pipelines.identification import Business, Person, Token, checks
+from pipelines.identification import Business, Person, Token
+from pipelines.identification.business import (
+    GenericBusinessDetails,
+    GenericPlannedActivities,
+    GenericSourceOfFunds,
+    SolePropBusinessDetails,
+    SolePropPlannedActivities,
+    SolePropSourceOfFunds,
+)
 from pipelines.identification.countries import COUNTRIES
 from pipelines.identification.fields import MAX_COMPANY_DEPTH, MAX_FILE_BYTES
 from pipelines.job import Job, JobInvalidError, parse_job
@@ -96,6 +105,28 @@ def test_required_fields(model: Any, required: str) -> None:
     assert {name for name, field in model.model_fields.items() if field.is_required()} == set(required.split())
 
 
+#: What Iron may call the day on which a beneficiary's identity document expires.
+EXPIRY_NAMES = (
+    "identity_document_expiry_date",
+    "identity_document_expiration_date",
+    "identity_expiry_date",
+    "identity_expiration_date",
+    "expiry_date",
+    "expiration_date",
+)
+
+#: What a Generic questionnaire asks and that of a sole proprietor does not: three of them Iron asks no more.
+MAYBE_GONE = [
+    f"{part}/{name}"
+    for part, generic, sole in (
+        ("business_details", GenericBusinessDetails, SolePropBusinessDetails),
+        ("planned_activities", GenericPlannedActivities, SolePropPlannedActivities),
+        ("source_of_funds", GenericSourceOfFunds, SolePropSourceOfFunds),
+    )
+    for name in generic.model_fields
+    if name not in sole.model_fields
+]
+
 #: Fields that may be left out, by their names; where one name is both, by the end of the pointer.
 OPTIONAL = (
     "edd_questionnaire",
@@ -112,6 +143,9 @@ OPTIONAL = (
     "proof_of_address",
     "alternative_names",
     "share_percentage",
+    "birth_place",
+    *EXPIRY_NAMES,
+    *MAYBE_GONE,
 )
 
 #: Fields whose absence is another problem than that they are missing, or none at all; each has its own test.
@@ -170,7 +204,7 @@ def test_each_field(kind: str, pointer: str) -> None:
         ("Business", "/company_data/beneficiaries/0/share_percentage", "-1", "not_a_percentage"),
         ("Business", "/company_data/beneficiaries/0/share_percentage", "1e1", "not_a_percentage"),
         ("Business", "/company_data/beneficiaries/0/share_percentage", 60.5, "not_text"),
-        ("Business", "/company_data/documents", COMPANY["documents"] * 5, "too_many"),  # type: ignore[operator]
+        ("Business", "/company_data/documents", COMPANY["documents"] * 9, "too_many"),  # type: ignore[operator]
         ("Business", "/company_data/beneficiaries", [], "too_few"),
         ("Business", "/questionnaire/business_details/main_business_countries", [], "too_few"),
     ],
@@ -222,13 +256,65 @@ def test_tax_number_of_a_sole_proprietor() -> None:
     assert problems(changed(sole, place, ...)) == [(place, "tax_number_missing")]
 
 
-def test_funds_of_others() -> None:
-    """Who sends funds for customers tells three things more; who does not, need not."""
-    plain = changed(BUSINESS, "/questionnaire/planned_activities/sends_funds_on_customer_behalf", False)
-    for name in checks._FUNDS_OF_OTHERS:
-        place = f"/questionnaire/planned_activities/{name}"
-        assert problems(changed(BUSINESS, place, ...)) == [(place, "missing")]
-        assert problems(changed(plain, place, ...)) == []
+def test_any_of_the_questions_may_be_gone() -> None:
+    """Iron removed three questions of a Generic questionnaire, which ones nobody said: each subset of them passes."""
+    assert len(MAYBE_GONE) == 8
+    for size in range(len(MAYBE_GONE) + 1):
+        for gone in combinations(MAYBE_GONE, size):
+            asked = BUSINESS
+            for name in gone:
+                asked = changed(asked, f"/questionnaire/{name}", ...)
+            assert problems(asked) == []
+
+
+def test_the_questions_that_stay_are_checked() -> None:
+    """A question that may be gone is checked strictly where it is answered."""
+    for name in MAYBE_GONE:
+        assert [place for place, _ in problems(changed(BUSINESS, f"/questionnaire/{name}", 7))] == [
+            f"/questionnaire/{name}"
+        ]
+
+
+def test_documents_of_a_company() -> None:
+    """A company may have eight documents, and none."""
+    for count in (0, 8):
+        assert problems(changed(BUSINESS, "/company_data/documents", COMPANY["documents"] * count)) == []  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", EXPIRY_NAMES)
+def test_expiry_of_a_beneficiarys_document(name: str) -> None:
+    """The day is taken under each name that Iron may use, must be one, and goes to Iron as it was given."""
+    where = f"/company_data/beneficiaries/0/beneficiary_info/identity/{name}"
+    known = changed(BUSINESS, where, "2031-02-28")
+    assert parse_job(job(known)).canonical()["identification"] == known
+    for wrong in ("2031-02-30", "28.02.2031", ""):
+        assert problems(changed(BUSINESS, where, wrong)) == [(where, "not_a_date")]
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "+4930123456",
+        "030 123456",
+        "(030) 12 34 56",
+        "030/123456-0",
+        "+1 (212) 555-0123 ext. 42",
+        "1.212.555.0123x7",
+        "110110",
+    ],
+)
+def test_phone_of_a_business(phone: str) -> None:
+    """A company's number may be written as on its letterhead, and goes to Iron as it was given."""
+    known = changed(BUSINESS, "/phone", phone)
+    assert parse_job(job(known)).canonical()["identification"]["phone"] == phone
+
+
+@pytest.mark.parametrize(
+    "phone", ["", "n/a", "123", "call Ada", "+", "030 123456\n", "\u0660\u0661\u0662\u0663\u0664\u0665", "1" * 31]
+)
+def test_no_phone_of_a_business(phone: str) -> None:
+    """What nobody can call is no number."""
+    assert problems(changed(BUSINESS, "/phone", phone)) == [("/phone", "not_a_business_phone")]
 
 
 def owner(share: str, *roles: str, **changes: Any) -> dict[str, Any]:
