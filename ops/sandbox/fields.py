@@ -117,8 +117,8 @@ def _past_timestamp(text: str, info: ValidationInfo) -> str:
 def _moment(text: str) -> datetime:
     """Read a timestamp."""
     try:
-        if TIME.fullmatch(text):
-            return datetime.fromisoformat(text)
+        if TIME.fullmatch(text.upper()):
+            return datetime.fromisoformat(text.upper())
     except ValueError:
         pass
     raise ValueError("not an ISO 8601 timestamp with offset")

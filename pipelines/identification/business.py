@@ -24,7 +24,7 @@ from pipelines.identification.fields import (
     Prose,
     Shape,
     Text,
-    Timestamp,
+    TimeWithOffset,
 )
 from pipelines.identification.person import Address, DocumentType
 
@@ -99,7 +99,7 @@ class BeneficiaryIdentity(Shape):
     expiration_date: Date | None = None
     nationality: Country
     selfie: File | None = None
-    selfie_collected_at: Timestamp | None = None
+    selfie_collected_at: TimeWithOffset | None = None
 
 
 class PersonBeneficiaryInfo(Shape):
@@ -141,7 +141,7 @@ class CompanyBeneficiary(Shape):
     ]
     share_percentage: Percentage | None = None
     attesting_party: bool | None = None
-    attested_at: Timestamp | None = None
+    attested_at: TimeWithOffset | None = None
 
 
 class CompanyInfo(Shape):

@@ -23,6 +23,7 @@ from pipelines.identification.fields import (
     ShareToken,
     Text,
     Timestamp,
+    TimeWithOffset,
 )
 
 IntendedUse = Literal[
@@ -134,7 +135,7 @@ class PersonIdentity(Shape):
     identity_document_back: File | None = None
     identity_number: Text | None = None
     selfie: File
-    selfie_collected_at: Timestamp
+    selfie_collected_at: TimeWithOffset
     ip_address: IpAddress
     nationality: Country
 

@@ -22,6 +22,7 @@ from pipelines.identification.countries import COUNTRIES
 from pipelines.identification.fields import MAX_COMPANY_DEPTH, MAX_FILE_BYTES
 from pipelines.job import Job, JobInvalidError, parse_job
 from tests.bodies import (
+    ADDRESS,
     BUSINESS,
     COMPANY,
     DIRECTOR,
@@ -165,6 +166,21 @@ def test_each_field(kind: str, pointer: str) -> None:
     assert problems(changed(WHOLE[kind], f"{parent}/surprise", 1)) == [(f"{parent}/surprise", "unknown_field")]
 
 
+#: Times that come from the partner's own systems, in any offset.
+TIMES_WITH_OFFSET = [
+    ("Person", "/identity/selfie_collected_at"),
+    ("Business", "/company_data/beneficiaries/0/attested_at"),
+    ("Business", "/company_data/beneficiaries/0/beneficiary_info/identity/selfie_collected_at"),
+]
+
+#: What is no postcode of the United Kingdom. The last three are of overseas territories, which are countries of ISO.
+UK_NONE = (
+    *("10117", "E", "EC1A", "EC1A  1BB", " EC1A 1BB", "EC1A-1BB", "EC1A 1B", "EC1A 1BBB", "1C1A 1BB", "ECAA 1BB"),
+    *("EC1A BBB", "EC123 1BB", "ECAA1 1BB", "EC1A 1CB", "EC1A 1BO", "\uff25C1A 1BB", "EC1A 1BB.", "GIR 1AA"),
+    *("FIQQ 1ZZ", "ASCN 1ZZ", "BBND 1ZZ"),
+)
+
+
 @pytest.mark.parametrize(
     ("kind", "pointer", "value", "code"),
     [
@@ -173,6 +189,21 @@ def test_each_field(kind: str, pointer: str) -> None:
         ("Person", "/consent_collected_at", "2026-11-22T10:00:00", "not_a_timestamp"),
         ("Person", "/consent_collected_at", "2026-02-30T10:00:00Z", "not_a_timestamp"),
         ("Person", "/consent_collected_at", "2026-11-22T25:00:00Z", "not_a_timestamp"),
+        *(
+            (kind, place, time, "not_a_time_with_offset")
+            for kind, place in TIMES_WITH_OFFSET
+            for time in (
+                "2026-11-22T10:00:00",
+                "2026-11-22",
+                "2026-02-30T10:00:00Z",
+                "2026-11-22T25:00:00+01:00",
+                "2026-11-22T10:00:00+0100",
+                "2026-11-22T10:00:00+24:00",
+                "2026-11-22T10:00:00-01:60",
+                "2026-11-22T10:00:00 CET",
+                "2026-11-22T10:00Z",
+            )
+        ),
         ("Person", "/date_of_birth", "28.02.1990", "not_a_date"),
         ("Person", "/date_of_birth", "1990-02-30", "not_a_date"),
         ("Person", "/date_of_birth", "19900228", "not_a_date"),
@@ -212,6 +243,68 @@ def test_each_field(kind: str, pointer: str) -> None:
 def test_formats(kind: str, pointer: str, value: object, code: str) -> None:
     """A value of the right kind and the wrong form is told once, at its place, with its own code."""
     assert problems(changed(WHOLE[kind], pointer, value)) == [(pointer, code)]
+
+
+@pytest.mark.parametrize(("kind", "pointer"), TIMES_WITH_OFFSET)
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2025-11-22T10:00:00Z",
+        "2025-11-22T11:00:00+01:00",
+        "2025-11-22T04:30:00.123456789-05:30",
+        "2025-11-22T10:00:00-00:00",
+        "2025-11-22t10:00:00z",
+        "2025-11-22T23:59:59+14:00",
+    ],
+)
+def test_times_with_offset(kind: str, pointer: str, time: str) -> None:
+    """A selfie and an attestation have their time as RFC 3339 writes it, with any offset, sent on as it was given."""
+    known = changed(WHOLE[kind], pointer, time)
+    assert parse_job(job(known)).canonical()["identification"] == known
+
+
+#: Where addresses are: a pointer to each.
+ADDRESSES = [(kind, place) for kind, place in EVERY_FIELD if place.endswith("/address")]
+
+
+@pytest.mark.parametrize(("kind", "pointer"), ADDRESSES)
+def test_uk_postcodes(kind: str, pointer: str) -> None:
+    """A postcode of the United Kingdom has its form at each address, with the blank or without; others are free."""
+    for code in ("EC1A 1BB", "W1A0AX", "m1 1ae", "B33 8TH", "CR26XH", "dn55 1pt", "GIR 0AA", "BF1 2AU", "BX1 1LT"):
+        place = ADDRESS | {"country": "GB", "zip_code": code}
+        assert problems(changed(WHOLE[kind], pointer, place)) == []
+    for code in UK_NONE:
+        place = ADDRESS | {"country": "GB", "zip_code": code}
+        assert problems(changed(WHOLE[kind], pointer, place)) == [(f"{pointer}/zip_code", "not_a_uk_postcode")]
+    for country in ("IE", "FK", "GI", "US"):
+        place = ADDRESS | {"country": country, "zip_code": "FIQQ 1ZZ"}
+        assert ("not_a_uk_postcode") not in [code for _, code in problems(changed(WHOLE[kind], pointer, place))]
+
+
+def test_uk_postcode_of_an_owner_of_an_owner() -> None:
+    """Addresses of companies and people further up are looked at, too; a postcode that is no text is told once."""
+    human = HUMAN | {"address": ADDRESS | {"country": "GB"}}
+    within = company(owner("10", "Director", beneficiary_info=human))
+    where = "/company_data/beneficiaries/1/beneficiary_info/company_data/beneficiaries/0/beneficiary_info/address"
+    assert problems(business(DIRECTOR, nested(within))) == [(f"{where}/zip_code", "not_a_uk_postcode")]
+    for wrong, code in ((7, "not_text"), ("", "empty"), (None, "not_text")):
+        place = ADDRESS | {"country": "GB", "zip_code": wrong}
+        assert problems(changed(PERSON, "/address", place)) == [("/address/zip_code", code)]
+
+
+@pytest.mark.parametrize("reason", ["/address/country", "/identity/nationality"])
+def test_tax_number_of_the_united_states(reason: str) -> None:
+    """Citizens and residents of the United States give their SSN or ITIN, told beside the other problems."""
+    american = changed(PERSON, reason, "US")
+    place = "/tax_identification_number"
+    assert problems(american) == []
+    for absent in (..., None):
+        assert problems(changed(american, place, absent)) == [(place, "us_tax_number_missing")]
+    assert problems(changed(changed(american, place, ...), "/date_of_birth", "1990")) == [
+        ("/date_of_birth", "not_a_date"),
+        (place, "us_tax_number_missing"),
+    ]
+    assert problems(changed(PERSON, place, ...)) == []
 
 
 def test_file_size() -> None:

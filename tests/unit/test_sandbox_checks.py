@@ -21,6 +21,7 @@ KYC = {
 }
 EDD = {"occupation": "Education", "approximate_net_worth": "UpTo25000", "source_of_funds_proof": PIXEL}
 ADDRESS = {"street_1": "Example Street 1", "city": "Berlin", "zip_code": "10115", "country": "DE"}
+UK = ADDRESS | {"city": "London", "country": "GB"}
 LINK: dict[str, Any] = {"type": "Link", "with_edd": False}
 TOKEN: dict[str, Any] = {
     "type": "Token",
@@ -307,6 +308,11 @@ NESTED = changed(
         (PERSON, "address.country", "DEU"),
         (PERSON, "address.country", "XX"),
         (PERSON, "address.country", "US"),
+        (PERSON, "identity.nationality", "US"),
+        *((PERSON, "address", UK | {"zip_code": code}) for code in ("10115", "EC1A", "EC1A  1BB", "FIQQ 1ZZ")),
+        (BUSINESS, "company_data.company_info.address", UK | {"zip_code": "10115"}),
+        (BUSINESS, "company_data.beneficiaries.0.beneficiary_info.address", UK | {"zip_code": "10115"}),
+        (PERSON, "identity.selfie_collected_at", "2026-01-10T09:00:00"),
         (PERSON, "identity.selfie", f"data:image/png;base64,{PIXEL}"),
         (PERSON, "identity.selfie", "not base64!"),
         (PERSON, "identity.selfie", ""),
@@ -357,6 +363,26 @@ def test_a_wrong_value_is_refused(sandbox: Sandbox, body: dict[str, Any], path: 
 def test_what_changed_in_october_is_accepted(sandbox: Sandbox, path: str, value: object) -> None:
     """A company's body fits older and newer API versions: what only one of them requires may be left out."""
     assert submit(sandbox, changed(BUSINESS, path, value), "Business").status == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *(("address", UK | {"zip_code": code}) for code in ("EC1A 1BB", "ec1a1bb", "M1 1AE", "GIR 0AA")),
+        ("identity.selfie_collected_at", "2026-01-10t09:00:00.5z"),
+        ("identity.selfie_collected_at", "2026-01-10T09:00:00-05:30"),
+    ],
+)
+def test_forms_that_are_accepted(sandbox: Sandbox, path: str, value: object) -> None:
+    """A postcode in either case, with the blank or without, and times as RFC 3339 has them, are accepted."""
+    assert submit(sandbox, changed(PERSON, path, value)).status == 201
+
+
+@pytest.mark.parametrize("path", ["address.country", "identity.nationality"])
+def test_the_united_states_ask_for_a_tax_number(sandbox: Sandbox, path: str) -> None:
+    """With their tax number, residents and citizens are accepted."""
+    american = changed(PERSON, path, "US")
+    assert submit(sandbox, changed(american, "tax_identification_number", "123-45-6789")).status == 201
 
 
 @pytest.mark.parametrize("kind", WHOLE)
