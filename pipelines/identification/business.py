@@ -15,6 +15,7 @@ from pipelines.identification.fields import (
     BusinessPhone,
     Country,
     Date,
+    Details,
     Email,
     File,
     IpAddress,
@@ -22,7 +23,6 @@ from pipelines.identification.fields import (
     Percentage,
     Phone,
     Prose,
-    Shape,
     Text,
     TimeWithOffset,
 )
@@ -73,7 +73,7 @@ IndustryType = Literal[
 ]
 
 
-class BirthPlace(Shape):
+class BirthPlace(Details):
     """Where a person was born."""
 
     place: Text
@@ -81,7 +81,7 @@ class BirthPlace(Shape):
     country: Country
 
 
-class BeneficiaryIdentity(Shape):
+class BeneficiaryIdentity(Details):
     """A beneficiary's identity document, and the selfie of those who act for the company."""
 
     identity_country_code: Country
@@ -102,7 +102,7 @@ class BeneficiaryIdentity(Shape):
     selfie_collected_at: TimeWithOffset | None = None
 
 
-class PersonBeneficiaryInfo(Shape):
+class PersonBeneficiaryInfo(Details):
     """A person who owns a company or acts for it."""
 
     first_name: Text
@@ -119,7 +119,7 @@ class PersonBeneficiaryInfo(Shape):
     proof_of_address: File | None = None
 
 
-class CompanyBeneficiaryInfo(Shape):
+class CompanyBeneficiaryInfo(Details):
     """A company that owns a company."""
 
     company_data: CompanyData
@@ -131,7 +131,7 @@ def _kind(value: object) -> str:
     return "<company>" if has_company else "<person>"
 
 
-class CompanyBeneficiary(Shape):
+class CompanyBeneficiary(Details):
     """Somebody who owns a company or acts for it, and how."""
 
     roles: Annotated[list[Role], Field(min_length=1, max_length=4)]
@@ -144,7 +144,7 @@ class CompanyBeneficiary(Shape):
     attested_at: TimeWithOffset | None = None
 
 
-class CompanyInfo(Shape):
+class CompanyInfo(Details):
     """What a company is."""
 
     company_name: Text
@@ -175,7 +175,7 @@ class CompanyInfo(Shape):
     ]
 
 
-class CompanyDocument(Shape):
+class CompanyDocument(Details):
     """A document about a company."""
 
     type: Literal[
@@ -202,7 +202,7 @@ class CompanyDocument(Shape):
     file: File
 
 
-class CompanyData(Shape):
+class CompanyData(Details):
     """A company: the customer itself, or one among its owners."""
 
     company_info: CompanyInfo
@@ -210,7 +210,7 @@ class CompanyData(Shape):
     documents: Annotated[list[CompanyDocument], Field(max_length=MAX_COMPANY_DOCUMENTS)]
 
 
-class SolePropBusinessDetails(Shape):
+class SolePropBusinessDetails(Details):
     """What a sole proprietor does."""
 
     industry_type: IndustryType
@@ -235,7 +235,7 @@ class GenericBusinessDetails(SolePropBusinessDetails):
     requires_aml_program: bool | None = None
 
 
-class SolePropPlannedActivities(Shape):
+class SolePropPlannedActivities(Details):
     """What a sole proprietor wants Iron for."""
 
     purpose_and_intended_use: Literal[
@@ -272,7 +272,7 @@ class GenericPlannedActivities(SolePropPlannedActivities):
     source_of_funds_document: File | None = None
 
 
-class SolePropSourceOfFunds(Shape):
+class SolePropSourceOfFunds(Details):
     """Where a sole proprietor's money comes from."""
 
     source_of_funds: Literal[
@@ -294,7 +294,7 @@ class GenericSourceOfFunds(SolePropSourceOfFunds):
     customer_funds_handling_details: Prose | None = None
 
 
-class GenericQuestionnaire(Shape):
+class GenericQuestionnaire(Details):
     """What Iron asks a company."""
 
     type: Literal["Generic"]
@@ -303,7 +303,7 @@ class GenericQuestionnaire(Shape):
     source_of_funds: GenericSourceOfFunds
 
 
-class SolePropQuestionnaire(Shape):
+class SolePropQuestionnaire(Details):
     """What Iron asks a sole proprietor."""
 
     type: Literal["SoleProp"]
@@ -317,7 +317,7 @@ def _questionnaire(value: object) -> str:
     return f"<{kind}>" if isinstance(kind, str) else "<?>"
 
 
-class Business(Shape):
+class Business(Details):
     """A business whose data the partner collected."""
 
     type: Literal["Business"]

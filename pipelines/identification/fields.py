@@ -12,10 +12,17 @@ import ipaddress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from pipelines.identification.countries import COUNTRIES
+from pipelines.keys import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +32,9 @@ MAX_FILE_BYTES: Final = 10_000_000
 
 #: Companies within companies, the customer itself included. Iron says only that the depth is limited.
 MAX_COMPANY_DEPTH: Final = 5
+
+#: Lists and objects within a field that is passed on unread: far more than any document has, and no endless ones.
+MAX_UNKNOWN_DEPTH: Final = 32
 
 #: Every problem of a job by its code: stable, since scripts and reports depend on them.
 #: `{...}` is filled from the rule, never from the value.
@@ -46,6 +56,7 @@ TEXTS: Final[dict[str, str]] = {
     "not_a_country": "Give the two capital letters of ISO 3166-1, as in DE.",
     "not_a_date": "Give a date that exists as YYYY-MM-DD, as in 1990-12-31.",
     "not_a_file_in_base64": "Give the file's bytes in standard base64 (RFC 4648), padded, in one line.",
+    "not_a_json_value": "Give what JSON can carry: finite numbers, whole characters, at most {limit} levels.",
     "not_a_list": "Give a list in square brackets.",
     "not_a_percentage": 'Give a decimal number from 0 to 100 as text, as in "33.5".',
     "not_a_phone_number": "Give the number in E.164: a plus, the country code, digits alone, as in +4930123456.",
@@ -85,6 +96,59 @@ class Shape(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
+
+
+def _passed_on(value: Any, info: ValidationInfo) -> Any:
+    """Refuse a field that this release does not know, unless the rules of the job pass it on to Iron as it is."""
+    if (info.context or {}).get("unknown_fields") != "pass":
+        refuse("unknown_field")
+    try:
+        if _is_nested(value, MAX_UNKNOWN_DEPTH):
+            raise ValueError  # noqa: TRY301  # one answer for all
+        canonical_json(value)
+    except (TypeError, ValueError):
+        limit = {"limit": MAX_UNKNOWN_DEPTH}
+        raise PydanticCustomError("not_a_json_value", TEXTS["not_a_json_value"], limit) from None
+    return value
+
+
+def _is_nested(value: object, limit: int) -> bool:
+    """Say whether lists and objects stand deeper in each other than so many levels."""
+    if not isinstance(value, (dict, list, tuple)):
+        return False
+    within = value.values() if isinstance(value, dict) else value
+    return not limit or any(_is_nested(part, limit - 1) for part in within)
+
+
+Unknown = Annotated[Any, AfterValidator(_passed_on)]
+
+
+class Details(Shape):
+    """An object of an identification. What stands in it beside the declared fields is refused or passed on unchanged.
+
+    Which of the two, the context of the validation says (`unknown_fields`: "refuse" or "pass"); nothing: refused.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, Unknown] = Field(init=False)
+
+    def written(self) -> dict[str, Any]:
+        """Write it as JSON has it, without nulls of declared fields: only of those is it known that they may go."""
+        shape = self.model_dump(mode="json", exclude_none=True)
+        _keep_nulls(self, shape)
+        return shape
+
+
+def _keep_nulls(value: object, shape: Any) -> None:
+    """Put the nulls of undeclared fields back into what was written of a value."""
+    if isinstance(value, Details):
+        shape |= dict.fromkeys(name for name, part in (value.model_extra or {}).items() if part is None)
+        for name, part in value.__dict__.items():
+            _keep_nulls(part, shape.get(name))
+    elif isinstance(value, list):
+        for part, written in zip(value, shape, strict=True):
+            _keep_nulls(part, written)
 
 
 #: Printable characters, spaces only inside: what a header, a table cell and a line of a log carry without change.

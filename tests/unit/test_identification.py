@@ -19,8 +19,9 @@ from pipelines.identification.business import (
     SolePropSourceOfFunds,
 )
 from pipelines.identification.countries import COUNTRIES
-from pipelines.identification.fields import MAX_COMPANY_DEPTH, MAX_FILE_BYTES
-from pipelines.job import Job, JobInvalidError, parse_job
+from pipelines.identification.fields import MAX_COMPANY_DEPTH, MAX_FILE_BYTES, MAX_UNKNOWN_DEPTH
+from pipelines.job import Job, JobInvalidError, JobRules, parse_job
+from pipelines.keys import fingerprint
 from tests.bodies import (
     ADDRESS,
     BUSINESS,
@@ -59,13 +60,20 @@ def changed(identification: dict[str, Any], pointer: str, value: object) -> dict
     return result
 
 
-def problems(identification: dict[str, Any]) -> list[tuple[str, str]]:
+def problems(identification: dict[str, Any], rules: JobRules = JobRules()) -> list[tuple[str, str]]:  # noqa: B008
     """Give pointer (below the identification) and code of every problem."""
     try:
-        parse_job(job(identification))
+        parse_job(job(identification), rules)
     except JobInvalidError as error:
         return [(problem.pointer.removeprefix("/identification"), problem.code) for problem in error.problems]
     return []
+
+
+def at(value: Any, pointer: str) -> Any:
+    """Give what stands in one place."""
+    for step in pointer.split("/")[1:]:
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    return value
 
 
 def fields(value: object, pointer: str = "") -> list[str]:
@@ -506,6 +514,88 @@ def test_attestation() -> None:
     assert problems(business(DIRECTOR, nested(COMPANY | {"beneficiaries": [owner("1", "Director")]}) | told)) == [
         (f"{where}/attesting_party", "attesting_party_not_allowed")
     ]
+
+
+PASS = JobRules(unknown_fields="pass")
+
+#: Values that JSON can carry, null among them.
+CARRIED = [None, True, 0, -1.5, "", "Ada", [], {}, [{"a": [None]}], {"a": None}, {"": {"b": 2**70}}]
+
+OBJECTS = [
+    (kind, place)
+    for kind, whole in {"Link": {"type": "Link", "with_edd": False}, **WHOLE}.items()
+    for place in ["", *(where for where in fields(whole) if isinstance(at(whole, where), dict))]
+]
+
+
+@pytest.mark.parametrize(("kind", "pointer"), OBJECTS)
+def test_unknown_fields_are_passed_on(kind: str, pointer: str) -> None:
+    """With the rule set, an unknown field at any depth is part of Iron's body unchanged, and of the fingerprint."""
+    whole: Any = WHOLE.get(kind, {"type": "Link", "with_edd": False})
+    marks = {fingerprint(parse_job(job(whole), PASS).canonical())}
+    for value in CARRIED:
+        wanted = changed(whole, f"{pointer}/surprise", value)
+        taken = parse_job(job(wanted), PASS)
+        assert taken.canonical()["identification"] == wanted
+        assert parse_job(json.loads(json.dumps(taken.canonical())), PASS) == taken
+        marks.add(fingerprint(taken.canonical()))
+        assert problems(wanted) == [(f"{pointer}/surprise", "unknown_field")]
+    assert len(marks) == len(CARRIED) + 1
+
+
+def test_known_fields_stay_checked() -> None:
+    """Whoever passes unknown fields on still has known ones checked, all problems told at once."""
+    wrong = changed(changed(PERSON, "/address/country", "Germany"), "/address/district", "Mitte")
+    wrong = changed(wrong, "/intended_use", ...)
+    assert problems(wrong, PASS) == [("/address/country", "not_a_country"), ("/intended_use", "missing")]
+    assert problems({"type": "Person", "surprise": 1}, PASS) == [
+        (f"/{name}", "missing") for name, field in sorted(Person.model_fields.items()) if field.is_required()
+        if name != "type"
+    ]  # fmt: skip
+
+
+def test_unknown_fields_elsewhere_are_refused() -> None:
+    """The rule is about identifications: the job itself and its customer have their documented fields only."""
+    wanted = job({"type": "Link", "surprise": 1}) | {"notes": ""}
+    wanted["customer"]["age"] = 7
+    with pytest.raises(JobInvalidError) as told:
+        parse_job(wanted, PASS)
+    assert [(one.pointer, one.code) for one in told.value.problems] == [
+        ("/customer/age", "unknown_field"),
+        ("/notes", "unknown_field"),
+    ]
+
+
+def test_what_json_cannot_carry_is_refused() -> None:
+    """An unknown field is passed on only if it can be: finite numbers, text that can be written, an end in sight."""
+    deepest: Any = 1
+    for _ in range(MAX_UNKNOWN_DEPTH):
+        deepest = [deepest]
+    assert problems({"type": "Link", "surprise": deepest}, PASS) == []
+    endless: list[Any] = []
+    endless.append(endless)
+    for value in (float("nan"), float("inf"), "\ud800", {"\ud800": 1}, [deepest], endless, 10**5000, object(), b"x"):
+        assert problems({"type": "Link", "surprise": value}, PASS) == [("/surprise", "not_a_json_value")]
+
+
+@pytest.mark.parametrize("rules", [JobRules(), PASS])
+def test_a_field_whose_name_is_no_text_is_refused(rules: JobRules) -> None:
+    """A name that JSON does not have is refused whatever the rule."""
+    unknown: Any = {"type": "Link", 5: 1}
+    assert problems(unknown, rules) == [("/5", "unknown_field")]
+    assert problems({"type": "Link", "\ud800": 1}, rules) != []
+
+
+def test_an_unknown_name_stands_masked() -> None:
+    """A name of the sender's own making is not repeated where it is not plain."""
+    for name in ("Ada Example", "<Link>", "[key]", "a/b"):
+        assert problems({"type": "Link", name: 1}) == [("/?", "unknown_field")]
+        assert problems({"type": "Link", name: float("nan")}, PASS) == [("/?", "not_a_json_value")]
+
+
+def test_unknown_fields_are_not_shown() -> None:
+    """What is passed on may be personal, and is in no repr."""
+    assert "Mitte" not in repr(parse_job(job(changed(PERSON, "/address/district", "Mitte")), PASS).identification)
 
 
 def test_types_are_those_of_the_table() -> None:
