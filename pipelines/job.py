@@ -32,6 +32,21 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+@dataclass(frozen=True, slots=True)
+class JobRules:
+    """What whoever runs this lets jobs hold.
+
+    `unknown_fields`: whether fields below `identification` that this release does not know are refused, or passed on to
+    Iron unread. Known fields are checked all the same.
+    """
+
+    unknown_fields: Literal["refuse", "pass"] = "refuse"
+
+
+#: Nothing that this release does not know.
+STRICT: Final = JobRules()
+
+
 class Customer(Shape):
     """Who is to be onboarded."""
 
@@ -65,10 +80,10 @@ class Job(Shape):
     def canonical(self) -> dict[str, Any]:
         """Return the job as JSON takes it, every default filled in: what a fingerprint is computed from.
 
-        The identification is without nulls, so that it is the very body that goes to Iron.
+        The identification is without nulls of known fields, so that it is the very body that goes to Iron.
         """
         shape: dict[str, Any] = self.model_dump(mode="json", exclude={"identification"})
-        shape["identification"] = self.identification.model_dump(mode="json", exclude_none=True)
+        shape["identification"] = self.identification.written()
         return shape
 
 
@@ -118,13 +133,13 @@ CODES: Final[dict[str, str]] = {
 _PLAIN = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
-def parse_job(value: object) -> Job:
+def parse_job(value: object, rules: JobRules = STRICT) -> Job:
     """Check a job, as JSON gives it, and return it with its defaults.
 
     Raises JobInvalidError with every problem at once, in the order of the pointers.
     """
     try:
-        job = Job.model_validate(value)
+        job = Job.model_validate(value, context={"unknown_fields": rules.unknown_fields})
     except ValidationError as error:
         problems = problems_of(error) + _across(value)
         raise JobInvalidError(_in_order(problems)) from None
@@ -159,7 +174,7 @@ def _problem(details: ErrorDetails) -> Problem:
     elif kind == "union_tag_invalid":
         where.append("type")
         rule = {"expected": re.sub("[<>]", "", rule["expected_tags"])}
-    elif kind == "extra_forbidden":
+    elif kind in ("extra_forbidden", "unknown_field", "not_a_json_value"):
         where[-1] = _token(where[-1])
     elif kind == "recursion_loop":
         rule = {"limit": MAX_COMPANY_DEPTH}
@@ -186,6 +201,7 @@ __all__ = [
     "Identification",
     "Job",
     "JobInvalidError",
+    "JobRules",
     "Problem",
     "parse_job",
     "problems_of",

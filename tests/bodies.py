@@ -66,6 +66,7 @@ HUMAN = {
         "identity_country_code": "DE",
         "identity_document_type": "NationalId",
         "identity_document_front": FILE,
+        "identity_document_expiry_date": "2031-02-28",
         "nationality": "DE",
         "selfie": FILE,
         "selfie_collected_at": TIME,

@@ -127,11 +127,12 @@ class PersonIdentification(Strict):
 
     @model_validator(mode="after")
     def _consents_and_taxes(self) -> "PersonIdentification":
-        """Require consent, and a tax number of residents of the United States."""
+        """Require consent, and a tax number of citizens and residents of the United States."""
         if not self.sharing_consent:
             raise ValueError("sharing_consent must be true")
-        if self.address.country == "US" and self.tax_identification_number is None:
-            raise ValueError("tax_identification_number is required for residents of the United States")
+        american = "US" in (self.address.country, self.identity.nationality)
+        if american and self.tax_identification_number is None:
+            raise ValueError("tax_identification_number is required of citizens and residents of the United States")
         return self
 
 

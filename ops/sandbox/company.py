@@ -1,4 +1,7 @@
-"""The body of a company's identification (section 5.4 of the fact sheet), with its rules across fields."""
+"""The body of a company's identification (section 5.4 of the fact sheet), with its rules across fields.
+
+What changed in October 2026 is accepted in both forms: which API version asks for which fields is not known.
+"""
 
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -6,12 +9,27 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from ops.sandbox import enums
-from ops.sandbox.fields import Country, Email, File, Ip, PastDate, PastTimestamp, Phone, Share, Strict, Text, Timestamp
+from ops.sandbox.fields import (
+    Country,
+    Date,
+    Email,
+    File,
+    Ip,
+    PastDate,
+    PastTimestamp,
+    Phone,
+    Share,
+    Strict,
+    Text,
+    Timestamp,
+)
 from ops.sandbox.postal import Address
 
-#: Companies that own companies: the documentation says "limited depth" and no number; three levels below the top are
-#: allowed.
-DEEPEST = 3
+#: Companies that own companies: the documentation says "limited depth" and no number. So many levels below the top are
+#: allowed, as deep as the product takes them.
+DEEPEST = 4
+#: Documents of one company; four until 2026-10-05.
+MOST_DOCUMENTS = 8
 
 
 class BirthPlace(Strict):
@@ -31,6 +49,13 @@ class BeneficiaryIdentity(Strict):
     nationality: Country
     identity_document_back: File | None = None
     identity_number: Text | None = None
+    # One of these is the day on which the document expires, since 2026-10-08; the real name has not been seen.
+    identity_document_expiry_date: Date | None = None
+    identity_document_expiration_date: Date | None = None
+    identity_expiry_date: Date | None = None
+    identity_expiration_date: Date | None = None
+    expiry_date: Date | None = None
+    expiration_date: Date | None = None
     selfie: File | None = None
     selfie_collected_at: Timestamp | None = None
 
@@ -52,8 +77,8 @@ class PersonBeneficiary(Strict):
     email_address: Email
     phone_number: Phone
     tax_jurisdiction_country_code: Country
-    birth_place: BirthPlace
     identity: BeneficiaryIdentity
+    birth_place: BirthPlace | None = None
     middle_name: str | None = None
     proof_of_address: File | None = None
     tax_identification_number: Text | None = None
@@ -134,7 +159,7 @@ class CompanyData(Strict):
 
     company_info: CompanyFacts
     beneficiaries: tuple[Beneficiary, ...]
-    documents: Annotated[tuple[CompanyDocument, ...], Field(max_length=4)]
+    documents: Annotated[tuple[CompanyDocument, ...], Field(max_length=MOST_DOCUMENTS)]
 
     @model_validator(mode="after")
     def _directed_and_owned(self) -> "CompanyData":
@@ -158,15 +183,18 @@ class CompanyData(Strict):
         return max((1 + one.company_data.depth for one in below if isinstance(one, CompanyBeneficiary)), default=0)
 
 
+# What only a Generic questionnaire asks is optional: three of these fields are gone, and nobody has seen which.
+
+
 class GenericDetails(Strict):
     """What a company does."""
 
     industry_type: enums.Industry
     business_model_description: Text
     main_business_countries: Annotated[tuple[Country, ...], Field(min_length=1)]
-    has_licenses_or_registrations: bool
-    requires_aml_program: bool
     estimated_annual_revenue: enums.AnnualRevenue
+    has_licenses_or_registrations: bool | None = None
+    requires_aml_program: bool | None = None
 
 
 class GenericActivities(Strict):
@@ -175,30 +203,18 @@ class GenericActivities(Strict):
     purpose_and_intended_use: enums.BusinessPurpose
     estimated_monthly_volume: enums.BusinessVolume
     estimated_monthly_transactions: enums.BusinessTransactions
-    sends_funds_on_customer_behalf: bool
+    sends_funds_on_customer_behalf: bool | None = None
     sends_funds_on_customer_behalf_description: Text | None = None
     flow_of_funds_diagram: File | None = None
     source_of_funds_document: File | None = None
-
-    @model_validator(mode="after")
-    def _explained(self) -> "GenericActivities":
-        """Who moves the money of others explains it."""
-        proofs = (
-            self.sends_funds_on_customer_behalf_description,
-            self.flow_of_funds_diagram,
-            self.source_of_funds_document,
-        )
-        if self.sends_funds_on_customer_behalf and None in proofs:
-            raise ValueError("sending funds on customers' behalf needs a description, a diagram and a source of funds")
-        return self
 
 
 class GenericFunds(Strict):
     """Where a company's money comes from."""
 
     source_of_funds: enums.BusinessFunds
-    source_of_funds_description: Text
-    customer_funds_handling_details: Text
+    source_of_funds_description: Text | None = None
+    customer_funds_handling_details: Text | None = None
 
 
 class GenericQuestionnaire(Strict):
@@ -247,7 +263,7 @@ class BusinessIdentification(Strict):
 
     type: Literal["Business"]
     company_data: CompanyData
-    phone: Phone
+    phone: Text
     ip_address: Ip
     questionnaire: Annotated[GenericQuestionnaire | SolePropQuestionnaire, Field(discriminator="type")]
 

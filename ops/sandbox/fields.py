@@ -70,17 +70,27 @@ def _country(text: str) -> str:
     return text
 
 
+def _calendar_date(text: str) -> str:
+    """Accept a calendar date."""
+    _day(text)
+    return text
+
+
 def _past_date(text: str, info: ValidationInfo) -> str:
     """Accept a calendar date before today."""
-    try:
-        day = date.fromisoformat(text) if DATE.fullmatch(text) else None
-    except ValueError:
-        day = None
-    if day is None:
-        raise ValueError("not a date of the form YYYY-MM-DD")
-    if day > _now(info).date():
+    if _day(text) > _now(info).date():
         raise ValueError("lies in the future")
     return text
+
+
+def _day(text: str) -> date:
+    """Read a date."""
+    try:
+        if DATE.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError("not a date of the form YYYY-MM-DD")
 
 
 def _timestamp(text: str) -> str:
@@ -107,8 +117,8 @@ def _past_timestamp(text: str, info: ValidationInfo) -> str:
 def _moment(text: str) -> datetime:
     """Read a timestamp."""
     try:
-        if TIME.fullmatch(text):
-            return datetime.fromisoformat(text)
+        if TIME.fullmatch(text.upper()):
+            return datetime.fromisoformat(text.upper())
     except ValueError:
         pass
     raise ValueError("not an ISO 8601 timestamp with offset")
@@ -149,6 +159,7 @@ Email = Annotated[str, AfterValidator(_email)]
 Phone = Annotated[str, AfterValidator(_phone)]
 Ip = Annotated[str, AfterValidator(_ip)]
 Country = Annotated[str, AfterValidator(_country)]
+Date = Annotated[str, AfterValidator(_calendar_date)]
 PastDate = Annotated[str, AfterValidator(_past_date)]
 Timestamp = Annotated[str, AfterValidator(_timestamp)]
 UtcTimestamp = Annotated[str, AfterValidator(_utc_timestamp)]

@@ -1,17 +1,21 @@
 """Identification of a business with data collected by the partner: the company, its owners and directors, its activity.
 
-Source: iron-api.md sections 5.4 and 5.6. What the fields must be to each other is in `checks`.
+What the fields must be to each other is in `checks`. Source: iron-api.md sections 5.4 and 5.6; and Iron's changelog of
+October 2026 where Iron has changed since (iron-conformance.md): older and newer API versions ask for different fields,
+so what only one of them requires is optional here.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from pipelines.identification.fields import (
+    BusinessPhone,
     Country,
     Date,
+    Details,
     Email,
     File,
     IpAddress,
@@ -19,11 +23,13 @@ from pipelines.identification.fields import (
     Percentage,
     Phone,
     Prose,
-    Shape,
     Text,
-    Timestamp,
+    TimeWithOffset,
 )
 from pipelines.identification.person import Address, DocumentType
+
+#: Documents of one company. Four until 2026-10-05.
+MAX_COMPANY_DOCUMENTS: Final = 8
 
 Role = Literal["UltimateBeneficialOwner", "Representative", "Director", "Shareholder"]
 
@@ -67,7 +73,7 @@ IndustryType = Literal[
 ]
 
 
-class BirthPlace(Shape):
+class BirthPlace(Details):
     """Where a person was born."""
 
     place: Text
@@ -75,7 +81,7 @@ class BirthPlace(Shape):
     country: Country
 
 
-class BeneficiaryIdentity(Shape):
+class BeneficiaryIdentity(Details):
     """A beneficiary's identity document, and the selfie of those who act for the company."""
 
     identity_country_code: Country
@@ -83,12 +89,20 @@ class BeneficiaryIdentity(Shape):
     identity_document_front: File
     identity_document_back: File | None = None
     identity_number: Text | None = None
+    # The day on which the document expires came on 2026-10-08; its name has not been seen. These follow Iron's habits
+    # (`identity_document_type`, `incorporation_date`); whichever is given goes to Iron as it is.
+    identity_document_expiry_date: Date | None = None
+    identity_document_expiration_date: Date | None = None
+    identity_expiry_date: Date | None = None
+    identity_expiration_date: Date | None = None
+    expiry_date: Date | None = None
+    expiration_date: Date | None = None
     nationality: Country
     selfie: File | None = None
-    selfie_collected_at: Timestamp | None = None
+    selfie_collected_at: TimeWithOffset | None = None
 
 
-class PersonBeneficiaryInfo(Shape):
+class PersonBeneficiaryInfo(Details):
     """A person who owns a company or acts for it."""
 
     first_name: Text
@@ -100,12 +114,12 @@ class PersonBeneficiaryInfo(Shape):
     phone_number: Phone
     tax_jurisdiction_country_code: Country
     tax_identification_number: Key | None = None
-    birth_place: BirthPlace
+    birth_place: BirthPlace | None = None  # required before 2026-10-05
     identity: BeneficiaryIdentity
     proof_of_address: File | None = None
 
 
-class CompanyBeneficiaryInfo(Shape):
+class CompanyBeneficiaryInfo(Details):
     """A company that owns a company."""
 
     company_data: CompanyData
@@ -117,7 +131,7 @@ def _kind(value: object) -> str:
     return "<company>" if has_company else "<person>"
 
 
-class CompanyBeneficiary(Shape):
+class CompanyBeneficiary(Details):
     """Somebody who owns a company or acts for it, and how."""
 
     roles: Annotated[list[Role], Field(min_length=1, max_length=4)]
@@ -127,10 +141,10 @@ class CompanyBeneficiary(Shape):
     ]
     share_percentage: Percentage | None = None
     attesting_party: bool | None = None
-    attested_at: Timestamp | None = None
+    attested_at: TimeWithOffset | None = None
 
 
-class CompanyInfo(Shape):
+class CompanyInfo(Details):
     """What a company is."""
 
     company_name: Text
@@ -161,7 +175,7 @@ class CompanyInfo(Shape):
     ]
 
 
-class CompanyDocument(Shape):
+class CompanyDocument(Details):
     """A document about a company."""
 
     type: Literal[
@@ -188,15 +202,15 @@ class CompanyDocument(Shape):
     file: File
 
 
-class CompanyData(Shape):
+class CompanyData(Details):
     """A company: the customer itself, or one among its owners."""
 
     company_info: CompanyInfo
     beneficiaries: Annotated[list[CompanyBeneficiary], Field(min_length=1, max_length=100)]
-    documents: Annotated[list[CompanyDocument], Field(max_length=4)]
+    documents: Annotated[list[CompanyDocument], Field(max_length=MAX_COMPANY_DOCUMENTS)]
 
 
-class SolePropBusinessDetails(Shape):
+class SolePropBusinessDetails(Details):
     """What a sole proprietor does."""
 
     industry_type: IndustryType
@@ -207,14 +221,21 @@ class SolePropBusinessDetails(Shape):
     ]
 
 
+# On 2026-10-08 Iron removed three fields of the Generic questionnaire; which ones has not been seen. Those that a sole
+# proprietor is asked as well stay for certain: Iron would have named both questionnaires. So each field that only a
+# Generic one has may be gone, and is optional; for an older API version Iron itself still asks for those it misses.
+# That also holds for the three about the funds of others, which belong together and may be the three: whether they come
+# with `sends_funds_on_customer_behalf` is no rule here any more.
+
+
 class GenericBusinessDetails(SolePropBusinessDetails):
     """What a company does, and under which supervision."""
 
-    has_licenses_or_registrations: bool
-    requires_aml_program: bool
+    has_licenses_or_registrations: bool | None = None
+    requires_aml_program: bool | None = None
 
 
-class SolePropPlannedActivities(Shape):
+class SolePropPlannedActivities(Details):
     """What a sole proprietor wants Iron for."""
 
     purpose_and_intended_use: Literal[
@@ -245,13 +266,13 @@ class SolePropPlannedActivities(Shape):
 class GenericPlannedActivities(SolePropPlannedActivities):
     """What a company wants Iron for; one that sends funds for its customers tells more."""
 
-    sends_funds_on_customer_behalf: bool
+    sends_funds_on_customer_behalf: bool | None = None
     sends_funds_on_customer_behalf_description: Prose | None = None
     flow_of_funds_diagram: File | None = None
     source_of_funds_document: File | None = None
 
 
-class SolePropSourceOfFunds(Shape):
+class SolePropSourceOfFunds(Details):
     """Where a sole proprietor's money comes from."""
 
     source_of_funds: Literal[
@@ -269,11 +290,11 @@ class SolePropSourceOfFunds(Shape):
 class GenericSourceOfFunds(SolePropSourceOfFunds):
     """Where a company's money comes from."""
 
-    source_of_funds_description: Prose
-    customer_funds_handling_details: Prose
+    source_of_funds_description: Prose | None = None
+    customer_funds_handling_details: Prose | None = None
 
 
-class GenericQuestionnaire(Shape):
+class GenericQuestionnaire(Details):
     """What Iron asks a company."""
 
     type: Literal["Generic"]
@@ -282,7 +303,7 @@ class GenericQuestionnaire(Shape):
     source_of_funds: GenericSourceOfFunds
 
 
-class SolePropQuestionnaire(Shape):
+class SolePropQuestionnaire(Details):
     """What Iron asks a sole proprietor."""
 
     type: Literal["SoleProp"]
@@ -296,12 +317,12 @@ def _questionnaire(value: object) -> str:
     return f"<{kind}>" if isinstance(kind, str) else "<?>"
 
 
-class Business(Shape):
+class Business(Details):
     """A business whose data the partner collected."""
 
     type: Literal["Business"]
     company_data: CompanyData
-    phone: Phone
+    phone: BusinessPhone
     ip_address: IpAddress
     questionnaire: Annotated[
         Annotated[GenericQuestionnaire, Tag("<Generic>")] | Annotated[SolePropQuestionnaire, Tag("<SoleProp>")],

@@ -2,7 +2,7 @@
 
 Read from the raw job, because the fields' own checks may have failed: all problems are told at once. So everything
 here takes any shape and passes over what it does not recognise; that has been named already.
-Source: iron-api.md sections 4.6 and 5.4.
+Source: iron-api.md sections 4.6, 5.3 and 5.4; and for postcodes Iron's changelog of 2026-10-08.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from pipelines.identification.fields import MAX_COMPANY_DEPTH, PERCENTAGE
+from pipelines.identification.fields import MAX_COMPANY_DEPTH, PERCENTAGE, UK_POSTCODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,14 +25,8 @@ Finding = tuple[Path, str, "Mapping[str, Any]"]
 #: The identifications with data, by the type of customer that they are for.
 _WITH_DATA: Final = {"Person": ("Token", "Person"), "Business": ("Business",)}
 
-#: What a company tells that sends funds for its customers.
-_FUNDS_OF_OTHERS: Final = (
-    "sends_funds_on_customer_behalf_description",
-    "flow_of_funds_diagram",
-    "source_of_funds_document",
-)
-
 _PERCENTAGE: Final = re.compile(PERCENTAGE)
+_UK_POSTCODE: Final = re.compile(UK_POSTCODE)
 
 
 def across(job: object) -> Iterator[Finding]:
@@ -41,10 +35,11 @@ def across(job: object) -> Iterator[Finding]:
     identification = _get(job, "identification")
     if customer_type in ("Person", "Business"):
         yield from _fits_customer(str(customer_type), identification)
+    if _get(identification, "type") == "Person":
+        yield from _person(("identification",), identification)
     if _get(identification, "type") == "Business":
         where: Path = ("identification", "company_data")
         yield from _company(where, _get(identification, "company_data"), depth=1)
-        yield from _funds_of_others(_get(identification, "questionnaire"))
 
 
 def _fits_customer(customer_type: str, identification: object) -> Iterator[Finding]:
@@ -57,11 +52,26 @@ def _fits_customer(customer_type: str, identification: object) -> Iterator[Findi
         yield ("identification", "with_edd"), "edd_not_for_business", {}
 
 
+def _person(where: Path, person: object) -> Iterator[Finding]:
+    yield from _postcode((*where, "address"), _get(person, "address"))
+    american = "US" in (_get(person, "address", "country"), _get(person, "identity", "nationality"))
+    if american and _get(person, "tax_identification_number") is None:
+        yield (*where, "tax_identification_number"), "us_tax_number_missing", {}
+
+
+def _postcode(where: Path, address: object) -> Iterator[Finding]:
+    """Look at the postcode of an address in the United Kingdom; one that is no text, or empty, is told elsewhere."""
+    code = _get(address, "zip_code") if _get(address, "country") == "GB" else None
+    if isinstance(code, str) and code and not _UK_POSTCODE.fullmatch(code):
+        yield (*where, "zip_code"), "not_a_uk_postcode", {}
+
+
 def _company(where: Path, company: object, *, depth: int) -> Iterator[Finding]:
     """Look at one company and at those among its owners."""
     if depth > MAX_COMPANY_DEPTH:
         yield where, "nested_too_deep", {"limit": MAX_COMPANY_DEPTH}
         return
+    yield from _postcode((*where, "company_info", "address"), _get(company, "company_info", "address"))
     beneficiaries = _get(company, "beneficiaries")
     if not isinstance(beneficiaries, list) or not beneficiaries:
         return
@@ -82,6 +92,7 @@ def _beneficiary(where: Path, beneficiary: object, *, is_sole: bool, depth: int)
     if isinstance(info, dict) and "company_data" in info:
         yield from _company((*where, "company_data"), info["company_data"], depth=depth + 1)
         return
+    yield from _postcode((*where, "address"), _get(info, "address"))
     yield from _selfie((*where, "identity"), beneficiary, _get(info, "identity"))
     owes_tax_number = is_sole and _has_role(beneficiary, "UltimateBeneficialOwner")
     if owes_tax_number and isinstance(info, dict) and info.get("tax_identification_number") is None:
@@ -108,14 +119,6 @@ def _selfie(where: Path, beneficiary: object, identity: object) -> Iterator[Find
     acts = _has_role(beneficiary, "Director") or _has_role(beneficiary, "Representative")
     if acts and not has_selfie:
         yield (*where, "selfie"), "selfie_missing", {}
-
-
-def _funds_of_others(questionnaire: object) -> Iterator[Finding]:
-    activities = _get(questionnaire, "planned_activities")
-    if isinstance(activities, dict) and activities.get("sends_funds_on_customer_behalf") is True:
-        for name in _FUNDS_OF_OTHERS:
-            if activities.get(name) is None:
-                yield ("identification", "questionnaire", "planned_activities", name), "missing", {}
 
 
 def _shares(beneficiaries: list[object]) -> Decimal:

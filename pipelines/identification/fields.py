@@ -12,10 +12,17 @@ import ipaddress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from pipelines.identification.countries import COUNTRIES
+from pipelines.keys import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +32,9 @@ MAX_FILE_BYTES: Final = 10_000_000
 
 #: Companies within companies, the customer itself included. Iron says only that the depth is limited.
 MAX_COMPANY_DEPTH: Final = 5
+
+#: Lists and objects within a field that is passed on unread: far more than any document has, and no endless ones.
+MAX_UNKNOWN_DEPTH: Final = 32
 
 #: Every problem of a job by its code: stable, since scripts and reports depend on them.
 #: `{...}` is filled from the rule, never from the value.
@@ -42,13 +52,17 @@ TEXTS: Final[dict[str, str]] = {
     "nested_too_deep": "Companies may be nested at most {limit} deep: give the owners further up directly.",
     "no_director": "Each company needs at least one beneficiary with the role Director: add one.",
     "not_a_boolean": "Give true or false, without quotes.",
+    "not_a_business_phone": "Give 5 to 20 digits, with +, blanks, brackets, hyphens, dots or slashes between them.",
     "not_a_country": "Give the two capital letters of ISO 3166-1, as in DE.",
     "not_a_date": "Give a date that exists as YYYY-MM-DD, as in 1990-12-31.",
     "not_a_file_in_base64": "Give the file's bytes in standard base64 (RFC 4648), padded, in one line.",
+    "not_a_json_value": "Give what JSON can carry: finite numbers, whole characters, at most {limit} levels.",
     "not_a_list": "Give a list in square brackets.",
     "not_a_percentage": 'Give a decimal number from 0 to 100 as text, as in "33.5".',
     "not_a_phone_number": "Give the number in E.164: a plus, the country code, digits alone, as in +4930123456.",
+    "not_a_time_with_offset": "Give RFC 3339 with offset, as in 2026-11-22T10:00:00Z or 2026-11-22T11:00:00+01:00.",
     "not_a_timestamp": "Give UTC as YYYY-MM-DDTHH:MM:SSZ, as in 2026-11-22T10:00:00Z.",
+    "not_a_uk_postcode": "Give the whole UK postcode, as in SW1A 1AA, or correct the country.",
     "not_a_uuid": "Give a UUID with hyphens, as in 123e4567-e89b-42d3-a456-426614174000.",
     "not_an_email": "Give one e-mail address, as in ada@example.com, of at most 254 characters.",
     "not_an_ip_address": "Give an IPv4 or IPv6 address, as in 203.0.113.7.",
@@ -65,6 +79,7 @@ TEXTS: Final[dict[str, str]] = {
     "too_few": "Give at least {min_length}.",
     "too_long": "Give at most {max_length} characters.",
     "too_many": "Give at most {max_length}.",
+    "us_tax_number_missing": "Citizens and residents of the USA need a tax_identification_number (SSN, ITIN): add it.",
     "unknown_field": "This field is not known here: correct its spelling or remove it.",
 }
 
@@ -81,6 +96,59 @@ class Shape(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
+
+
+def _passed_on(value: Any, info: ValidationInfo) -> Any:
+    """Refuse a field that this release does not know, unless the rules of the job pass it on to Iron as it is."""
+    if (info.context or {}).get("unknown_fields") != "pass":
+        refuse("unknown_field")
+    try:
+        if _is_nested(value, MAX_UNKNOWN_DEPTH):
+            raise ValueError  # noqa: TRY301  # one answer for all
+        canonical_json(value)
+    except (TypeError, ValueError):
+        limit = {"limit": MAX_UNKNOWN_DEPTH}
+        raise PydanticCustomError("not_a_json_value", TEXTS["not_a_json_value"], limit) from None
+    return value
+
+
+def _is_nested(value: object, limit: int) -> bool:
+    """Say whether lists and objects stand deeper in each other than so many levels."""
+    if not isinstance(value, (dict, list, tuple)):
+        return False
+    within = value.values() if isinstance(value, dict) else value
+    return not limit or any(_is_nested(part, limit - 1) for part in within)
+
+
+Unknown = Annotated[Any, AfterValidator(_passed_on)]
+
+
+class Details(Shape):
+    """An object of an identification. What stands in it beside the declared fields is refused or passed on unchanged.
+
+    Which of the two, the context of the validation says (`unknown_fields`: "refuse" or "pass"); nothing: refused.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, Unknown] = Field(init=False)
+
+    def written(self) -> dict[str, Any]:
+        """Write it as JSON has it, without nulls of declared fields: only of those is it known that they may go."""
+        shape = self.model_dump(mode="json", exclude_none=True)
+        _keep_nulls(self, shape)
+        return shape
+
+
+def _keep_nulls(value: object, shape: Any) -> None:
+    """Put the nulls of undeclared fields back into what was written of a value."""
+    if isinstance(value, Details):
+        shape |= dict.fromkeys(name for name, part in (value.model_extra or {}).items() if part is None)
+        for name, part in value.__dict__.items():
+            _keep_nulls(part, shape.get(name))
+    elif isinstance(value, list):
+        for part, written in zip(value, shape, strict=True):
+            _keep_nulls(part, written)
 
 
 #: Printable characters, spaces only inside: what a header, a table cell and a line of a log carry without change.
@@ -100,12 +168,29 @@ PROSE: Final = r"^[^\x00]*[^\p{C}\p{Z}][^\x00]*$"
 _SIGN: Final = r'[^@\p{C}\p{Z}<>(),;:"\[\]\\'
 EMAIL: Final = rf"^{_SIGN}]{{1,64}}@{_SIGN}.]+(?:\.{_SIGN}.]+)+$"
 
+#: A company's number as letterheads have it: 5 to 20 digits with signs between them, and an extension. Iron's
+#: schema says no more than that it is text.
+BUSINESS_PHONE: Final = r"^[+(]{0,2}[0-9](?:[ ()./\-]{0,3}[0-9]){4,19}(?: ?(?:ext\.?|x|#|;ext=) ?[0-9]{1,6})?$"
+
 E164: Final = r"^\+[1-9][0-9]{6,14}$"
 UUID: Final = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
 PERCENTAGE: Final = r"^(?:100(?:\.0{1,10})?|[0-9]{1,2}(?:\.[0-9]{1,10})?)$"
 FILE_NAME: Final = r"^[^\p{C}/\\]+\.[A-Za-z0-9]{1,8}$"
 DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIMESTAMP: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z$"
+#: RFC 3339, which lets `T` and `Z` be small.
+TIME_WITH_OFFSET: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+
+#: A postcode of the United Kingdom, after BS 7666: the outward part in its six forms, or that of Girobank, and the
+#: inward part, whose letters are never C, I, K, M, O or V. Which letters the outward part uses is open: Royal
+#: Mail adds areas (BF, BX, XX); so are capitals and the blank, since Iron says nothing of them. The postcodes of the
+#: overseas territories (FIQQ 1ZZ, AI-2640) are none: these have countries of their own in ISO 3166-1.
+UK_POSTCODE: Final = (
+    r"^(?:[A-Za-z]{1,2}[0-9][A-Za-z0-9]? ?[0-9][ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}|[Gg][Ii][Rr] ?0[Aa]{2})$"
+)
 
 #: A share token: letters, digits and signs of ASCII.
 GRAPHIC: Final = r"^[!-~]+$"
@@ -117,12 +202,14 @@ PATTERN_CODES: Final[dict[str, str]] = {
     PROSE: "not_printable",
     EMAIL: "not_an_email",
     E164: "not_a_phone_number",
+    BUSINESS_PHONE: "not_a_business_phone",
     UUID: "not_a_uuid",
     PERCENTAGE: "not_a_percentage",
     FILE_NAME: "file_name_without_extension",
     GRAPHIC: "not_printable",
     DATE: "not_a_date",
     TIMESTAMP: "not_a_timestamp",
+    TIME_WITH_OFFSET: "not_a_time_with_offset",
 }
 
 
@@ -147,10 +234,18 @@ def _real_date(value: str) -> str:
 
 
 def _real_timestamp(value: str) -> str:
+    return _existing(value, "not_a_timestamp")
+
+
+def _real_time(value: str) -> str:
+    return _existing(value, "not_a_time_with_offset")
+
+
+def _existing(value: str, code: str) -> str:
     try:
-        datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007  # only whether it exists is asked
+        datetime.strptime(value[:19].upper(), "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007  # only whether it exists is asked
     except ValueError:
-        refuse("not_a_timestamp")
+        refuse(code)
     return value
 
 
@@ -190,12 +285,14 @@ Prose = Annotated[str, Field(min_length=1, max_length=5000, pattern=PROSE)]
 Email = Annotated[str, Field(min_length=1, max_length=254, pattern=EMAIL)]
 ShareToken = Annotated[str, Field(min_length=1, max_length=4096, pattern=GRAPHIC)]
 Phone = Annotated[str, Field(pattern=E164)]
+BusinessPhone = Annotated[str, Field(pattern=BUSINESS_PHONE)]
 SubPartner = Annotated[str, Field(pattern=UUID), AfterValidator(str.lower)]
 Percentage = Annotated[str, Field(pattern=PERCENTAGE)]
 FileName = Annotated[str, Field(max_length=255, pattern=FILE_NAME)]
 Country = Annotated[str, AfterValidator(_real_country)]
 Date = Annotated[str, Field(pattern=DATE), AfterValidator(_real_date)]
 Timestamp = Annotated[str, Field(pattern=TIMESTAMP), AfterValidator(_real_timestamp)]
+TimeWithOffset = Annotated[str, Field(pattern=TIME_WITH_OFFSET), AfterValidator(_real_time)]
 IpAddress = Annotated[str, AfterValidator(_real_address)]
 File = Annotated[str, Field(min_length=1), AfterValidator(_real_file)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]

@@ -13,16 +13,17 @@ from pipelines.identification.fields import (
     Consent,
     Country,
     Date,
+    Details,
     Email,
     File,
     FileName,
     IpAddress,
     Key,
     Phone,
-    Shape,
     ShareToken,
     Text,
     Timestamp,
+    TimeWithOffset,
 )
 
 IntendedUse = Literal[
@@ -35,14 +36,14 @@ IntendedUse = Literal[
 DocumentType = Literal["Passport", "NationalId", "DriverLicense", "ResidencePermit"]
 
 
-class Link(Shape):
+class Link(Details):
     """Iron's hosted page collects everything; the customer gets a link. For persons and businesses."""
 
     type: Literal["Link"] = "Link"
     with_edd: bool = False
 
 
-class KycQuestionnaire(Shape):
+class KycQuestionnaire(Details):
     """What Iron asks each person."""
 
     employment_status: Literal["Employed", "SelfEmployed", "Unemployed", "Retired", "Student"]
@@ -71,7 +72,7 @@ class KycQuestionnaire(Shape):
     expected_monthly_transaction_volume: Literal["LessThan500", "MoreThan500LessThan2000", "MoreThan2000"]
 
 
-class EddQuestionnaire(Shape):
+class EddQuestionnaire(Details):
     """What Iron asks a person for enhanced due diligence."""
 
     occupation: Literal[
@@ -103,7 +104,7 @@ class EddQuestionnaire(Shape):
     source_of_funds_proof: File
 
 
-class Token(Shape):
+class Token(Details):
     """A person already identified at Sumsub, handed over by a share token that works once and lives some minutes."""
 
     type: Literal["Token"]
@@ -114,7 +115,7 @@ class Token(Shape):
     edd_questionnaire: EddQuestionnaire | None = None
 
 
-class Address(Shape):
+class Address(Details):
     """Where somebody lives or has their seat."""
 
     street_1: Text
@@ -125,7 +126,7 @@ class Address(Shape):
     country: Country
 
 
-class PersonIdentity(Shape):
+class PersonIdentity(Details):
     """A person's identity document and selfie."""
 
     identity_country_code: Country
@@ -134,12 +135,12 @@ class PersonIdentity(Shape):
     identity_document_back: File | None = None
     identity_number: Text | None = None
     selfie: File
-    selfie_collected_at: Timestamp
+    selfie_collected_at: TimeWithOffset
     ip_address: IpAddress
     nationality: Country
 
 
-class IdentityDocument(Shape):
+class IdentityDocument(Details):
     """A further document about a person."""
 
     name: FileName
@@ -149,7 +150,7 @@ class IdentityDocument(Shape):
     ]
 
 
-class Person(Shape):
+class Person(Details):
     """A person whose data the partner collected, with their consent to hand them over."""
 
     type: Literal["Person"]

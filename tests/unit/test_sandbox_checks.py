@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from ops.sandbox import Answer, Sandbox, Switches
+from pipelines.identification.fields import MAX_COMPANY_DEPTH
+from tests.bodies import WHOLE
 
 PIXEL = base64.b64encode(b"a file").decode()
 
@@ -19,6 +21,7 @@ KYC = {
 }
 EDD = {"occupation": "Education", "approximate_net_worth": "UpTo25000", "source_of_funds_proof": PIXEL}
 ADDRESS = {"street_1": "Example Street 1", "city": "Berlin", "zip_code": "10115", "country": "DE"}
+UK = ADDRESS | {"city": "London", "country": "GB"}
 LINK: dict[str, Any] = {"type": "Link", "with_edd": False}
 TOKEN: dict[str, Any] = {
     "type": "Token",
@@ -212,6 +215,16 @@ def test_type_must_fit_the_customer(sandbox: Sandbox, name: str, kind: str) -> N
     refused(sandbox, submit(sandbox, BODIES[name], kind))
 
 
+#: What only a Generic questionnaire asks: three of them are gone since 2026-10-08.
+MAYBE_GONE = (
+    "has_licenses_or_registrations",
+    "requires_aml_program",
+    "sends_funds_on_customer_behalf",
+    "source_of_funds_description",
+    "customer_funds_handling_details",
+)
+
+
 def required_fields(body: dict[str, Any], prefix: str = "") -> list[str]:
     """List every field of a sample that must not be missing."""
     optional = {
@@ -219,6 +232,8 @@ def required_fields(body: dict[str, Any], prefix: str = "") -> list[str]:
         "ip_address" if body.get("type") == "Token" else "",
         "edd_questionnaire",
         "share_percentage",
+        "birth_place",
+        *MAYBE_GONE,
     }
     optional |= {"kyc_questionnaire"} if body.get("type") == "Token" else set()
     optional |= {"documents"} if body.get("type") == "Person" else set()
@@ -293,6 +308,11 @@ NESTED = changed(
         (PERSON, "address.country", "DEU"),
         (PERSON, "address.country", "XX"),
         (PERSON, "address.country", "US"),
+        (PERSON, "identity.nationality", "US"),
+        *((PERSON, "address", UK | {"zip_code": code}) for code in ("10115", "EC1A", "EC1A  1BB", "FIQQ 1ZZ")),
+        (BUSINESS, "company_data.company_info.address", UK | {"zip_code": "10115"}),
+        (BUSINESS, "company_data.beneficiaries.0.beneficiary_info.address", UK | {"zip_code": "10115"}),
+        (PERSON, "identity.selfie_collected_at", "2026-01-10T09:00:00"),
         (PERSON, "identity.selfie", f"data:image/png;base64,{PIXEL}"),
         (PERSON, "identity.selfie", "not base64!"),
         (PERSON, "identity.selfie", ""),
@@ -307,10 +327,11 @@ NESTED = changed(
         (BUSINESS, "company_data.beneficiaries", [DIRECTOR, DIRECTOR]),
         (BUSINESS, "company_data.beneficiaries.0.attesting_party", "Ada Example"),
         (BUSINESS, "company_data.beneficiaries.0.attested_at", "2026-02-01T00:00:00Z"),
-        (BUSINESS, "company_data.documents", COMPANY["documents"] * 5),
+        (BUSINESS, "company_data.documents", COMPANY["documents"] * 9),
         (BUSINESS, "company_data.company_info.company_type", "Club"),
         (BUSINESS, "questionnaire.type", "Other"),
-        (BUSINESS, "questionnaire.planned_activities.sends_funds_on_customer_behalf", True),
+        (BUSINESS, "phone", ""),
+        (BUSINESS, "company_data.beneficiaries.0.beneficiary_info.identity.expiry_date", "28.02.2031"),
         (SOLE, "company_data.company_info.tax_identification_number", ""),
         (NESTED, "company_data.beneficiaries.1.beneficiary_info.company_data.beneficiaries.0.roles", ["Shareholder"]),
     ],
@@ -325,6 +346,51 @@ def test_a_wrong_value_is_refused(sandbox: Sandbox, body: dict[str, Any], path: 
         assert str(value) not in answer.json()
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("company_data.beneficiaries.0.beneficiary_info.birth_place", ABSENT),
+        ("company_data.beneficiaries.0.beneficiary_info.identity.identity_document_expiry_date", "2031-02-28"),
+        ("company_data.beneficiaries.0.beneficiary_info.identity.expiration_date", "2031-02-28"),
+        ("company_data.documents", COMPANY["documents"] * 8),
+        ("phone", "(030) 12 34 56"),
+        ("questionnaire.planned_activities.sends_funds_on_customer_behalf", True),
+        *((f"questionnaire.business_details.{name}", ABSENT) for name in MAYBE_GONE[:2]),
+        ("questionnaire.planned_activities.sends_funds_on_customer_behalf", ABSENT),
+        *((f"questionnaire.source_of_funds.{name}", ABSENT) for name in MAYBE_GONE[3:]),
+    ],
+)
+def test_what_changed_in_october_is_accepted(sandbox: Sandbox, path: str, value: object) -> None:
+    """A company's body fits older and newer API versions: what only one of them requires may be left out."""
+    assert submit(sandbox, changed(BUSINESS, path, value), "Business").status == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *(("address", UK | {"zip_code": code}) for code in ("EC1A 1BB", "ec1a1bb", "M1 1AE", "GIR 0AA")),
+        ("identity.selfie_collected_at", "2026-01-10t09:00:00.5z"),
+        ("identity.selfie_collected_at", "2026-01-10T09:00:00-05:30"),
+    ],
+)
+def test_forms_that_are_accepted(sandbox: Sandbox, path: str, value: object) -> None:
+    """A postcode in either case, with the blank or without, and times as RFC 3339 has them, are accepted."""
+    assert submit(sandbox, changed(PERSON, path, value)).status == 201
+
+
+@pytest.mark.parametrize("path", ["address.country", "identity.nationality"])
+def test_the_united_states_ask_for_a_tax_number(sandbox: Sandbox, path: str) -> None:
+    """With their tax number, residents and citizens are accepted."""
+    american = changed(PERSON, path, "US")
+    assert submit(sandbox, changed(american, "tax_identification_number", "123-45-6789")).status == 201
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_the_product_takes_whole_is_accepted(sandbox: Sandbox, kind: str) -> None:
+    """Each identification with every field that the product knows is accepted."""
+    assert submit(sandbox, WHOLE[kind], "Business" if kind == "Business" else "Person").status == 201
+
+
 def test_sole_proprietor_gives_a_tax_number(sandbox: Sandbox) -> None:
     """The owner of a sole proprietorship needs a tax number; with it the body is accepted."""
     refused(sandbox, submit(sandbox, SOLE, "Business"))
@@ -333,12 +399,14 @@ def test_sole_proprietor_gives_a_tax_number(sandbox: Sandbox) -> None:
 
 
 def test_companies_nest_to_a_limit(sandbox: Sandbox) -> None:
-    """A company may be owned by companies, but not endlessly; each level keeps the rules."""
+    """A company may be owned by companies as deep as the product takes them, and not endlessly."""
     assert submit(sandbox, NESTED, "Business").status == 201
-    company = COMPANY
-    for _ in range(4):
+    company, answers = COMPANY, []
+    for _ in range(MAX_COMPANY_DEPTH):
+        answers.append(submit(sandbox, changed(BUSINESS, "company_data", company), "Business").status)
         owner = {"roles": ["Shareholder"], "beneficiary_info": {"company_data": company}}
         company = changed(COMPANY, "beneficiaries", [DIRECTOR, owner])
+    assert answers == [201] * MAX_COMPANY_DEPTH
     assert submit(sandbox, changed(BUSINESS, "company_data", company), "Business").status == 400
 
 
