@@ -104,7 +104,10 @@ def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> O
     if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):
         return Wait("Iron does not show the new identification with the customer yet")
     if customer.status == CustomerStatus.IDENTIFICATION_REQUIRED:
-        found, keep = _identification_now(record, customer, iron, attempt)
+        listed = None if _says_enough(record, customer) else _list_of(customer, iron)
+        if listed is not None and _may_be_begun(record, listed, attempt):
+            return Wait("Iron does not show yet whether our new identification has begun", "create_identification")
+        found, keep = _identification_now(record, customer, listed, attempt)
         changes |= found
     else:
         changes |= _identification_then(record, customer, iron, attempt)
@@ -121,21 +124,30 @@ def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> O
 
 
 def _identification_now(
-    record: Record, customer: Customer, iron: Iron, attempt: Attempt
+    record: Record, customer: Customer, listed: list[Identification] | None, attempt: Attempt
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Say what a customer who is to be identified makes true of the newest identification, and what of it to keep."""
-    if _says_enough(record, customer):
+    """Say what a customer who is to be identified makes true of the newest identification, and what of it to keep.
+
+    `listed`: the identifications that Iron lists; None: the customer says enough.
+    """
+    if listed is None:
         return _told_by(customer.identification_status), {}
-    listed = _list_of(customer, iron)
     newest = _newest(_not_older(record, listed))
-    if (
-        newest is None
-    ):  # the list lags behind, or is odd: the customer's own word is what there is, if it is of this one
+    if newest is None:  # the list lags behind, or is odd: there is the customer's own word, if it is of this one
         same = record.identification_id in (None, *(customer.identification_ids or ()))
         return _told_by(customer.identification_status) if same else {}, {}
     changes = _identified(record, newest, attempt) | _begun(record, newest, attempt)
     changes["identifications"] = len(listed)
     return changes, _comments(newest) if newest.status != record.identification_status else {}
+
+
+def _may_be_begun(record: Record, listed: list[Identification], attempt: Attempt) -> bool:
+    """Say whether an active customer is to be identified by our own call, whose effect the list may not show yet."""
+    effect, newest = attempt.effect, _newest(_not_older(record, listed))
+    called = effect is not None and effect.step == "create_identification" and effect.in_doubt
+    if record.phase is not Phase.ACTIVE or not called:
+        return False
+    return newest is None or (newest.id == record.identification_id and newest.url is None)
 
 
 def _comments(identification: Identification) -> dict[str, Any]:
@@ -307,8 +319,10 @@ def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     """
     customer_id, began_ms = _customer_id(record), attempt.now_ms()
     signings = _required(record, _documents(record, iron), attempt)
-    doubt = attempt.effect if attempt.effect and attempt.effect.abandoned else None
+    doubtful = attempt.effect is not None
     while (due := _in_hand(signings, attempt)) and attempt.now_ms() - began_ms < SIGNING_FOR_S * 1000:
+        if doubtful and not _in_doubt(due, attempt):
+            break  # what people did had to wait for certainty: it comes before the next signature
         try:
             attempt.perform(
                 record,
@@ -323,7 +337,9 @@ def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
             return Partly({"signings": signings}, error)
         signed = replace(due, signed_ms=attempt.now_ms())
         signings = tuple(signed if signing is due else signing for signing in signings)
-        attempt.effect = doubt
+        if doubtful:
+            break
+        attempt.effect = None
     return Done({"signings": signings})
 
 

@@ -12,8 +12,10 @@ from typing import Literal
 
 from pipelines.lifecycle import TABLE, UNKNOWN, CustomerStatus, IdentificationStatus
 
-#: A reason to read the customer whatever the record shows.
+#: A reason to read the customer at once, whatever the record shows.
 LOOK = "!"
+#: What a webhook says that nobody understands: a reason to read the customer, as soon as webhooks may.
+UNCLEAR = "unclear - - -"
 
 #: What may stand in a hint: an id or a status of Iron's.
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -21,11 +23,11 @@ _KNOWN = frozenset({*CustomerStatus, *IdentificationStatus})
 
 
 def hint(kind: Literal["created", "customer", "identification"], id_: str | None, status: str | None) -> str:
-    """Write what a webhook says; one that says nothing we know is a reason to look."""
+    """Write what a webhook says of a customer."""
     if kind == "created":
         return "created - - -"
     if id_ is None or status is None or status not in _KNOWN or not _WORD.fullmatch(id_):
-        return LOOK
+        return UNCLEAR
     return f"{kind} {id_} {status} {','.join(phases(kind, status))}"
 
 

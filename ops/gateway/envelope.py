@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workers.hints import LOOK, hint
+from workers.hints import UNCLEAR, hint
 
 #: Types after which a customer is read again. Payments bring others by the thousand; they say nothing of onboarding.
 WAKING: dict[str, Literal["created", "customer", "identification"]] = {
@@ -40,7 +40,7 @@ class Envelope:
     customer_id: str | None = None
     reason: str | None = None
     #: What it says of the customer, as the ledger compares it.
-    hint: str = LOOK
+    hint: str = UNCLEAR
 
 
 def read_envelope(body: bytes) -> Envelope:

@@ -273,7 +273,7 @@ def test_a_429_is_waited_for(client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "sentence"), [("closed", "pause of all calls"), ("open", "no call leaves until a probe gets through")]
+    ("trouble", "sentence"), [("closed", "pause of all calls"), ("open", "none leaves until a probe gets through")]
 )
 def test_it_gives_up(client: redis.Redis, trouble: str, sentence: str) -> None:
     """A tap or a breaker that stays shut ends the command after some minutes, without a call."""

@@ -386,8 +386,7 @@ def test_no_first_call_without_a_look(lagging: World) -> None:
     paths = [f"{request.method} {request.url.path.rpartition('/')[2]}" for request in requests]
     assert paths[:2] == ["GET external", "POST customers"]
     assert [path for path in paths if "sign" in path] == [
-        *("GET required-signings", "GET required-signings", "POST signings"),
-        *("GET required-signings", "POST signings"),
+        *("GET required-signings", "GET required-signings", "POST signings", "POST signings"),
     ]
 
 

@@ -165,9 +165,9 @@ def test_a_lost_answer_begins_nothing_twice_and_is_no_step_up(client: redis.Redi
 def test_what_iron_refuses_leaves_the_customer_active(world: World) -> None:
     """The customer stays what Iron says; an operator hears of it, nothing is tried again until somebody says so."""
     world.onboard()
-    world.sandbox.faults.add(Fault(operation="create_identification", status=422, times=1))
+    world.sandbox.faults.add(Fault(operation="create_identification", status=422, times=2))
     ask(world)
-    world.run(until=lambda: world.record().problem is not None)
+    world.run(until=lambda: world.read().record.problem is not None and world.record().problem.operator)
     record = world.record()
     assert (record.phase, record.step, record.lane) == (Phase.ACTIVE, "refresh", "interactive")
     world.act("k-1", "read")
@@ -296,7 +296,7 @@ def test_a_place_that_was_not_used_on_its_day_is_asked_for_again(world: World) -
         world.advance(600)
     world.sandbox.faults.add(Fault(operation="create_identification", status=503))
     ask(world)
-    world.run(until=lambda: world.record().step == "create_identification", seconds=60)
+    world.run(until=lambda: world.record().tried == "create_identification", seconds=60)
     day = BERLIN.day(world.ledger.now_ms())
     world.run(until=lambda: BERLIN.day(world.ledger.now_ms()) > day, seconds=2 * DAY_S)
     world.sandbox.faults.clear()

@@ -102,6 +102,7 @@ def through_another_identification(world: World) -> tuple[str, int]:
 
 #: How an onboarding comes to pass a step that most never see.
 STORIES = {
+    "refresh": to_a_decline,
     "handle_step_up": through_a_step_up,
     "explain_decline": to_a_decline,
     "update_customer": through_a_correction,
@@ -150,6 +151,8 @@ NEVER_REACHED = {
     ("create_identification", "after call 2"),
     ("create_identification", "after the commit"),
     ("create_identification", "after the send"),
+    ("submit_signings", "after the commit"),
+    ("submit_signings", "after the send"),
     ("handle_step_up", "after the commit"),
     ("handle_step_up", "after the send"),
     ("explain_decline", "after the commit"),

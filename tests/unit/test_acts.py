@@ -16,7 +16,7 @@ from pipelines.errors import AnswerLostError, InputLostError, RequestRefusedErro
 from pipelines.job import parse_job
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import FINISHED, IdentificationStatus, Phase
-from pipelines.model import Done, Effect, Next, Policy, Problem, Record, Refused, Signing
+from pipelines.model import STRIKES, Done, Effect, Next, Policy, Problem, Record, Signing
 from pipelines.onboarding import STEPS
 
 NOW_MS = 1_768_471_200_000
@@ -75,11 +75,25 @@ def effect_of(record: Record) -> Effect:
     return Effect("create_identification", ("c-1", record.identification_id or ""), first_ms=NOW_MS - 1_000)
 
 
+def struck(record: Record, effect: Effect, now_ms: int = NOW_MS) -> Record:
+    """The record after Iron has refused the details of its next call once more."""
+    error = RequestRefusedError("Refused. (HTTP 422)", status=422)
+    error.of_effect = True
+    return after_error(record, error, at(effect.after(error, now_ms, Policy()), now_ms)).record
+
+
 def refused(record: Record, generation: int = 0) -> Record:
-    """The record after Iron has refused its next call for good."""
-    effect = replace(effect_of(record), generation=generation)
-    effect = effect.after(RequestRefusedError(status=422), NOW_MS, Policy())
-    return after_outcome(record, Refused("request_refused", "Wrong."), at(effect)).record
+    """The record after Iron has refused its next call for good: twice, and the customer was read in between."""
+    effect: Effect | None = replace(effect_of(record), generation=generation)
+    for _ in range(STRIKES):
+        assert effect is not None
+        step = record.step
+        record = struck(record, effect)
+        if record.step == "refresh" and record.phase is not Phase.FAILED:
+            record = read(record)
+            assert record.step == step
+        effect = record.effect
+    return record
 
 
 #: A record in each phase, as the pipeline itself brings it there.
@@ -296,6 +310,17 @@ def test_after_a_refusal_the_next_generation_of_the_same_subject_follows(name: s
     assert (following.record.problem, following.record.attempts) == (None, 0)
 
 
+@pytest.mark.parametrize("name", ["correct", "retry"])
+def test_between_two_refusals_a_person_begins_the_count_anew(name: str) -> None:
+    """Iron has refused the old bytes under their key once: what follows has a key and two tries of its own."""
+    once = struck(NEW, effect_of(NEW))
+    assert once.effect is not None
+    assert once.effect.strikes == 1
+    effect = applied(once, act(name)).record.effect
+    assert effect is not None
+    assert (effect.generation, effect.strikes) == (1, 0)
+
+
 def test_a_correction_that_comes_before_any_call_needs_no_generation() -> None:
     """Nothing was sent under the key yet: the corrected body is the first."""
     assert applied(NEW, act("correct")).record.effect is None
@@ -308,8 +333,11 @@ def test_a_correction_waits_for_the_doubt_and_then_takes_the_next_generation() -
     doubtful = effect_of(NEW).after(AnswerLostError(), NOW_MS, Policy())
     lost = after_error(NEW, AnswerLostError(), at(doubtful)).record
     assert after_acts(lost, [act("correct")], at(lost.effect)) is None
-    known = doubtful.after(RequestRefusedError(status=400), NOW_MS + 5, Policy())
-    failed = after_outcome(lost, Refused("request_refused", "Wrong."), at(known)).record
+    once = struck(lost, doubtful, NOW_MS + 5)
+    assert once.effect is not None
+    assert after_acts(once, [act("correct")], at(once.effect)) is None, "the old call is in doubt until the second one"
+    failed = struck(once, once.effect, NOW_MS + 9)
+    assert failed.phase is Phase.FAILED
     following = applied(failed, act("correct"))
     assert following.record.effect == Effect("create_customer", ("k-1",), 1, first_ms=NOW_MS - 1_000)
 
@@ -366,6 +394,28 @@ def test_cancelling_ends_it(phase: Phase) -> None:
     assert record.problem is None
     assert record.effect == RECORDS[phase].effect, "a restart goes on with the generation that Iron has not refused"
     assert record.step == ("refresh" if record.customer_id else "create_customer")
+
+
+# --- what follows an act ---------------------------------------------------------------------------------------------
+
+
+@EACH_ACT
+def test_after_an_act_the_customer_is_read_often_again(name: str) -> None:
+    """Whoever acts waits for what comes of it: the pauses are counted from the act, whatever was counted before."""
+    (phase, *_) = sorted(TAKEN[name] - FINISHED)
+    before = replace(RECORDS[phase], reads=30, since_ms=NOW_MS - 10 * 86_400_000)
+    record = applied(before, act(name)).record
+    assert record.reads == 0
+    assert record.fresh_ms in (NOW_MS, None)
+    assert (record.fresh_ms is None) == (record.phase is not before.phase)
+
+
+@pytest.mark.parametrize("name", ["read", "revoke_links"])
+def test_after_a_look_nothing_is_read_more_often(name: str) -> None:
+    """Who only looks, or revokes links, changes nothing on Iron: the pauses go on growing."""
+    before = replace(WAITING, reads=30)
+    record = applied(before, act(name)).record
+    assert (record.reads, record.fresh_ms) == (31, None)
 
 
 # --- restart ---------------------------------------------------------------------------------------------------------
@@ -439,6 +489,7 @@ def test_a_retry_of_what_failed_clears_the_problem() -> None:
         assert (following.record.phase, following.record.step, following.delay_s) == (before.phase, step, 0)
         assert following.record.effect is not None
         assert (following.record.effect.generation, following.record.effect.refused) == (1, False)
+        assert following.record.effect.strikes == 0
 
 
 @EACH_PHASE

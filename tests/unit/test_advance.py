@@ -31,9 +31,11 @@ from pipelines.errors import (
     InputLostError,
     IronError,
     NotFoundError,
+    NothingDueError,
     OnboardingError,
     RateLimitedError,
     RenewedError,
+    RequestRefusedError,
     ServerFaultError,
     SettlingError,
     UnreachableError,
@@ -42,8 +44,8 @@ from pipelines.iron import Customer
 from pipelines.job import parse_job
 from pipelines.keys import canonical_json, fingerprint
 from pipelines.lifecycle import FINISHED, CustomerStatus, IdentificationStatus, Phase
-from pipelines.model import Done, Effect, Next, Policy, Problem, Record, Refused, Signing, Wait
-from pipelines.onboarding import STEPS
+from pipelines.model import Done, Effect, Next, Partly, Policy, Problem, Record, Refused, Signing, Wait
+from pipelines.onboarding import HAS_EFFECT, LIST_EVERY, MAX_UPDATES, STEPS
 
 NOW_MS = 1_768_471_200_000
 POLICY = Policy()
@@ -196,7 +198,7 @@ ERRORS = [UnreachableError(), AnswerLostError(), ServerFaultError(status=500), C
 @pytest.mark.parametrize("error", [*ERRORS, AccessRefusedError(), RateLimitedError(), InputLostError()], ids=repr)
 @pytest.mark.parametrize("attempts", [0, 3, 1_000])
 def test_no_error_strands_a_record(error: OnboardingError, attempts: int) -> None:
-    """After any error the same step is due again in the same phase, and what is known of the effect is kept."""
+    """After any error of a read it is due again in the same phase, and what is known of the effect is kept."""
     record = replace(WAITING, attempts=attempts)
     following = after_error(record, error, at(effect=EFFECT))
     assert (following.record.step, following.record.phase) == ("refresh", Phase.IDENTIFICATION_PENDING)
@@ -308,6 +310,38 @@ def test_a_fleet_does_not_move_in_step() -> None:
     whole = 5 * 1.5**10
     assert all(0.8 * whole <= pause <= whole for pause in found if pause is not None)
     assert len(found) > 100
+
+
+@pytest.mark.usefixtures("no_jitter")
+@pytest.mark.parametrize("step", sorted(HAS_EFFECT - {"create_customer"}) + ["update_customer"])
+def test_after_what_we_did_a_customer_is_read_often_again(step: str) -> None:
+    """Each effect of ours makes news likely: the pauses are short again, also long after the phase began."""
+    long_ago = replace(WAITING, step=step, reads=30, since_ms=NOW_MS - 10 * 86_400_000, link=None)
+    following = after_outcome(long_ago, Done({}), at())
+    record = following.record
+    assert (record.phase, record.reads, record.fresh_ms) == (long_ago.phase, 0, NOW_MS)
+    after = record if record.step == "refresh" and following.delay_s == 0 else None
+    pause = read(after).delay_s if after else following.delay_s
+    assert pause in (POLICY.poll_min_s, POLICY.poll_min_s * 1.5)
+    late = read(record.evolve(step="refresh"), NOW_MS + 86_400_000)
+    assert late.delay_s == POLICY.poll_far_s
+
+
+@pytest.mark.usefixtures("no_jitter")
+def test_what_we_only_read_makes_nothing_fresh() -> None:
+    """A read that finds nothing new goes on with the pauses as they were."""
+    for step in ("refresh", "handle_step_up", "fetch_required_signings"):
+        before = replace(WAITING, step=step, reads=4)
+        assert after_outcome(before, Done({}), at()).record.fresh_ms is None
+        assert after_outcome(before, Done({}), at()).record.reads == 5
+
+
+@pytest.mark.usefixtures("no_jitter")
+def test_news_ends_what_was_fresh_before() -> None:
+    """Another phase counts from its own beginning."""
+    before = replace(WAITING, reads=4, fresh_ms=NOW_MS - 1)
+    record = read(before, identification_status="Processed").record
+    assert (record.reads, record.fresh_ms) == (0, None)
 
 
 def test_active_is_read_far_apart() -> None:
@@ -451,13 +485,40 @@ def test_a_lasting_conflict_calls_an_operator(error: IronError) -> None:
     assert waiting_on(found[-1]) == "operator"
 
 
-@pytest.mark.parametrize("error", [AccessRefusedError(), InputLostError()], ids=repr)
-def test_what_only_an_operator_can_mend_calls_one_at_once(error: OnboardingError) -> None:
+def test_what_only_an_operator_can_mend_calls_one_at_once() -> None:
     """The operator is told at the first time, and the pause is long at once."""
-    following = after_error(WAITING, error, at())
+    following = after_error(begin(JOB), InputLostError(), at())
     assert waiting_on(following.record) == "operator"
     assert following.delay_s is not None
     assert 240 <= following.delay_s <= 300
+
+
+#: Refusals that say nothing about a job: they concern whoever calls.
+OF_THE_CALLER = [AccessRefusedError(status=401), AccessRefusedError(status=403), RequestRefusedError(status=400)]
+
+
+@pytest.mark.parametrize("error", [*OF_THE_CALLER, RequestRefusedError(status=404)], ids=repr)
+@pytest.mark.parametrize("step", ["create_customer", "refresh"])
+def test_a_refusal_of_the_caller_fails_no_job(step: str, error: IronError) -> None:
+    """However often it comes, no attempt is counted, nothing is given up, and an operator hears of the third one."""
+    record, told = begin(JOB) if step == "create_customer" else WAITING, []
+    for number in range(20):
+        following = after_error(record, error, at(NOW_MS + number * 1000))
+        assert following.delay_s
+        record = following.record
+        assert record.problem is not None
+        assert (record.step, record.attempts, record.problem.retryable) == (step, 0, True)
+        assert record.phase is not Phase.FAILED
+        told.append(waiting_on(record) == "operator")
+    assert told == [False] * 2 + [True] * 18
+
+
+def test_a_refusal_of_the_caller_is_no_weather() -> None:
+    """An outage before it does not bring the operator sooner, and its end has a problem of its own."""
+    stormy = replace(begin(JOB), problem=Problem("iron_fault", "", True, 1, count=9))
+    problem = after_error(stormy, OF_THE_CALLER[0], at()).record.problem
+    assert problem is not None
+    assert (problem.code, problem.count, problem.operator) == ("access_refused", 1, False)
 
 
 def test_a_poisonous_record_is_slow_and_not_given_up() -> None:
@@ -468,6 +529,320 @@ def test_a_poisonous_record_is_slow_and_not_given_up() -> None:
     assert following.record.step == "refresh"
     assert following.delay_s is not None
     assert 2_880 <= following.delay_s <= 3_600
+
+
+# --- no answer is a dead end -----------------------------------------------------------------------------------------
+
+READY = replace(
+    WAITING, phase=Phase.CUSTOMER_CREATED, step="create_identification", identification_id=None,
+    identification_status=None, link=None, round=0,
+)  # fmt: skip
+#: A record for each step but the first and the read itself, which leads to it again when nothing is different.
+LEADS_TO = {
+    "create_identification": READY,
+    "update_customer": replace(WAITING, step="update_customer", update=True, revision=1),
+    "handle_step_up": replace(WAITING, phase=Phase.STEP_UP_REQUIRED, step="handle_step_up", was_active=True),
+    "explain_decline": replace(
+        WAITING, phase=Phase.DECLINED, step="explain_decline", identification_status="Declined"
+    ),
+    "fetch_required_signings": replace(
+        WAITING, phase=Phase.SIGNINGS_REQUIRED, step="fetch_required_signings", customer_status="SigningsRequired"
+    ),
+    "submit_signings": replace(
+        WAITING, phase=Phase.SIGNINGS_REQUIRED, step="submit_signings", customer_status="SigningsRequired",
+        signings=(Signing("d-1", consented_ms=1),),
+    ),
+}  # fmt: skip
+EACH_STEP = pytest.mark.parametrize("step", LEADS_TO)
+
+#: Answers of Iron that no step foresees: it answered, so the customer can be read at once.
+UNFORESEEN = [ConflictError(status=409), NotFoundError(status=404), AnswerUnreadableError(status=200), NothingDueError()]
+
+
+def test_what_follows_is_said_of_each_step() -> None:
+    """Each step that calls Iron about a customer has a record here; an active customer's next one has its own tests."""
+    assert set(LEADS_TO) == set(STEPS) - {"create_customer", "refresh", "reidentify"}
+
+
+@EACH_STEP
+@pytest.mark.parametrize("error", [*UNFORESEEN, *OF_THE_CALLER], ids=repr)
+def test_after_an_answer_the_customer_is_read_at_once(step: str, error: OnboardingError) -> None:
+    """Iron answers, so it can be asked what is true now: the read comes before the step, and without a pause."""
+    before = LEADS_TO[step]
+    following = after_error(before, error, at(effect=EFFECT))
+    record = following.record
+    assert (record.step, record.tried, following.delay_s) == ("refresh", step, 0)
+    assert (record.phase, record.effect) == (before.phase, EFFECT)
+    assert record.problem is not None
+    assert record.problem.code == error.code
+
+
+@EACH_STEP
+@pytest.mark.parametrize("error", STORMS, ids=repr)
+def test_after_no_answer_the_customer_is_read_after_the_pause(step: str, error: OnboardingError) -> None:
+    """Where Iron did not answer a read would not be answered either: it waits as long as the step would have."""
+    following = after_error(LEADS_TO[step], error, at(effect=EFFECT))
+    assert (following.record.step, following.record.tried) == ("refresh", step)
+    assert following.delay_s is not None
+    assert 0.8 <= following.delay_s <= 1
+
+
+@EACH_STEP
+@pytest.mark.parametrize(
+    "error", [RateLimitedError(), HeldBackError(), RenewedError(), SettlingError()], ids=lambda error: error.code
+)
+def test_what_was_not_looked_at_needs_no_read(step: str, error: OnboardingError) -> None:
+    """A 429, a call that did not leave, a key that is about to be used and a look too early: the step itself comes."""
+    record = after_error(LEADS_TO[step], error, at(effect=EFFECT)).record
+    assert (record.step, record.tried) == (step, "")
+
+
+@pytest.mark.parametrize("error", [*UNFORESEEN, *STORMS, *OF_THE_CALLER], ids=repr)
+def test_without_a_customer_nothing_can_be_read(error: OnboardingError) -> None:
+    """The first step looks by itself, so it comes again."""
+    following = after_error(begin(JOB), error, at(effect=EFFECT))
+    assert (following.record.step, following.record.tried) == ("create_customer", "")
+    assert following.delay_s
+
+
+def reads_and_tries(before: Record, error: OnboardingError, times: int) -> list[tuple[float, float]]:
+    """The pauses before the read and before the step, for the same answer so many times in a row."""
+    record, found, now_ms, step = before, list[tuple[float, float]](), NOW_MS, before.step
+    for _ in range(times):
+        met = after_error(record, error, at(now_ms))
+        assert (met.record.step, met.record.tried) == ("refresh", step)
+        now_ms += int((met.delay_s or 0) * 1000)
+        changes = {"update": True} if before.update else {}
+        led = after_outcome(met.record, Done(changes), at(now_ms))
+        record = led.record
+        assert (record.step, record.tried, record.problem) == (step, step, met.record.problem)
+        assert record.attempts == met.record.attempts
+        now_ms += int((led.delay_s or 0) * 1000)
+        found.append((met.delay_s or 0, led.delay_s or 0))
+    return found
+
+
+@EACH_STEP
+@pytest.mark.usefixtures("no_jitter")
+def test_a_step_that_comes_again_and_again_comes_ever_later(step: str) -> None:
+    """While the customer still leads to the step it is tried after 1, 2, 4 ... seconds, each time after a read."""
+    found = reads_and_tries(LEADS_TO[step], ConflictError(status=409), 4)
+    assert found == [(0, 1), (0, 2), (0, 4), (0, 8)]
+
+
+@EACH_STEP
+@pytest.mark.usefixtures("no_jitter")
+def test_after_an_outage_the_step_comes_at_once(step: str) -> None:
+    """The pause was before the read; when the read is answered, Iron is well."""
+    found = reads_and_tries(LEADS_TO[step], ServerFaultError(status=503), 4)
+    assert found == [(1, 0), (2, 0), (4, 0), (8, 0)]
+
+
+@EACH_STEP
+@pytest.mark.usefixtures("no_jitter")
+def test_refusals_of_the_caller_come_ever_later_too(step: str) -> None:
+    """They count no attempt, and the pauses grow all the same."""
+    found = reads_and_tries(LEADS_TO[step], AccessRefusedError(status=403), 4)
+    assert found == [(0, 1), (0, 2), (0, 4), (0, 8)]
+
+
+@EACH_STEP
+def test_what_the_read_shows_is_what_follows(step: str) -> None:
+    """Where the customer, read now, leads elsewhere, the step does not come again, and nothing is wrong any more."""
+    met = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
+    following = read(met, customer_status="Suspended", update=False)
+    record = following.record
+    assert (record.phase, record.step) == (Phase.SUSPENDED, "refresh")
+    assert (record.tried, record.attempts, record.problem) == ("", 0, None)
+    assert following.delay_s
+
+
+@EACH_STEP
+def test_a_result_of_the_step_ends_the_trouble(step: str) -> None:
+    """When the step is through at last, its attempts and its problem are over."""
+    met = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
+    led = read(met, update=step == "update_customer").record
+    assert led.step == step
+    record = after_outcome(led, Done({"reasons_read": True, "update": False}), at()).record
+    assert (record.tried, record.attempts, record.problem) == ("", 0, None)
+
+
+def test_a_read_that_fails_does_not_forget_the_step() -> None:
+    """The read between two attempts meets trouble as well: it comes again, and the step is still the one to come."""
+    met = after_error(READY, ConflictError(status=409), at()).record
+    failed = after_error(met, UnreachableError(), at())
+    assert (failed.record.step, failed.record.tried) == ("refresh", "create_identification")
+    assert read(failed.record).record.step == "create_identification"
+
+
+def test_acts_between_the_read_and_the_step_are_taken() -> None:
+    """A record that is read because of an answer takes what people do, as any other."""
+    met = after_error(LEADS_TO["submit_signings"], ConflictError(status=409), at()).record
+    following = after_acts(met, [act("cancel")], at())
+    assert following is not None
+    assert (following.record.phase, following.delay_s) == (Phase.CANCELLED, None)
+
+
+@pytest.mark.parametrize("step", ["handle_step_up", "explain_decline"])
+def test_an_explanation_is_given_up(step: str) -> None:
+    """After five answers that explain nothing the customer is followed without reasons, and nobody waits for them."""
+    record, asked = LEADS_TO[step], 0
+    while record.step == step:
+        record = after_error(record, NotFoundError(status=404), at()).record
+        record = read(record).record
+        asked += 1
+        assert asked < 50
+    assert asked == advance.EXPLAINED_WITHIN
+    assert (record.step, record.phase, record.problem) == ("refresh", LEADS_TO[step].phase, None)
+
+
+@pytest.mark.parametrize("error", [ServerFaultError(status=503), AccessRefusedError(status=403)], ids=repr)
+@pytest.mark.parametrize("step", ["handle_step_up", "explain_decline"])
+def test_an_explanation_is_not_given_up_for_what_is_everybodys(step: str, error: IronError) -> None:
+    """An outage or a refused key says nothing about the reasons: they are read when it is over."""
+    reads_and_tries(LEADS_TO[step], error, 3 * advance.EXPLAINED_WITHIN)
+
+
+@EACH_STEP
+@pytest.mark.parametrize("error", UNFORESEEN, ids=repr)
+def test_an_answer_that_lasts_calls_an_operator(step: str, error: OnboardingError) -> None:
+    """While it is younger than the settle time it may be a moment's; then somebody hears of it, and trying goes on."""
+    record, told = LEADS_TO[step], []
+    for passed_s in (0, 60, 119, 120):
+        record = after_error(record, error, at(NOW_MS + passed_s * 1000)).record
+        told.append(record.problem is not None and record.problem.operator)
+        record = record.evolve(step=step)
+    assert told == [False, False, False, True]
+
+
+@pytest.mark.usefixtures("no_jitter")
+def test_an_input_that_cannot_be_read_is_not_asked_for_all_the_time() -> None:
+    """A correction whose input no key opens stays with the operator while the customer is read."""
+    before = LEADS_TO["update_customer"]
+    met = after_error(before, InputLostError(), at()).record
+    assert waiting_on(met) == "operator"
+    led = read(met, update=True)
+    assert (led.record.step, waiting_on(led.record)) == ("update_customer", "operator")
+    assert led.delay_s
+
+
+# --- a refusal -------------------------------------------------------------------------------------------------------
+
+
+def struck(step: str, strikes: int, status: int = 400, *, text: str = "Refused. (HTTP 400)") -> tuple[IronError, Effect]:
+    """A refusal of a job's details, and the effect after so many of them."""
+    error = RequestRefusedError(text, status=status, said="marker: Ada is unknown")
+    error.of_effect = True
+    refused = strikes > 1
+    return error, Effect(step, ("x",), first_ms=1, last_ms=2 if refused else None, strikes=strikes, refused=refused)
+
+
+@pytest.mark.usefixtures("no_jitter")
+@pytest.mark.parametrize("before", [begin(JOB), READY], ids=lambda record: record.step)
+def test_two_refusals_in_a_row_end_a_job(before: Record) -> None:
+    """After the first the details go out once more, two seconds later and after a read; the second fails the job."""
+    step = before.step
+    error, effect = struck(step, 1)
+    once = after_error(before, error, at(effect=effect))
+    assert once.record.problem is not None
+    assert (once.record.problem.operator, once.record.problem.retryable) == (False, True)
+    assert once.record.phase is before.phase
+    if before.customer_id is None:
+        assert (once.record.step, once.delay_s) == (step, advance.REFUSED_PAUSE_S)
+        led = once
+    else:
+        assert (once.record.step, once.record.tried, once.delay_s) == ("refresh", step, 0)
+        led = after_outcome(once.record, Done({}), at(effect=effect))
+        assert (led.record.step, led.delay_s, led.record.effect) == (step, advance.REFUSED_PAUSE_S, effect)
+    error, effect = struck(step, 2)
+    failed = after_error(led.record, error, at(effect=effect))
+    assert (failed.record.phase, failed.delay_s) == (Phase.FAILED, None)
+    assert failed.record.step == ("create_customer" if before.customer_id is None else "refresh")
+    problem = failed.record.problem
+    assert problem is not None
+    assert (problem.code, problem.retryable, problem.operator) == ("request_refused", False, True)
+    assert (failed.record.effect, failed.record.attempts, failed.record.tried) == (effect, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [("create_customer", "the customer's details"), ("create_identification", "the identification's details")],
+)
+@pytest.mark.parametrize("said", ["HTTP 400", "HTTP 422, country_not_supported"])
+def test_a_refusal_says_what_iron_rejected(step: str, what: str, said: str) -> None:
+    """Which details, the status and Iron's code, and what to do; nothing of Iron's other words."""
+    before = begin(JOB) if step == "create_customer" else READY
+    error, effect = struck(step, 2, text=f"Iron refuses the request itself. ({said})")
+    problem = after_error(before, error, at(effect=effect)).record.problem
+    assert problem is not None
+    assert problem.text == f"Iron rejected {what} ({said}). Correct the job to go on."
+
+
+def test_what_iron_said_is_kept_once_and_sealed() -> None:
+    """Iron's words may be personal: a part to encrypt, at the first of a kind of trouble, never in the record."""
+    error, effect = struck("create_customer", 1)
+    first = after_error(begin(JOB), error, at(effect=effect))
+    assert first.keep == {"iron_said": {"status": 400, "text": "marker: Ada is unknown"}}
+    assert "marker" not in repr(first.record)
+    assert "marker" not in first.note
+    second = after_error(first.record, *(struck("create_customer", 2)[0], at(effect=struck("create_customer", 2)[1])))
+    assert second.keep == {}
+    other = after_error(second.record, ConflictError("Conflict.", status=409, said="in flight"), at())
+    assert other.keep == {"iron_said": {"status": 409, "text": "in flight"}}
+    assert after_error(begin(JOB), ConflictError(status=409), at()).keep == {}
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_signature_fails_nobody(status: int) -> None:
+    """It carries no details: the customer is read, and it is tried again, however often it is refused."""
+    record = LEADS_TO["submit_signings"]
+    for _ in range(5):
+        error, effect = struck("submit_signings", 2, status)
+        following = after_error(record, error, at(effect=effect))
+        assert (following.record.step, following.record.tried) == ("refresh", "submit_signings")
+        record = after_outcome(following.record, Done({}), at(effect=effect)).record
+        assert (record.phase, record.step, record.effect) == (Phase.SIGNINGS_REQUIRED, "submit_signings", effect)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_update_stays_with_an_operator(status: int) -> None:
+    """After as many updates as are sent the problem stays, whatever is read, and the onboarding goes on."""
+    record = LEADS_TO["update_customer"]
+    for number in range(1, MAX_UPDATES + 1):
+        error, _ = struck("update_customer", 1, status)
+        record = after_outcome(record, Partly({"updates": number}, error), at()).record
+        assert (record.step, record.tried, record.phase) == ("refresh", "update_customer", WAITING.phase)
+        assert (waiting_on(record) == "operator") == (number == MAX_UPDATES)
+        if number < MAX_UPDATES:
+            record = read(record, update=True).record
+            assert record.step == "update_customer"
+    for _ in range(3):
+        record = read(record, update=False).record
+        assert (record.step, waiting_on(record), record.phase) == ("refresh", "operator", WAITING.phase)
+        assert record.problem is not None
+        assert (record.problem.code, record.problem.retryable) == ("request_refused", False)
+
+
+def test_a_refused_update_is_not_taken_for_another_calls_refusal() -> None:
+    """That Iron has refused a signature says nothing about the update: it counts by itself, and fails nobody."""
+    _, of_a_signature = struck("submit_signings", 2)
+    signing = LEADS_TO["submit_signings"]
+    before = signing.evolve(step="update_customer", update=True, revision=1, effect=of_a_signature)
+    error, _ = struck("update_customer", 1)
+    following = after_outcome(before, Partly({"updates": 1}, error), at(effect=of_a_signature))
+    assert following.record.phase is Phase.SIGNINGS_REQUIRED
+    assert (following.record.step, following.record.tried) == ("refresh", "update_customer")
+
+
+def test_a_part_that_is_true_is_kept_with_the_error() -> None:
+    """What a step found out before its error is true all the same, and the error leads on as it always does."""
+    before = LEADS_TO["submit_signings"]
+    signed = (Signing("d-1", consented_ms=1, signed_ms=2),)
+    error = AnswerLostError()
+    following = after_outcome(before, Partly({"signings": signed}, error), at())
+    assert following.record.signings == signed
+    plain = after_error(before.evolve(signings=signed), error, at())
+    assert following.record == plain.record
 
 
 # --- doubt -----------------------------------------------------------------------------------------------------------
@@ -587,12 +962,30 @@ TO_SIGN = replace(
 
 
 def test_entering_the_signing_phase_reads_the_documents_at_once() -> None:
-    """The list is fetched without a pause, and polled while the customer reads."""
+    """The list is fetched without a pause where none is known; then the customer is polled."""
     entered = read(WAITING, customer_status="SigningsRequired")
     assert (entered.record.step, entered.delay_s) == ("fetch_required_signings", 0)
     fetched = read(entered.record, signings=(Signing("d-1"),))
-    assert fetched.record.step == "fetch_required_signings"
+    assert fetched.record.step == "refresh"
     assert fetched.delay_s
+
+
+def test_a_customer_without_known_documents_is_asked_about_them_again() -> None:
+    """However the list got lost, whoever is to sign and has nothing to sign leads to the list."""
+    assert read(replace(TO_SIGN, step="refresh", signings=())).record.step == "fetch_required_signings"
+
+
+def test_the_documents_may_change_while_the_customer_reads() -> None:
+    """Every so many reads the list is read as well, and in between it is left alone."""
+    record, steps = replace(TO_SIGN, step="refresh"), []
+    for _ in range(3 * LIST_EVERY):
+        following = read(record)
+        assert (following.delay_s == 0) == (following.record.step == "fetch_required_signings")
+        record = following.record
+        steps.append(record.step)
+    assert steps.count("fetch_required_signings") == 3
+    assert steps[LIST_EVERY - 1] == "fetch_required_signings"
+    assert {steps[i + 1] for i, step in enumerate(steps[:-1]) if step != "refresh"} == {"refresh"}
 
 
 def test_consent_leads_to_submission_at_once() -> None:
@@ -612,26 +1005,32 @@ def test_consent_to_what_is_not_asked_for_changes_nothing() -> None:
     following = after_acts(TO_SIGN, [act("sign", documents=["d-9"])], at())
     assert following is not None
     assert following.record.signings == TO_SIGN.signings
-    assert following.record.step == "fetch_required_signings"
+    assert following.record.step == "refresh"
+    assert following.delay_s
 
 
-def test_documents_are_submitted_one_by_one() -> None:
-    """As long as an agreed document is unsigned the next submission follows at once; then the customer is read."""
+@pytest.mark.usefixtures("no_jitter")
+def test_what_is_left_of_the_documents_follows_at_once() -> None:
+    """As long as an agreed document is unsigned a submission follows at once; after the last one, a read in a second."""
     one = Signing("d-1", consented_ms=1, signed_ms=2)
     two = Signing("d-2", consented_ms=1)
-    submitting = replace(TO_SIGN, step="submit_signings", signings=(one, two))
+    submitting = replace(TO_SIGN, step="submit_signings", signings=(one, two), reads=9)
     following = read(submitting)
     assert (following.record.step, following.delay_s) == ("submit_signings", 0)
     through = read(submitting, signings=(one, replace(two, signed_ms=3)))
-    assert (through.record.step, through.delay_s) == ("refresh", 0)
+    assert (through.record.step, through.delay_s) == ("refresh", advance.SIGNED_PAUSE_S)
 
 
 def test_a_signed_record_that_iron_still_asks_for_reads_the_list_again() -> None:
-    """When the read shows no progress yet, the list is asked again after a pause, not at once and not never."""
+    """When reads show no progress the list is asked again: not at once, since Iron lags behind, and not never."""
     one = Signing("d-1", consented_ms=1, signed_ms=2)
-    following = read(replace(TO_SIGN, step="refresh", signings=(one,)))
-    assert following.record.step == "fetch_required_signings"
-    assert following.delay_s
+    record, steps = replace(TO_SIGN, step="submit_signings", signings=(one,)), []
+    for _ in range(4):
+        following = read(record)
+        record = following.record
+        steps.append(record.step)
+        assert following.delay_s or record.step == "fetch_required_signings"
+    assert steps == ["refresh", "refresh", "fetch_required_signings", "refresh"]
 
 
 # --- who must act ----------------------------------------------------------------------------------------------------
@@ -669,13 +1068,22 @@ def test_whose_turn_it_is_to_sign(signings: tuple[Signing, ...], who: str) -> No
     ],
 )
 def test_why_is_read_once(found: dict[str, Any], step: str) -> None:
-    """Entering a phase that wants an explanation reads it at once; after that the status is polled."""
+    """A phase that wants an explanation has it read at once, until it was read; after that the status is polled."""
     entered = read(WAITING, **found)
     assert (entered.record.step, entered.delay_s) == (step, 0)
-    after = read(entered.record, reasons=("photo",))
+    assert read(entered.record.evolve(step="refresh")).record.step == step, "what was put before it does not replace it"
+    after = read(entered.record, reasons=("photo",), reasons_read=True)
     assert after.record.step == "refresh"
     assert after.delay_s
     assert read(after.record).record.step == "refresh"
+
+
+def test_why_is_read_for_each_identification() -> None:
+    """What was read of one identification says nothing about the next one."""
+    declined = read(WAITING, identification_status="Declined", reasons_read=True).record
+    told = read(declined, reasons_read=True).record
+    assert told.step == "refresh"
+    assert read(told, identification_id="i-2").record.step == "explain_decline"
 
 
 def test_a_decline_that_turns_out_final_is_the_operators() -> None:

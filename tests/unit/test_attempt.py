@@ -23,7 +23,7 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.keys import idempotency_key
-from pipelines.model import Effect, Policy, Record
+from pipelines.model import STRIKES, Effect, Policy, Record
 
 POLICY = Policy(settle_s=120, retention_s=86_400, retention_used=0.8, max_generations=1)
 #: Beyond this many seconds after its first call a key is not relied on.
@@ -65,9 +65,10 @@ class Story:
         self,
         answer: Any = "made",
         *,
-        found: str | None = None,
+        found: Any = None,
         none_yet: bool = False,
         abandoned_ms: int | None = None,
+        strikes: int = STRIKES,
     ) -> list[str]:
         """Perform the effect once; answers what was called in this attempt, and the result or the error's name."""
         seen: list[str] = []
@@ -80,12 +81,15 @@ class Story:
 
         def look() -> str | None:
             seen.append("look")
+            if isinstance(found, Exception):
+                raise found
             return found
 
         effect = effect_in_hand(self.record, abandoned_ms, has_effect=True)
         attempt = Attempt("default", POLICY, lambda: int(self.now_s * 1000), dict, effect=effect)
         try:
-            seen.append(attempt.perform(self.record, SUBJECT, call=call, look=look, none_yet=none_yet))
+            made = attempt.perform(self.record, SUBJECT, call=call, look=look, none_yet=none_yet, strikes=strikes)
+            seen.append(made)
         except OnboardingError as error:
             seen.append(type(error).__name__)
         assert len([one for one in seen if one == "look" or one.startswith("call")]) <= 2
@@ -428,18 +432,123 @@ def test_a_conflict_leaves_a_doubt() -> None:
 # --- a refusal -------------------------------------------------------------------------------------------------------
 
 
-def test_a_refusal_is_told() -> None:
-    """A definite no is raised, is remembered as the last call of the key, and leaves no doubt."""
+def refusal(status: int = 422) -> RequestRefusedError:
+    """A refusal, as the client raises it: whether it answers an effect is not known there."""
+    return RequestRefusedError(status=status)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refusal_counts_when_it_came_twice(status: int) -> None:
+    """The first one is a strike, and the next attempt looks and sends the same key; the second one is Iron's answer."""
     story = Story()
-    assert story.attempt(RequestRefusedError(status=422)) == ["look", "call 0", "RequestRefusedError"]
-    assert story.effect == Effect("create_customer", SUBJECT, 0, 1_000_000, 1_000_000, refused=True)
+    assert story.attempt(refusal(status)) == ["look", "call 0", "RequestRefusedError"]
+    assert story.effect == Effect("create_customer", SUBJECT, 0, 1_000_000, strikes=1)
     assert not story.effect.in_doubt
+    assert story.later(2, refusal(status)) == ["look", "call 0", "RequestRefusedError"]
+    assert story.effect == Effect("create_customer", SUBJECT, 0, 1_000_000, 1_002_000, strikes=STRIKES, refused=True)
+    assert not story.effect.in_doubt
+
+
+def test_a_refusal_that_does_not_come_again_is_no_answer() -> None:
+    """One machine of Iron's may refuse what the next one takes: the effect comes about under the same key."""
+    story = Story()
+    story.attempt(refusal())
+    assert story.later(2) == ["look", "call 0", "made"]
+
+
+def test_a_refusal_is_told_as_an_answer_to_the_effect() -> None:
+    """What the operation raises is marked as its answer; what the look before it raises is not."""
+    answers = []
+    for call, found in ((refusal(), None), ("made", refusal())):
+        Story().attempt(call, found=found)
+        answers.append(call if isinstance(call, IronError) else found)
+    assert [answer.of_effect for answer in answers if answer] == [True, False]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_the_refusal_of_a_look_is_no_strike(status: int) -> None:
+    """A look carries no details: however often Iron refuses it, nothing is held against the job, and no call leaves."""
+    story = Story()
+    for _ in range(5):
+        assert story.later(2, found=refusal(status)) == ["look", "RequestRefusedError"]
+    assert story.effect == Effect("create_customer", SUBJECT)
+
+
+@pytest.mark.parametrize("error", [refusal(404), refusal(405), refusal(415), AccessRefusedError(status=403)], ids=repr)
+def test_the_refusal_of_a_caller_is_no_strike(error: IronError) -> None:
+    """An answer that cannot be about details says nothing about them, however often it comes."""
+    story = Story()
+    for _ in range(5):
+        story.later(2, error)
+    assert (story.effect.strikes, story.effect.refused, story.effect.in_doubt) == (0, False, False)
+    story.later(2, refusal())
+    story.later(2, error)
+    assert (story.effect.strikes, story.effect.refused) == (1, False)
+
+
+@pytest.mark.parametrize("doubt", DOUBTS, ids=lambda doubt: type(doubt).__name__)
+def test_only_refusals_in_a_row_count(doubt: IronError) -> None:
+    """A doubt between two refusals begins their count anew."""
+    story = faulty(refusal(), doubt, refusal(), pause_s=1)
+    assert (story.effect.strikes, story.effect.refused) == (1, False)
+    story.later(1, refusal())
+    assert story.effect.refused
+
+
+@pytest.mark.parametrize("error", [UnreachableError(), RateLimitedError()], ids=lambda error: type(error).__name__)
+def test_what_iron_did_not_look_at_is_nothing_between_two_refusals(error: IronError) -> None:
+    """A call that never reached Iron's check of the details neither counts nor begins the count anew."""
+    story = faulty(refusal(), error, refusal(), pause_s=1)
+    assert story.effect.refused
 
 
 @pytest.mark.parametrize("doubt", DOUBTS, ids=lambda doubt: type(doubt).__name__)
 def test_a_refusal_ends_a_doubt(doubt: IronError) -> None:
-    """The same key was refused in the end: what was open before is certain now."""
-    story = faulty(doubt, RequestRefusedError(status=400), pause_s=1)
+    """The same key was refused in the end, twice: what was open before is certain now, and not a moment earlier."""
+    story = faulty(doubt, refusal(400), pause_s=1)
+    assert story.effect.in_doubt
+    story.later(1, refusal(400))
     assert story.effect.refused
     assert not story.effect.in_doubt
     assert (story.effect.error, story.effect.confirmed, story.effect.conflict) == (None, False, False)
+
+
+# --- a refusal of what carries no details ----------------------------------------------------------------------------
+
+
+def test_what_carries_no_details_is_refused_at_once() -> None:
+    """Where one refusal is an answer, the same key goes out again until the settle time has passed since the last."""
+    story = Story()
+    assert story.attempt(refusal(), strikes=1) == ["look", "call 0", "RequestRefusedError"]
+    assert (story.effect.refused, story.effect.in_doubt, story.effect.generation) == (True, False, 0)
+    for pause_s in (1, SETTLE_S - 1):
+        assert story.later(pause_s, refusal(), strikes=1) == ["call 0", "RequestRefusedError"]
+    assert story.later(SETTLE_S, refusal(), strikes=1) == ["look", "RenewedError"]
+    assert story.effect == Effect("create_customer", SUBJECT, 1, first_ms=1_000_000, renewals=1)
+    assert story.later(0, strikes=1) == ["look", "call 1", "made"]
+
+
+def test_what_the_look_finds_after_a_refusal_is_the_result() -> None:
+    """Iron refuses what is there already: the look after the settle time finds it, and no new key is made."""
+    story = Story()
+    story.attempt(refusal(), strikes=1)
+    assert story.later(SETTLE_S, found="ours", strikes=1) == ["look", "ours"]
+    assert story.effect.generation == 0
+
+
+def test_refusals_make_one_new_generation_at_most() -> None:
+    """However often Iron refuses, one new generation is the last, as after faults."""
+    story = Story()
+    for _ in range(50):
+        story.later(SETTLE_S, refusal(), strikes=1)
+    assert {one for one in story.happened if one.startswith("call")} == {"call 0", "call 1"}
+    assert story.effect.generation == 1
+
+
+def test_no_new_generation_after_a_refusal_while_a_worker_may_sleep() -> None:
+    """A worker that may be asleep with this key in hand forbids another key, also after a refusal."""
+    story = Story()
+    story.attempt(refusal(), strikes=1, abandoned_ms=990_000)
+    for _ in range(5):
+        assert story.later(SETTLE_S, refusal(), strikes=1) == ["look", "call 0", "RequestRefusedError"]
+    assert story.effect.generation == 0

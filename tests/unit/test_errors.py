@@ -7,7 +7,15 @@ import re
 import pytest
 
 from pipelines import errors
-from pipelines.errors import IronError, NotAppliedError, OnboardingError, OutcomeUnknownError, RateLimitedError
+from pipelines.errors import (
+    AccessRefusedError,
+    IronError,
+    NotAppliedError,
+    OnboardingError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRefusedError,
+)
 
 CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and one.__module__ == errors.__name__]
 
@@ -24,10 +32,11 @@ EXPECTED = {
     "ServerFaultError": ("iron_fault", True, False),
     "ConflictError": ("iron_conflict", True, False),
     "NotFoundError": ("not_found", True, False),
-    "RequestRefusedError": ("request_refused", False, True),
-    "AccessRefusedError": ("access_refused", True, True),
+    "RequestRefusedError": ("request_refused", True, False),
+    "AccessRefusedError": ("access_refused", True, False),
     "RenewedError": ("key_renewed", True, False),
     "HeldBackError": ("held_back", True, False),
+    "NothingDueError": ("nothing_due", True, False),
     "SettlingError": ("settling", True, False),
     "StaleClaimError": ("stale_claim", True, False),
     "ClockJumpedError": ("clock_jumped", True, False),
@@ -84,6 +93,37 @@ def test_the_docstring_is_the_default_message(kind: type[OnboardingError]) -> No
 def test_an_error_of_iron_keeps_the_status(kind: type[IronError]) -> None:
     """The HTTP status travels with the error."""
     assert kind(status=418).status == 418
+
+
+@pytest.mark.parametrize("kind", [one for one in CLASSES if issubclass(one, IronError)])
+def test_what_iron_said_is_kept_and_not_shown(kind: type[IronError]) -> None:
+    """Iron's own text travels with the error for whoever may read it, and is no part of the message."""
+    if kind is RateLimitedError:
+        return  # it says nothing that is worth keeping
+    error = kind(status=400, said="marker is wrong")
+    assert error.said == "marker is wrong"
+    assert "marker" not in str(error) + repr(error)
+
+
+@pytest.mark.parametrize("of_effect", [False, True])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 417, 422, 426, 431, 451])
+def test_which_refusals_are_about_a_job(status: int, of_effect: bool) -> None:
+    """Only a 400, 413 or 422 that answers a call with a job's details is about the job; any other is the caller's."""
+    refused = RequestRefusedError(status=status)
+    refused.of_effect = of_effect
+    assert refused.concerns_caller == (not of_effect or status not in (400, 413, 422))
+    access = AccessRefusedError(status=status)
+    access.of_effect = of_effect
+    assert access.concerns_caller
+
+
+def test_a_refusal_is_the_callers_unless_somebody_says_that_it_answers_an_effect() -> None:
+    """What no step has marked as the answer to a change counts against nobody; what is no refusal concerns no caller."""
+    assert not IronError.of_effect
+    assert {one.__name__ for one in CLASSES if issubclass(one, IronError) and one(status=400).concerns_caller} == {
+        "RequestRefusedError",
+        "AccessRefusedError",
+    }
 
 
 def test_what_is_known_about_the_effect_is_either_or() -> None:

@@ -33,9 +33,11 @@ from pipelines.iron import (
     LONGEST_ANSWER,
     LONGEST_RETRY_AFTER_S,
     MAX_PAGES,
+    LONGEST_SAID,
     TRANSPORT_ERRORS,
+    USER_AGENT,
     Iron,
-    Requirements,
+    Requirement,
     retry_after_s,
 )
 from pipelines.job import JobInvalidError, parse_job
@@ -141,6 +143,7 @@ def test_request(name: str) -> None:
     assert (request.method, request.url.raw_path.decode(), request.content) == (method, f"/api{path}", body)
     assert request.headers["x-api-key"] == MARKER
     assert request.headers["x-api-version"] == "2026-07-01"
+    assert request.headers["user-agent"] == USER_AGENT
     assert request.headers.get("idempotency-key") == (KEY if keyed else None)
     assert "x-sub-partner-id" not in request.headers
     assert request.headers.get("content-type") == ("application/json; charset=utf-8" if body else None)
@@ -297,7 +300,128 @@ def test_an_updates_answer_is_not_read(status: int, body: Any) -> None:
 )
 def test_requirements_are_codes_and_whether_to_try_again(body: Any, codes: tuple[str, ...], may_retry: bool) -> None:
     """What is missing or at issue is a sorted set of codes; an issue, or one word of Iron's, makes it final."""
-    assert answering(200, body).requirements("c-1") == Requirements(codes, may_retry)
+    found = answering(200, body).requirements("c-1")
+    assert (found.codes, found.may_retry) == (codes, may_retry)
+
+
+def test_requirements_keep_what_iron_says() -> None:
+    """Labels, description, reasons and questions are kept as they are; what may be personal cannot be printed."""
+    issue = {
+        "code": "kyc_selfie",
+        "description": MARKER,
+        "reject_labels": ["BLURRED", "ANGLE"],
+        "reject_reasons": [{"code": "blurred", "description": MARKER}],
+        "missing_questions": [{"title": MARKER}],
+        "retryable": True,
+    }
+    found = answering(200, {"issues": [issue], "missing": [{"code": "b", "reject_labels": ["ANGLE"]}]}).requirements("c")
+    missing, told = found.open
+    assert told == Requirement(
+        "kyc_selfie", ("BLURRED", "ANGLE"), True, MARKER, reasons=(("blurred", MARKER),), questions=(MARKER,)
+    )
+    assert (found.codes, found.labels) == (("b", "kyc_selfie"), ("ANGLE", "BLURRED"))
+    assert told.said() == {
+        "code": "kyc_selfie",
+        "labels": ["BLURRED", "ANGLE"],
+        "retryable": True,
+        "description": MARKER,
+        "reasons": [{"code": "blurred", "text": MARKER}],
+        "questions": [MARKER],
+    }
+    assert missing.said() == {"code": "b", "labels": ["ANGLE"]}
+    assert MARKER not in repr(found)
+
+
+@pytest.mark.parametrize("odd", [None, 5, "text", {}, [5], [None], [{}], ["\ud800"], [{"code": 5}]], ids=repr)
+def test_odd_details_of_a_requirement_do_not_hide_it(odd: Any) -> None:
+    """Whatever stands beside the code, the requirement is told."""
+    members = ("description", "reject_labels", "reject_reasons", "missing_questions", "retryable")
+    for member in members:
+        (told,) = answering(200, {"missing": [{"code": "a", member: odd}]}).requirements("c").open
+        assert told.code == "a"
+        json.dumps(told.said()).encode()
+    (nameless,) = answering(200, {"missing": [{"code": odd}]}).requirements("c").open
+    assert nameless.code == (odd if isinstance(odd, str) else "unknown")
+
+
+# --- what Iron says with a refusal -----------------------------------------------------------------------------------
+
+SAID = {
+    "json string": f"{MARKER} is wrong",
+    "plain text": f"authorization error {MARKER}",
+    "api error": MARKER,
+    "empty": "",
+    "html": "",
+    "not utf-8": f"\ufffd\ufffd {MARKER}",
+    "cut off": f'{{"id":"{MARKER}","stat',
+}
+
+
+@pytest.mark.parametrize("form", BODIES)
+def test_the_text_of_a_refusal_is_kept_with_the_error(form: str) -> None:
+    """Iron's own words are on the error, of whatever form, and not in the message; a page of a proxy says nothing."""
+    with pytest.raises(RequestRefusedError) as raised:
+        CALLS["create_customer"][0](answering(400, BODIES[form]))
+    assert raised.value.said == SAID[form]
+    assert MARKER not in shown(raised.value)
+
+
+def test_the_text_of_a_refusal_has_an_end() -> None:
+    """A text without an end is cut; what nothing can store is left out."""
+    for body, said in ((b"x" * 100_000, "x" * LONGEST_SAID), (b'"\\ud800"', ""), (b"[" * 100_000, "[" * LONGEST_SAID)):
+        with pytest.raises(RequestRefusedError) as raised:
+            answering(422, body).customer("c-1")
+        assert raised.value.said == said
+
+
+@pytest.mark.parametrize(
+    ("said", "shows"),
+    [
+        ("country_not_supported", True),
+        ("email_taken", True),
+        ("country not supported", False),
+        ("Country_Not_Supported", False),
+        ("ada", False),
+        ("ada_lovelace@example.com", False),
+        ("c0de_5", False),
+    ],
+)
+def test_a_code_of_irons_shows_in_the_message(said: str, shows: bool) -> None:
+    """A code says nothing about a person and is what an operator needs; any other text is not shown."""
+    with pytest.raises(RequestRefusedError) as raised:
+        answering(400, said).customer("c-1")
+    assert (f"(HTTP 400, {said})" in str(raised.value)) == shows
+    assert str(raised.value).endswith(f"(HTTP 400, {said})" if shows else "(HTTP 400)")
+
+
+def test_a_creation_that_finds_nothing_is_a_refusal_of_the_caller() -> None:
+    """POST /customers names nothing that might be missing: its 404 is no customer's, and is not taken for one."""
+    with pytest.raises(RequestRefusedError) as raised:
+        CALLS["create_customer"][0](answering(404, b'"no such route"'))
+    raised.value.of_effect = True
+    assert (raised.value.status, raised.value.said, raised.value.concerns_caller) == (404, "no such route", True)
+
+
+@pytest.mark.parametrize(
+    ("named", "version"), [("2026-07-01", "2026-07-01"), ("latest", ""), ("", "")]
+)
+def test_the_version_that_iron_answers_by_is_noted(named: str, version: str) -> None:
+    """A customer's creation says which version of the API it was read by; what is no version is not noted."""
+    made = answering(201, CUSTOMER, **{"x-api-version": named}).create_customer({}, KEY)
+    assert made.api_version == version
+    assert answering(201, CUSTOMER).create_customer({}, KEY).api_version == ""
+
+
+def test_every_answer_is_heard() -> None:
+    """Whoever counts answers hears each one once, good or bad, and none where no answer came."""
+    heard: list[int] = []
+    for status in (200, 400, 503):
+        iron = answering(status, CUSTOMER).on_behalf_of(None, lambda _: None, lambda answer: heard.append(answer.status))
+        try:
+            iron.customer("c-1")
+        except IronError:
+            continue
+    assert heard == [200, 400, 503]
 
 
 def test_a_page_of_customers() -> None:

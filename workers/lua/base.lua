@@ -133,6 +133,12 @@ local function put_claim(key, claim)
   redis.call('ZADD', due_of(claim.place), int(claim.ends), key)
 end
 
+-- Note in a claim in hand what its commit looks after: 1 something that a person did, 2 hints, 3 both.
+local function mark(claim, what)
+  local woken = tonumber(claim.woken)
+  claim.woken = (woken == 0 or woken == what) and what or 3
+end
+
 local function set_due(record, key, at)
   redis.call('ZADD', due_of(record.place), int(at), key)
 end

@@ -22,8 +22,8 @@ function operations.commit(
   -- Whoever slept with a clock that stood still does not know when its calls were made.
   if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return {'jumped'} end
 
-  local new, asked = claim.woken == '1' and 'now' or nil, claim.woken == '1'
-  if claim.woken == '2' then
+  local new, asked = nil, claim.woken == '1' or claim.woken == '3'
+  if claim.woken == '2' or claim.woken == '3' then
     new = newest(phase, json, redis.call('GET', prefix .. 'hints:' .. key) or '!')
     redis.call('DEL', prefix .. 'hints:' .. key)
   end
@@ -32,9 +32,9 @@ function operations.commit(
     redis.call('DEL', prefix .. 'unclaimed:' .. customer_id)
     new = new == 'now' and new or newest(phase, json, unclaimed)
   end
-  if new == 'soon' and delay_ms == '0' then new = nil end
+  if new == 'soon' and (delay_ms == '0' or asked) then new = nil end
   if new and cjson.decode(json).customer_id then step = 'refresh' end
-  if place == READ_AGAIN and new then place = record.lane end
+  if place == READ_AGAIN and (new or asked) then place = record.lane end
   local version = record.version + 1
   local since = phase == record.phase and record.since or int(now_ms)
   save(key, format, version, fence, place, phase, step, record.created, since, json)
@@ -65,7 +65,7 @@ function operations.commit(
   local at, at_once = nil, asked
   if new and not asked then at, at_once = news_at(key, new) end
   local nudge = (delay_ms == '0' and not new) or at_once
-  if delay_ms == '' and not new then
+  if delay_ms == '' and not new and not asked then
     redis.call('ZREM', due_of(place), key)
     return {'committed', version, false, 0, now_ms, step}
   end

@@ -2,7 +2,7 @@
 -- needs: base
 
 -- A hint is a line "<kind> <id> <status> <phases>": what a customer's or an identification's status is said to be, and the
--- phases, with commas, to which it leads. "!" is a reason to read the customer whatever the record shows.
+-- phases, with commas, to which it leads. "!" is a reason to read the customer at once, whatever the record shows.
 
 -- A customer is read at most once in so many ms because of webhooks; the first of them is not held up.
 local NEWS_EVERY_MS = 1000
@@ -14,7 +14,7 @@ local HINTS_MOST = 2000
 -- How new a hint is to a record in this phase with this JSON: 'now', 'soon' or nil.
 local function news(phase, json, hint)
   local kind, id, status, phases = string.match(hint, '^(%S+) (%S+) (%S+) (%S+)$')
-  if not kind then return 'now' end
+  if not kind or kind == 'unclear' then return 'now' end
   if kind == 'created' then return nil end
   local shown = cjson.decode(json)
   if kind == 'customer' then

@@ -7,7 +7,7 @@ local function wake(key, record)
   local later = claim and claim.ends > now
   if record.place == READ_AGAIN and not later then move_to(record.lane, key, record) end
   if claim then
-    claim.woken = 1  -- also when its lease is over: until somebody else claims, a late commit is accepted
+    mark(claim, 1)  -- also when its lease is over: until somebody else claims, a late commit is accepted
     if not later then claim.place = record.place end
     put_claim(key, claim)
     if later then return {'later'} end
@@ -16,7 +16,7 @@ local function wake(key, record)
   return {'nudge', record.lane, record.step, record.version, key}
 end
 
--- Let the customer be read before anything else is done with a record. A step that a lost claim may have made a call of
+-- Let the customer be read before anything else is done with a record: what a person did is applied by any claim. A step that a lost claim may have made a call of
 -- goes first: only that step knows what to look for.
 local function read_first(key, record)
   if record.step == 'refresh' or claim_of(key) then return end
@@ -29,16 +29,15 @@ end
 local function hear(key, record, hint)
   local claim = claim_of(key)
   if claim and claim.ends > now then
-    if claim.woken ~= '1' then
-      claim.woken = 2
-      put_claim(key, claim)
-      keep_hint(prefix .. 'hints:' .. key, hint)
-    end
+    mark(claim, 2)
+    put_claim(key, claim)
+    keep_hint(prefix .. 'hints:' .. key, hint)
     return {'later'}
   end
   local new = news(record.phase, string.match(record.raw, '\n(.*)$'), hint)
   if not new then return {'known'} end
-  local at, at_once = news_at(key, new)
+  local at, at_once = now_ms, true
+  if hint ~= '!' then at, at_once = news_at(key, new) end
   read_first(key, record)
   if at_once or claim then return wake(key, record) end
   local due = tonumber(redis.call('ZSCORE', due_of(record.place), key))
@@ -55,9 +54,7 @@ function operations.wake(customer_id, hint)
     keep_hint(prefix .. 'unclaimed:' .. customer_id, hint)
     return {'unknown'}
   end
-  if hint ~= '!' then return hear(key, record, hint) end
-  read_first(key, record)
-  return wake(key, record)
+  return hear(key, record, hint)
 end
 
 -- act key act evidence email -> nudge lane step version key | later | gone. `act` carries an id of its own; the same act is stored once.
