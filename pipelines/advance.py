@@ -374,9 +374,15 @@ def _rule(attempt: Attempt) -> int:
 
 
 def _carried(record: Record, before: Record) -> Effect | None:
-    """Carry an effect on until the customer is in a phase that does not lead to its step any more."""
+    """Carry an effect on until a read shows it, or the phase does not lead to its step any more."""
     effect = record.effect
-    if effect is None or record.phase in (before.phase, Phase.CANCELLED):
+    if effect is None:
+        return None
+    if effect.step == "create_identification":
+        follows = effect.subject[1] if effect.subject else before.identification_id or ""
+        if follows != (record.identification_id or ""):
+            return None  # it has begun, or another one has: the next one follows that
+    if record.phase in (before.phase, Phase.CANCELLED):
         return effect
     return effect if record.phase in _LEADING_TO[effect.step] else None
 

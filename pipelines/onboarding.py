@@ -463,6 +463,7 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
     if newest.id != record.identification_id:
         in_a_row = record.round + 1 if record.identification_status == "Expired" else 1
         changes |= {"round": in_a_row, "round_ms": attempt.now_ms(), "reasons": (), "reject_labels": ()}
+        changes |= {"restart": False}  # a new round that was asked for has begun, whoever tells us so
     if newest.status == "Approved":
         changes |= {"was_active": True}
     return changes

@@ -118,12 +118,12 @@ GUARDS = (
         "now_ms - self.last_ms >= policy.settle_s * 1000", "True",
     ),
     Guard(
-        "a new generation only for a fault that was repeated", SAFETY, "pipelines/attempt.py",
-        "return effect.confirmed and not effect.abandoned", "return not effect.abandoned",
+        "a new generation only for a fault that was repeated, or a refusal", SAFETY, "pipelines/attempt.py",
+        "known = effect.confirmed or effect.refused", "known = True",
     ),
     Guard(
         "no new generation while a worker may sleep", SAFETY, "pipelines/attempt.py",
-        "return effect.confirmed and not effect.abandoned", "return effect.confirmed",
+        "return known and not effect.abandoned", "return known",
     ),
     Guard(
         "a new generation is committed before it is used", SAFETY, "pipelines/attempt.py",
@@ -152,7 +152,7 @@ GUARDS = (
     ),
     Guard(
         "news for a commit that comes late", SAFETY, "workers/lua/wake.lua",
-        "  if claim then\n    claim.woken = 1", "  if claim and claim.ends > now then\n    claim.woken = 1",
+        "  if claim then\n    mark(claim, 1)", "  if claim and claim.ends > now then\n    mark(claim, 1)",
     ),
     Guard(
         "acts that waited for a doubt come at once", SAFETY, "pipelines/advance.py",
@@ -165,6 +165,55 @@ GUARDS = (
     Guard(
         "a list that is behind does not count", SAFETY, "pipelines/onboarding.py",
         "    return []\n", "    return identifications\n",
+    ),
+    Guard(
+        "the customer is read before a step comes again", SAFETY, "pipelines/advance.py",
+        "return replace(_read_first(following), keep=", "return replace(following, keep=",
+    ),
+    Guard("two strikes", SAFETY, "pipelines/model.py", "STRIKES = 2", "STRIKES = 1"),
+    Guard(
+        "only refusals in a row count", SAFETY, "pipelines/model.py",
+        "conflict=isinstance(error, ConflictError), strikes=0)", "conflict=isinstance(error, ConflictError))",
+    ),
+    Guard(
+        "the refusal of a read counts against nobody", SAFETY, "pipelines/errors.py",
+        "return not self.of_effect or self.status not in ABOUT_DETAILS", "return self.status not in ABOUT_DETAILS",
+    ),
+    Guard(
+        "the refusal of whoever calls counts against nobody", SAFETY, "pipelines/errors.py",
+        "return not self.of_effect or self.status not in ABOUT_DETAILS", "return not self.of_effect",
+    ),
+    Guard(
+        "only the keyed call answers for a job", SAFETY, "pipelines/attempt.py",
+        "            error.of_effect = True\n", "            pass\n",
+    ),
+    Guard(
+        "a refused signature fails nobody", SAFETY, "pipelines/advance.py",
+        "case RequestRefusedError() if record.step in CARRIES and", "case RequestRefusedError() if",
+    ),
+    Guard(
+        "certainty comes before the next signature", SAFETY, "pipelines/onboarding.py",
+        "        if doubtful:\n            break\n", "",
+    ),
+    Guard(
+        "what was signed before an error is kept", SAFETY, "pipelines/onboarding.py",
+        'return Partly({"signings": signings}, error)', "return Partly({}, error)",
+    ),
+    Guard(
+        "the list is read when the customer has other identifications", SAFETY, "pipelines/onboarding.py",
+        "    if len(ids) != max(record.identifications, 1):\n        return False\n", "",
+    ),
+    Guard(
+        "a lost claim's step is not replaced by a read", SAFETY, "workers/lua/wake.lua",
+        "if record.step == 'refresh' or claim_of(key) then return end", "if record.step == 'refresh' then return end",
+    ),
+    Guard(
+        "news that came while a record was in hand", SAFETY, "workers/lua/commit.lua",
+        "new = newest(phase, json, redis.call('GET', prefix .. 'hints:' .. key) or '!')", "new = nil",
+    ),
+    Guard(
+        "news lets the customer be read", SAFETY, "workers/lua/commit.lua",
+        "if new and cjson.decode(json).customer_id then step = 'refresh' end", "",
     ),
     Guard(
         "a record in hand is claimed by nobody else", SPEED, "workers/lua/claim.lua",
@@ -184,7 +233,7 @@ GUARDS = (
     ),
     Guard(
         "a webhook before the commit that knows its customer", SPEED, "workers/lua/commit.lua",
-        "woken = redis.call('DEL', prefix .. 'unclaimed:' .. customer_id) == 1 or woken", "woken = woken",
+        "new = new == 'now' and new or newest(phase, json, unclaimed)", "new = new",
     ),
     Guard(
         "the version in nudges", SPEED, "workers/lua/claim.lua",
@@ -192,7 +241,7 @@ GUARDS = (
     ),
     Guard(
         "the nudge after the commit", SPEED, "workers/runner.py",
-        "            self.send(nudge)\n", "            pass\n",
+        "            self.send(found)\n", "            pass\n",
     ),
     Guard(
         "a call to go on that is repeated", SPEED, "workers/lua/onward.lua",
@@ -200,7 +249,7 @@ GUARDS = (
     ),
     Guard(
         "the wake counter", SPEED, "workers/lua/commit.lua",
-        "local nudge = delay_ms == '0' or woken", "local nudge = delay_ms == '0'",
+        "local new, asked = nil, claim.woken == '1' or claim.woken == '3'", "local new, asked = nil, false",
     ),
     Guard(
         "the lease check before a call", SPEED, "workers/ledger.py",
@@ -217,6 +266,26 @@ GUARDS = (
     ),
     Guard("the pause of a lane", SPEED, "workers/lua/pace.lua", "redis.call('HEXISTS', PAUSED, lane) == 1", "false"),
     Guard("the breaker", SPEED, "workers/lua/pace.lua", "and bads >= goods then", "and false then"),
+    Guard(
+        "the breaker for refusals", SPEED, "workers/lua/pace.lua",
+        "select(2, string.gsub(refused_keys, '\\n', '')) > REFUSED", "false",
+    ),
+    Guard(
+        "an answer does not close the breaker for refusals", SPEED, "workers/lua/pace.lua",
+        "if refusal and not granted then good = 0 end", "",
+    ),
+    Guard(
+        "what a record shows already wakes nobody", SPEED, "workers/lua/wake.lua",
+        "if not new then return {'known'} end", "new = new or 'now'",
+    ),
+    Guard(
+        "what a commit shows already lets nobody be read", SPEED, "workers/lua/news.lua",
+        "return shown.customer_status ~= status and 'now' or nil", "return 'now'",
+    ),
+    Guard(
+        "reads are frequent after what we did", SPEED, "pipelines/advance.py",
+        "return record.evolve(reads=-1, fresh_ms=attempt.now_ms())", "return record",
+    ),
     Guard(
         "one probe at a time", SPEED, "workers/lua/pace.lua",
         "if probe and tonumber(probe_ends) > now then", "if false then",
@@ -237,7 +306,10 @@ GUARDS = (
         "permits that lapse", SPEED, "workers/pace.py",
         "now <= min(permit.until for permit in permits.values())", "True",
     ),
-    Guard("the weather burns no attempt", SPEED, "pipelines/advance.py", "    if error.weather:\n", "    if False:\n"),
+    Guard(
+        "the weather burns no attempt", SPEED, "pipelines/advance.py",
+        "case IronError() if error.weather or error.concerns_caller:", "case IronError() if error.concerns_caller:",
+    ),
 )  # fmt: skip
 
 

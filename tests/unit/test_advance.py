@@ -320,9 +320,8 @@ def test_after_what_we_did_a_customer_is_read_often_again(step: str) -> None:
     following = after_outcome(long_ago, Done({}), at())
     record = following.record
     assert (record.phase, record.reads, record.fresh_ms) == (long_ago.phase, 0, NOW_MS)
-    after = record if record.step == "refresh" and following.delay_s == 0 else None
-    pause = read(after).delay_s if after else following.delay_s
-    assert pause in (POLICY.poll_min_s, POLICY.poll_min_s * 1.5)
+    assert following.delay_s == (0 if step == "update_customer" else POLICY.poll_min_s)
+    assert read(record.evolve(step="refresh")).delay_s == POLICY.poll_min_s * 1.5
     late = read(record.evolve(step="refresh"), NOW_MS + 86_400_000)
     assert late.delay_s == POLICY.poll_far_s
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from ops.sandbox import Fault, ManualClock, Sandbox, SandboxTransport, Switches
-from pipelines.advance import after_acts, after_error, after_outcome, begin, input_parts
+from pipelines.advance import EXPLAINED_WITHIN, REFUSED_PAUSE_S, TOLD, after_acts, after_outcome, begin, input_parts
 from pipelines.attempt import Ask, Attempt, Place, effect_in_hand
 from pipelines.errors import (
     AnswerLostError,
@@ -19,16 +19,20 @@ from pipelines.errors import (
     InputLostError,
     IronError,
     NotFoundError,
+    NothingDueError,
     OnboardingError,
+    RateLimitedError,
     RenewedError,
+    RequestRefusedError,
     ServerFaultError,
+    StaleClaimError,
 )
 from pipelines.iron import Iron
 from pipelines.job import parse_job
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
-from pipelines.model import Done, Effect, Next, Outcome, Policy, Record, Refused, Signing, Wait
-from pipelines.onboarding import HAS_EFFECT, INPUT, MAX_UPDATES, MOST_CALLS, SECURED, STEPS
+from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Record, Refused, Signing
+from pipelines.onboarding import CARRIES, HAS_EFFECT, INPUT, MAX_UPDATES, MOST_CALLS, SECURED, SIGNING_FOR_S, STEPS
 from pipelines.reidentification import InForce
 from pipelines.view import read_view
 from tests.bodies import BUSINESS, PERSON, TOKEN
@@ -59,6 +63,8 @@ class Stage(httpx.BaseTransport):
         self.parts: dict[str, Any] = input_parts(job)
         self.kept: list[dict[str, Any]] = []
         self.delay_s: float | None = 0
+        #: How long each call takes, in seconds.
+        self.call_s = 0.0
         self.rule, self.places, self.asks = InForce(), Place("granted"), list[Ask]()
         self.record = replace(begin(job), created_ms=self.now_ms(), since_ms=self.now_ms())
 
@@ -66,6 +72,8 @@ class Stage(httpx.BaseTransport):
         """Note a request and pass it on."""
         path = request.url.raw_path.decode()
         self.requests.append((request.method, path, request.headers.get("idempotency-key"), request.content))
+        if self.call_s:
+            self.later(self.call_s)
         return self.inner.handle_request(request)
 
     def now_ms(self) -> int:
@@ -94,15 +102,30 @@ class Stage(httpx.BaseTransport):
         """Run the record's step, or another one; answers what it returned or raised, and commits what is next."""
         record = self.record = replace(self.record, step=name or self.record.step)
         attempt, before = self.attempt(abandoned_ms), len(self.requests)
+        outcome: Outcome
         try:
             outcome = STEPS[record.step](record, self.iron, attempt)
         except OnboardingError as error:
-            self.commit(after_error(record, error, attempt))
-            return error
-        finally:
-            self.most[record.step] = max(self.most.get(record.step, 0), len(self.requests) - before)
+            outcome = Partly({}, error)
+        self.most[record.step] = max(self.most.get(record.step, 0), len(self.requests) - before)
         self.commit(after_outcome(record, outcome, attempt))
-        return outcome
+        return outcome.error if isinstance(outcome, Partly) else outcome
+
+    def come_again(self, name: str) -> Outcome | OnboardingError:
+        """Run a step again that met an error: where there is a customer, who is read first, as that is due."""
+        if self.record.customer_id is not None:
+            assert (self.record.step, self.record.tried) == ("refresh", name)
+            self.steps("refresh")
+        assert self.record.step == name
+        return self.step()
+
+    def refused(self) -> str:
+        """Let Iron refuse the details of the step that is due, as often as that takes; answers the step."""
+        name = self.record.step
+        assert isinstance(self.step(), RequestRefusedError)
+        assert isinstance(self.come_again(name), RequestRefusedError)
+        assert self.record.phase is Phase.FAILED
+        return name
 
     def commit(self, following: Next) -> None:
         """Store a record as the ledger does, and the parts of the input to keep."""
@@ -158,6 +181,14 @@ class Stage(httpx.BaseTransport):
         self.later(5)
         return self.steps("refresh", "fetch_required_signings")
 
+    def to_the_list(self) -> None:
+        """Read a customer whose documents were all signed until the list of documents is read, a few times at most."""
+        for _ in range(3):
+            self.steps("refresh")
+            assert self.record.phase is Phase.SIGNINGS_REQUIRED
+            if self.record.step == "fetch_required_signings":
+                break
+
     def consent(self) -> None:
         """The customer agrees to everything that is asked for."""
         self.act("sign", documents=[signing.id for signing in self.record.signings])
@@ -208,15 +239,14 @@ def test_the_whole_story(stage: Stage) -> None:
     record = stage.to_sign()
     assert [signing.display_name for signing in record.signings] == ["Terms and Conditions", "Privacy Policy"]
     stage.consent()
-    stage.steps("submit_signings", "submit_signings")
-    record = stage.steps("refresh")
+    record = stage.steps("submit_signings", "refresh")
     assert record.phase is Phase.ACTIVE
     assert stage.effects == {"customers": 1, "identifications": 1, "signings": 2}
     assert (record.round, record.effect, record.problem) == (1, None, None)
 
 
 def test_no_step_makes_more_calls_than_its_budget(stage: Stage) -> None:
-    """Along the whole story, with all its turns, no step calls Iron more often than the budget counts for it."""
+    """Along the whole story no step calls Iron more often than the budget counts for it, but for further signatures."""
     stage.identified()
     stage.correct()
     stage.steps("update_customer", "refresh")
@@ -228,7 +258,7 @@ def test_no_step_makes_more_calls_than_its_budget(stage: Stage) -> None:
     stage.later(5)
     stage.steps("refresh", "fetch_required_signings")
     stage.consent()
-    stage.steps("submit_signings", "submit_signings", "refresh")
+    stage.steps("submit_signings", "refresh")
     stage.move("stepup")
     stage.steps("refresh", "handle_step_up")
     stage.move("approve")
@@ -237,6 +267,7 @@ def test_no_step_makes_more_calls_than_its_budget(stage: Stage) -> None:
     stage.act("reidentify", run="r-1")
     stage.steps("reidentify", "create_identification")
     assert set(stage.most) == set(STEPS)
+    assert stage.most.pop("submit_signings") == 1 + len(stage.record.signings)
     assert max(stage.most.values()) == MOST_CALLS
 
 
@@ -254,6 +285,8 @@ def test_no_answer_costs_more_calls_than_the_budget(operation: str, status: int,
     for pause_s in (0, 1, 200, 200, 1, DAY_S):
         stage.later(pause_s)
         assert isinstance(stage.step(), OnboardingError)
+        if stage.record.step == "refresh":
+            stage.steps("refresh")
     assert max(stage.most.values()) <= MOST_CALLS
 
 
@@ -263,6 +296,8 @@ def test_tables_speak_of_steps() -> None:
     assert set(INPUT.values()) == {"customer", "identification"}
     assert set(STEPS) > set(INPUT)
     assert set(STEPS) > HAS_EFFECT
+    assert set(STEPS) > set(CARRIES)
+    assert set(CARRIES) == {*HAS_EFFECT, "update_customer"} - {"submit_signings"}
 
 
 @pytest.mark.parametrize("name", sorted(set(STEPS) - {"create_customer"}))
@@ -276,10 +311,11 @@ def test_no_step_but_the_first_runs_without_a_customer(name: str, stage: Stage) 
 LOST: list[dict[str, Any]] = [{"lost": "reset"}, {"lost": "timeout"}, {"status": 503}]
 
 
-#: What is lost, before and after the effect. A signature that had its effect is not sent again: the list shows it.
+#: What is lost, before and after the effect. What had its effect for a customer who exists is not sent again: the read
+#: shows it.
 LOSSES = [
-    *product(("create_customer", "create_identification"), ("before", "after"), (*LOST, {"malformed": True})),
-    *product(("create_signing",), ("before",), LOST),
+    *product(("create_customer",), ("before", "after"), (*LOST, {"malformed": True})),
+    *product(("create_identification", "create_signing"), ("before",), LOST),
 ]
 
 
@@ -288,12 +324,15 @@ def test_a_repetition_sends_the_same_bytes(operation: str, when: Any, lost: dict
     """After an answer that was lost or spoilt the same key and bytes go out until it comes, for one effect."""
     stage.sandbox.faults.add(Fault(operation=operation, when=when, times=2, **lost))
     if operation == "create_signing":
+        stage = only_terms(stage)
+        stage.sandbox.faults.add(Fault(operation=operation, when=when, times=2, **lost))
         stage.to_sign()
         stage.consent()
     elif operation == "create_identification":
         stage.steps("create_customer")
     stage.requests.clear()
-    outcomes = [stage.step() for _ in range(3)]
+    name = stage.record.step
+    outcomes = [stage.step(), stage.come_again(name), stage.come_again(name)]
     assert [isinstance(outcome, IronError) for outcome in outcomes] == [True, True, False]
     assert len(stage.posts()) == 3
     assert len(set(stage.posts())) == 1
@@ -301,25 +340,161 @@ def test_a_repetition_sends_the_same_bytes(operation: str, when: Any, lost: dict
     assert effect.idempotency_key == stage.posts()[0][2]
 
 
-@pytest.mark.parametrize("status", [400, 422])
-@pytest.mark.parametrize("operation", ["create_customer", "create_identification", "create_signing"])
-def test_a_refusal_ends_the_onboarding(operation: str, status: int, stage: Stage) -> None:
-    """What Iron refuses is not sent again, and the reason repeats no input."""
-    stage.sandbox.faults.add(Fault(operation=operation, status=status, body=f"bad {EMAIL}"))
+def only_terms(stage: Stage) -> Stage:
+    """The same Iron, where there is one document to sign."""
+    switches = stage.sandbox.switches.model_dump(exclude_unset=True)
+    return Stage(**switches | {"documents": ("Terms",)})
+
+
+@pytest.mark.parametrize("lost", [*LOST, {"malformed": True}], ids=str)
+@pytest.mark.parametrize("operation", ["create_identification", "create_signing"])
+def test_what_had_its_effect_is_seen_and_not_sent_again(operation: str, lost: dict[str, Any], stage: Stage) -> None:
+    """The answer was lost, the effect was not: the read that comes before the step shows it, and no call follows."""
+    stage.sandbox.faults.add(Fault(operation=operation, when="after", times=1, **lost))
     if operation == "create_signing":
+        stage = Stage(documents=("Terms",))
+        stage.sandbox.faults.add(Fault(operation=operation, when="after", times=1, **lost))
         stage.to_sign()
         stage.consent()
-    elif operation == "create_identification":
+    else:
         stage.steps("create_customer")
-    outcome = stage.step()
-    assert isinstance(outcome, Refused)
-    assert outcome.code == "request_refused"
-    assert f"HTTP {status}" in outcome.text
-    assert "marker" not in outcome.text
+    stage.requests.clear()
+    assert isinstance(stage.step(), IronError)
+    record = stage.steps("refresh")
+    expected = Phase.ACTIVE if operation == "create_signing" else Phase.IDENTIFICATION_PENDING
+    assert (record.phase, record.step, record.effect, record.problem) == (expected, "refresh", None, None)
+    assert record.link is not None or operation == "create_signing"
+    assert len(stage.posts()) == 1
+    assert len(stage.sandbox.effects.where(operation=operation)) == 1
+
+
+@pytest.mark.parametrize("lag_s", [30, 300])
+def test_what_had_its_effect_and_does_not_show_yet_is_not_made_twice(lag_s: float) -> None:
+    """Iron's list lags behind a lost creation: whatever is read meanwhile, there is one identification, with its link."""
+    stage = Stage(record_lag_s=lag_s)
+    stage.steps("create_customer")
+    stage.sandbox.faults.add(Fault(operation="create_identification", when="after", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    for _ in range(20):
+        stage.later(20)
+        assert isinstance(stage.step(), Done)
+    assert (stage.record.phase, stage.record.step) == (Phase.IDENTIFICATION_PENDING, "refresh")
+    assert stage.record.link is not None
+    assert stage.effects["identifications"] == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("operation", ["create_customer", "create_identification"])
+def test_two_refusals_end_the_onboarding(operation: str, status: int, stage: Stage) -> None:
+    """What Iron refuses is sent once more after a read, and then not again; the reason repeats no input."""
+    stage.sandbox.faults.add(Fault(operation=operation, status=status, body=f"bad {EMAIL}"))
+    if operation == "create_identification":
+        stage.steps("create_customer")
+    stage.requests.clear()
+    error = stage.step()
+    assert isinstance(error, RequestRefusedError)
+    assert error.of_effect
+    assert stage.record.phase is not Phase.FAILED
+    assert isinstance(stage.come_again(operation), RequestRefusedError)
+    assert len(stage.posts()) == 2
+    assert len(set(stage.posts())) == 1
+    problem = stage.record.problem
+    assert problem is not None
+    assert (problem.code, problem.operator, problem.retryable) == ("request_refused", True, False)
+    assert problem.text == f"Iron rejected {CARRIES[operation]} (HTTP {status}). Correct the job to go on."
+    assert "marker" not in repr(stage.record)
+    assert stage.kept == [{"iron_said": {"status": status, "text": f"bad {EMAIL}"}}]
     watch = "create_customer" if operation == "create_customer" else "refresh"
     assert (stage.record.phase, stage.record.step, stage.delay_s) == (Phase.FAILED, watch, None)
     assert stage.record.effect is not None
     assert not stage.record.effect.in_doubt
+
+
+def test_a_code_of_irons_stands_in_the_reason(stage: Stage) -> None:
+    """A code says what is wrong and nothing about a person: whoever corrects the job sees it."""
+    stage.sandbox.faults.add(Fault(operation="create_customer", status=400, body="country_not_supported"))
+    stage.refused()
+    assert stage.record.problem is not None
+    assert "(HTTP 400, country_not_supported)" in stage.record.problem.text
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("operation", ["create_customer", "create_identification"])
+def test_one_refusal_is_outlived(operation: str, status: int, stage: Stage) -> None:
+    """A refusal that does not come again is no answer: seconds later the onboarding goes on, and nothing is wrong."""
+    if operation == "create_identification":
+        stage.steps("create_customer")
+    stage.sandbox.faults.add(Fault(operation=operation, status=status, stored="nothing", times=1))
+    assert isinstance(stage.step(), RequestRefusedError)
+    if stage.record.step == "refresh":
+        assert stage.delay_s == 0
+        stage.steps("refresh")
+    assert stage.delay_s is not None
+    assert 0 < stage.delay_s <= REFUSED_PAUSE_S
+    record = stage.steps(operation)
+    assert (record.problem, record.attempts, record.effect) == (None, 0, None)
+    assert len(set(stage.posts()[-2:])) == 1
+
+
+#: Refusals of whoever calls: their status, and what they answer.
+CALLERS = [
+    *product((401, 403, 405, 406, 415), ("create_customer", "create_identification", "create_signing")),
+    *product((400, 401, 403, 422), ("get_customer", "get_customer_by_external_id", "list_identifications")),
+    (404, "create_customer"),
+]
+
+
+@pytest.mark.parametrize(("status", "operation"), CALLERS)
+def test_a_refusal_of_the_caller_fails_nobody(status: int, operation: str, stage: Stage) -> None:
+    """Whatever is refused for what all calls share: no job fails, none counts an attempt, and it goes on afterwards."""
+    calls: dict[str, dict[str, Any]] = {
+        "get_customer": {"method": "GET", "path": "/customers/*"},
+        "get_customer_by_external_id": {"method": "GET", "path": "/customers/*/external"},
+        "list_identifications": {"method": "GET", "path": "/customers/*/identifications"},
+    }
+    if operation == "create_signing":
+        stage.to_sign()
+        stage.consent()
+    elif operation == "get_customer":
+        stage.identified()
+    elif operation in ("create_identification", "list_identifications"):
+        stage.steps("create_customer")
+        stage.record = replace(stage.record, none_yet=False)
+    name = stage.sandbox.faults.add(Fault(status=status, **calls.get(operation, {"operation": operation})))
+    refused = 0
+    for _ in range(4 * TOLD):
+        refused += isinstance(stage.step(), IronError)
+        assert stage.record.phase is not Phase.FAILED
+        assert stage.record.attempts == 0
+    assert refused >= 2 * TOLD
+    assert read_view(stage.record, 1)["waiting_on"] == "operator"
+    stage.sandbox.faults.clear(name)
+    for _ in range(2):
+        assert isinstance(stage.step(), Done)
+    assert (stage.record.problem, stage.record.tried) == (None, "")
+
+
+@pytest.mark.parametrize("status", [404, 409, 410])
+@pytest.mark.parametrize("operation", ["create_identification", "create_signing"])
+def test_no_answer_to_an_effect_is_a_dead_end(operation: str, status: int, stage: Stage) -> None:
+    """Whatever Iron says, the customer is read before the step comes again, and what the read shows is followed."""
+    if operation == "create_signing":
+        stage.to_sign()
+        stage.consent()
+    else:
+        stage.steps("create_customer")
+    name = stage.record.step
+    stage.sandbox.faults.add(Fault(operation=operation, status=status))
+    for _ in range(3):
+        assert isinstance(stage.step(), IronError)
+        assert (stage.record.step, stage.record.tried, stage.delay_s) == ("refresh", name, 0)
+        stage.steps("refresh")
+        assert (stage.record.step, stage.record.tried) == (name, name)
+        assert stage.delay_s
+    assert isinstance(stage.step(), IronError)
+    stage.move("suspend")
+    record = stage.steps("refresh")
+    assert (record.phase, record.step, record.tried, record.problem) == (Phase.SUSPENDED, "refresh", "", None)
 
 
 @pytest.mark.parametrize("operation", ["create_customer", "create_identification"])
@@ -329,18 +504,31 @@ def test_what_was_refused_is_sent_again_after_a_correction(operation: str) -> No
     stage.sandbox.faults.add(Fault(operation=operation, status=422, stored="injected", times=1))
     if operation == "create_identification":
         stage.steps("create_customer")
-    assert isinstance(stage.step(), Refused)
+    stage.refused()
     stage.act("retry")
     stage.steps(operation)
     assert stage.effects["customers"] == 1
     keys = [key for _, path, key, _ in stage.posts() if path.endswith("v2") == (operation == "create_identification")]
-    assert len(keys) == len(set(keys)) == 2
+    assert keys[0] == keys[1] != keys[2]
+    assert len(keys) == 3
 
 
 def test_a_corrected_body_goes_out_under_the_next_key(stage: Stage) -> None:
     """The corrected customer is created, once, and the body is the corrected one."""
-    stage.sandbox.faults.add(Fault(operation="create_customer", status=422, times=1))
-    assert isinstance(stage.step(), Refused)
+    stage.sandbox.faults.add(Fault(operation="create_customer", status=422, times=2))
+    stage.refused()
+    stage.correct()
+    stage.steps("create_customer")
+    (_, _, old, refused), _, (_, _, new, sent) = stage.posts()
+    assert (old == new, b"manual" in refused, b"right" in sent) == (False, True, True)
+    assert stage.effects["customers"] == 1
+
+
+def test_a_correction_after_one_refusal_goes_out_under_the_next_key() -> None:
+    """Iron remembers the refused bytes under their key: what is corrected before the second try has its own."""
+    stage = Stage(stored_errors="4xx")
+    stage.sandbox.faults.add(Fault(operation="create_customer", status=422, stored="injected", times=1))
+    assert isinstance(stage.step(), RequestRefusedError)
     stage.correct()
     stage.steps("create_customer")
     (_, _, old, refused), (_, _, new, sent) = stage.posts()
@@ -432,13 +620,25 @@ def test_an_identification_of_somebody_else_is_adopted(pending: str) -> None:
 
 
 def test_a_conflict_leads_to_what_is_there(stage: Stage) -> None:
-    """Even where no look came first, Iron's 409 makes the next attempt look, and what is newest is adopted."""
+    """Even where no look came first, Iron's 409 makes us read the customer, and what is newest is adopted."""
     stage.steps("create_customer")
     theirs = stage.begin_elsewhere()
     assert isinstance(stage.step(), ConflictError)
-    assert stage.record.step == "create_identification"
-    record = stage.steps("create_identification")
-    assert record.identification_id == theirs
+    assert (stage.record.step, stage.record.tried, stage.delay_s) == ("refresh", "create_identification", 0)
+    record = stage.steps("refresh")
+    assert (record.identification_id, record.step, record.problem) == (theirs, "refresh", None)
+    assert stage.effects["identifications"] == 1
+
+
+def test_a_conflict_that_shows_nothing_looks_before_the_next_call(stage: Stage) -> None:
+    """The read after a 409 shows no identification: the step comes again later, looks, and adopts what came meanwhile."""
+    stage.steps("create_customer")
+    stage.sandbox.faults.add(Fault(operation="create_identification", status=409, times=1))
+    assert isinstance(stage.step(), ConflictError)
+    stage.steps("refresh")
+    assert stage.delay_s
+    theirs = stage.begin_elsewhere()
+    assert stage.steps("create_identification").identification_id == theirs
     assert stage.effects["identifications"] == 1
 
 
@@ -516,7 +716,7 @@ def test_rounds_in_a_row_are_counted() -> None:
     stage.later(5)
     stage.steps("refresh", "fetch_required_signings")
     stage.consent()
-    stage.steps("submit_signings", "submit_signings", "refresh")
+    stage.steps("submit_signings", "refresh")
     assert stage.record.phase is Phase.ACTIVE
     stage.begin_elsewhere()
     assert stage.steps("refresh").round == 1
@@ -660,17 +860,22 @@ def test_a_link_keeps_and_drops_nothing(stage: Stage) -> None:
     assert json.loads(stage.posts()[-1][3]) == {"type": "Link", "with_edd": False}
 
 
-def test_given_data_are_kept_until_the_answer_is_definite() -> None:
-    """After a lost answer the same bytes go out again; only then the part is dropped."""
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_given_data_are_kept_until_the_answer_is_definite(when: Any) -> None:
+    """After a lost answer the part stays until it is known that Iron has it, by the step or by the read; then it goes."""
     stage = Stage(job_with(PERSON))
     stage.steps("create_customer")
-    stage.sandbox.faults.add(Fault(operation="create_identification", when="after", lost="reset", times=1))
+    stage.sandbox.faults.add(Fault(operation="create_identification", when=when, lost="reset", times=1))
     assert isinstance(stage.step(), AnswerLostError)
     assert set(stage.parts) == {"customer", "identification"}
-    stage.steps("create_identification")
-    assert len(set(stage.posts()[-2:])) == 1
-    assert set(stage.parts) == {"customer"}
+    stage.steps("refresh")
+    if when == "before":
+        assert set(stage.parts) == {"customer", "identification"}
+        stage.steps("create_identification")
+        assert len(set(stage.posts()[-2:])) == 1
+    assert stage.record.identification_id is not None
     assert stage.effects["identifications"] == 1
+    assert set(stage.parts) == {"customer"}
 
 
 @pytest.mark.parametrize(("age_s", "goes_out"), [(0, True), (599, True), (600, False), (3_600, False)])
@@ -712,16 +917,40 @@ def test_a_fresh_token_is_as_old_as_its_correction() -> None:
     assert isinstance(stage.step(), Refused)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_an_old_token_whose_call_is_in_doubt_goes_out_again(when: Any) -> None:
+def test_an_old_token_whose_call_is_in_doubt_goes_out_again() -> None:
     """Only the same bytes under the same key bring certainty, however old the token is by then."""
     stage = Stage(job_with(TOKEN))
     stage.steps("create_customer")
-    stage.sandbox.faults.add(Fault(operation="create_identification", when=when, lost="timeout", times=1))
+    stage.sandbox.faults.add(Fault(operation="create_identification", when="before", lost="timeout", times=1))
     assert isinstance(stage.step(), AnswerLostError)
     stage.later(3_600)
-    stage.steps("create_identification")
+    assert isinstance(stage.come_again("create_identification"), Done)
     assert len(set(stage.posts()[-2:])) == 1
+    assert stage.effects["identifications"] == 1
+
+
+def test_an_old_token_that_was_taken_is_not_sent_again() -> None:
+    """The answer to it was lost: the read shows the identification, however old the token is by then."""
+    stage = Stage(job_with(TOKEN))
+    stage.steps("create_customer")
+    stage.sandbox.faults.add(Fault(operation="create_identification", when="after", lost="timeout", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    stage.later(3_600)
+    record = stage.steps("refresh")
+    assert record.phase in (Phase.IDENTIFICATION_PENDING, Phase.IN_REVIEW)
+    assert len([path for _, path, _, _ in stage.posts() if path.endswith("v2")]) == 1
+    assert stage.effects["identifications"] == 1
+
+
+def test_an_old_token_that_was_refused_once_goes_out_again() -> None:
+    """It was young when it was sent: its second try is Iron's to judge, not its age's."""
+    stage = Stage(job_with(TOKEN))
+    stage.steps("create_customer")
+    stage.later(599)
+    stage.sandbox.faults.add(Fault(operation="create_identification", status=400, stored="nothing", times=1))
+    assert isinstance(stage.step(), RequestRefusedError)
+    stage.later(2)
+    assert isinstance(stage.come_again("create_identification"), Done)
     assert stage.effects["identifications"] == 1
 
 
@@ -760,15 +989,69 @@ def test_a_correction_reaches_the_customer(status: Any) -> None:
 
 
 def test_an_update_is_sent_until_it_is_through(stage: Stage) -> None:
-    """A PUT whose answer is lost is sent again; repeating it changes nothing more."""
+    """A PUT that was lost is sent again, as long as the customer does not show it."""
     stage.identified()
     stage.correct()
-    stage.sandbox.faults.add(Fault(method="PUT", when="after", lost="reset", times=2))
+    stage.sandbox.faults.add(Fault(method="PUT", when="before", lost="reset", times=2))
+    assert isinstance(stage.step(), AnswerLostError)
     for _ in range(2):
-        assert isinstance(stage.step(), AnswerLostError)
-        assert (stage.record.update, stage.record.step) == (True, "update_customer")
-    stage.steps("update_customer", "refresh")
-    assert (stage.record.update, stage.record.updates) == (False, 1)
+        assert stage.record.update
+        outcome = stage.come_again("update_customer")
+    assert isinstance(outcome, Done)
+    stage.steps("refresh")
+    assert (stage.record.update, stage.record.updates, stage.record.problem) == (False, 1, None)
+    assert stage.iron.customer(str(stage.record.customer_id)).email == "marker+right@example.com"
+
+
+def test_an_update_that_took_is_not_sent_again(stage: Stage) -> None:
+    """The answer to the PUT was lost, and the customer shows what it was to bring."""
+    stage.identified()
+    stage.correct()
+    stage.sandbox.faults.add(Fault(method="PUT", when="after", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    record = stage.steps("refresh")
+    assert (record.update, record.step, record.problem) == (False, "refresh", None)
+    assert len([method for method, *_ in stage.requests if method == "PUT"]) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_update_is_left_to_an_operator(status: int, stage: Stage) -> None:
+    """As often as updates are sent it is tried; then the problem stays, and the onboarding goes on without it."""
+    stage.identified()
+    stage.correct()
+    stage.sandbox.faults.add(Fault(method="PUT", status=status, body=f"bad {EMAIL}"))
+    assert isinstance(stage.step(), RequestRefusedError)
+    assert read_view(stage.record, 1)["waiting_on"] == "customer"
+    for _ in range(MAX_UPDATES - 1):
+        assert isinstance(stage.come_again("update_customer"), RequestRefusedError)
+    assert stage.record.updates == MAX_UPDATES
+    for _ in range(3):
+        record = stage.steps("refresh")
+        assert (record.phase, record.step) == (Phase.IDENTIFICATION_PENDING, "refresh")
+        assert read_view(record, 1)["waiting_on"] == "operator"
+        assert record.problem is not None
+        assert record.problem.text.startswith(f"Iron rejected the corrected e-mail or external id (HTTP {status})")
+    assert len([method for method, *_ in stage.requests if method == "PUT"]) == MAX_UPDATES
+    stage.move("approve")
+    stage.later(5)
+    assert stage.steps("refresh").phase is Phase.SIGNINGS_REQUIRED
+    assert "marker" not in repr(stage.record)
+    assert stage.parts["iron_said"] == {"status": status, "text": f"bad {EMAIL}"}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 415])
+def test_an_update_that_is_not_looked_at_counts_for_nothing(status: int, stage: Stage) -> None:
+    """A refusal that is not about the details leaves the correction all its tries, and nothing is given up."""
+    stage.identified()
+    stage.correct()
+    name = stage.sandbox.faults.add(Fault(method="PUT", status=status))
+    assert isinstance(stage.step(), IronError)
+    for _ in range(2 * MAX_UPDATES):
+        assert isinstance(stage.come_again("update_customer"), IronError)
+    assert stage.record.updates == 0
+    stage.sandbox.faults.clear(name)
+    assert isinstance(stage.come_again("update_customer"), Done)
+    assert stage.steps("refresh").problem is None
 
 
 @pytest.mark.parametrize("field", ["email", "external_id"])
@@ -828,8 +1111,13 @@ def test_an_update_without_the_input_calls_an_operator(stage: Stage) -> None:
     stage.parts = {}
     stage.requests.clear()
     assert isinstance(stage.step(), InputLostError)
-    assert (stage.record.update, stage.record.step, stage.requests) == (True, "update_customer", [])
-    assert read_view(stage.record, 1)["waiting_on"] == "operator"
+    assert (stage.record.update, stage.record.tried, stage.requests) == (True, "update_customer", [])
+    for _ in range(3):
+        assert read_view(stage.record, 1)["waiting_on"] == "operator"
+        stage.steps("refresh")
+        assert stage.record.update
+        assert stage.delay_s
+        assert isinstance(stage.step("update_customer"), InputLostError)
 
 
 # --- handle_step_up, explain_decline ---------------------------------------------------------------------------------
@@ -839,7 +1127,7 @@ def test_a_step_up_says_what_is_wanted(stage: Stage) -> None:
     """The codes of Iron's requirements are in the record, once read; the link stays, no identification is begun."""
     stage.to_sign()
     stage.consent()
-    stage.steps("submit_signings", "submit_signings", "refresh")
+    stage.steps("submit_signings", "refresh")
     stage.move("stepup")
     stage.steps("refresh")
     assert (stage.record.step, stage.delay_s, stage.record.reasons) == ("handle_step_up", 0, ())
@@ -893,8 +1181,50 @@ def test_an_explanation_that_fails_is_repeated(name: str, stage: Stage) -> None:
         stage.steps("refresh")
     stage.sandbox.faults.add(Fault(path="/customers/*/requirements", status=503, times=1))
     assert isinstance(stage.step(), ServerFaultError)
-    assert stage.record.step == name
-    assert stage.steps(name).reasons
+    assert isinstance(stage.come_again(name), Done)
+    assert stage.record.reasons
+    assert (stage.record.reasons_read, stage.record.step) == (True, "refresh")
+
+
+@pytest.mark.parametrize("answer", [{"status": 404}, {"status": 409}, {"status": 200, "body": [5]}], ids=str)
+def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], stage: Stage) -> None:
+    """The customer is followed without reasons, and what Iron decides next is heard of."""
+    stage.identified()
+    stage.move("decline")
+    stage.steps("refresh")
+    stage.sandbox.faults.add(Fault(path="/customers/*/requirements", **answer))
+    for _ in range(EXPLAINED_WITHIN):
+        assert isinstance(stage.step(), IronError)
+        stage.steps("refresh")
+    record = stage.record
+    assert (record.phase, record.step, record.reasons, record.problem) == (Phase.DECLINED, "refresh", (), None)
+    assert read_view(record, 1)["waiting_on"] == "customer"
+    stage.move("approve")
+    stage.later(5)
+    assert stage.steps("refresh").phase is Phase.SIGNINGS_REQUIRED
+
+
+@pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
+def test_what_iron_wants_is_kept_sealed(name: str, stage: Stage) -> None:
+    """Codes and labels are in the record; descriptions and reasons may be personal, and are a part of the input."""
+    if name == "handle_step_up":
+        stage.to_sign()
+        stage.move("stepup")
+        stage.step("refresh")
+    else:
+        stage.identified()
+        stage.move("decline")
+        stage.steps("refresh")
+    one = {"code": "kyc_selfie", "description": "marker: a beard", "reject_labels": ["BAD_FACE"], "retryable": True}
+    body: Any = {"missing": [one | {"missing_questions": [{"title": "marker: why?"}]}], "issues": []}
+    stage.sandbox.faults.add(Fault(path="/customers/*/requirements", status=200, body=body))
+    record = stage.steps(name)
+    assert (record.reasons, record.reject_labels) == (("kyc_selfie",), ("BAD_FACE",))
+    assert "marker" not in repr(record)
+    told = {"code": "kyc_selfie", "labels": ["BAD_FACE"], "retryable": True, "description": "marker: a beard"}
+    assert stage.parts["requirements"] == {"open": [told | {"questions": ["marker: why?"]}]}
+    again = stage.steps("refresh")
+    assert (again.reject_labels, again.step) == (("BAD_FACE",), "refresh")
 
 
 def test_reasons_go_with_their_identification(stage: Stage) -> None:
@@ -918,14 +1248,15 @@ def test_a_reviewers_comment_is_kept_sealed(stage: Stage) -> None:
     stage.move("decline", comment="marker: the passport of Ada is blurred")
     outcome = stage.step()
     assert isinstance(outcome, Done)
-    assert outcome.keep == {"review_comment": "marker: the passport of Ada is blurred"}
+    said = "marker: the passport of Ada is blurred"
+    assert outcome.keep == {"review_comment": said, "step_comments": {"identity": said}}
     assert "blurred" not in repr(stage.record)
     assert "blurred" not in repr(outcome.changes)
     stage.steps("explain_decline")
     again = stage.step()
     assert isinstance(again, Done)
     assert again.keep == {}
-    assert stage.parts["review_comment"] == "marker: the passport of Ada is blurred"
+    assert (stage.parts["review_comment"], stage.parts["step_comments"]) == (said, {"identity": said})
 
 
 # --- refresh ---------------------------------------------------------------------------------------------------------
@@ -946,6 +1277,68 @@ def test_what_iron_says_is_what_is_true(move: str, phase: str, stage: Stage) -> 
     record = stage.steps("refresh")
     assert record.phase == phase
     assert record.may_retry == (move != "decline-final")
+
+
+def reads(stage: Stage) -> list[str]:
+    """What a read of the customer asks Iron for, by the last part of the path."""
+    stage.requests.clear()
+    stage.steps("refresh")
+    return [path.split("?")[0].rsplit("/", 1)[-1] for _, path, _, _ in stage.requests]
+
+
+def test_one_call_tells_how_the_review_goes() -> None:
+    """While Iron reviews and when it has approved, the customer's own word is enough; the list is not asked for."""
+    stage = Stage(approval_delay_s=60)
+    customer = str(stage.identified().customer_id)
+    assert reads(stage) == [customer, "identifications"], "a link may change, so it is read while it matters"
+    for move, phase in (("process", Phase.IN_REVIEW), ("review", Phase.IN_REVIEW), ("approve", Phase.IN_REVIEW)):
+        stage.move(move)
+        assert reads(stage) == [customer], move
+        assert stage.record.phase is phase
+    assert stage.record.link is None
+
+
+@pytest.mark.parametrize("move", ["decline", "expire", "archive-identification"])
+def test_what_needs_more_than_a_word_is_read_from_the_list(move: str, stage: Stage) -> None:
+    """A decline has reasons, an end a date: these are not in the customer's own word."""
+    customer = str(stage.identified().customer_id)
+    stage.move(move)
+    assert reads(stage) == [customer, "identifications"]
+
+
+@pytest.mark.parametrize("move", ["process", "review"])
+def test_a_word_on_another_identification_is_not_taken_for_ours(move: str) -> None:
+    """The customer has more identifications than we know of: the list tells which one the word is about."""
+    stage = Stage(pending_identification="supersede")
+    customer = str(stage.identified().customer_id)
+    theirs = stage.begin_elsewhere()
+    stage.move(move)
+    assert reads(stage) == [customer, "identifications"]
+    assert (stage.record.identification_id, stage.record.phase) == (theirs, Phase.IN_REVIEW)
+    assert reads(stage) == [customer], "now it is the one we know"
+
+
+@pytest.mark.parametrize("odd", ["400", "403", "404", "409", "410", "422", "empty_list", "null", "empty_object", "missing_member"])
+@pytest.mark.parametrize(("move", "phase"), [("decline", "declined"), ("expire", "expired"), ("process", "in_review")])
+def test_an_odd_list_leaves_the_customers_own_word(odd: Any, move: str, phase: str) -> None:
+    """Whatever Iron answers in place of the list, the customer says how the identification is, and that is followed."""
+    stage = Stage()
+    stage.identified()
+    stage.sandbox.switches.odd_reads = {"list_identifications": odd}
+    stage.move(move)
+    record = stage.steps("refresh")
+    assert (record.phase, record.problem) == (phase, None)
+    assert stage.effects["identifications"] == 1
+
+
+def test_a_customer_whose_members_are_missing_is_still_followed() -> None:
+    """Iron's samples leave members out: the list is read instead, and who is active is shown with what led there."""
+    stage = Stage(left_out=("identification_status", "identification_ids"))
+    stage.to_sign()
+    stage.consent()
+    record = stage.steps("submit_signings", "refresh")
+    assert (record.phase, record.identification_status) == (Phase.ACTIVE, "Approved")
+    assert stage.effects == {"customers": 1, "identifications": 1, "signings": 2}
 
 
 def test_unknown_words_lead_to_an_operator(stage: Stage) -> None:
@@ -1024,21 +1417,43 @@ def test_an_unknown_customer_is_told(stage: Stage) -> None:
 # --- signings --------------------------------------------------------------------------------------------------------
 
 
+NOTHING = ["conflict", "conflict_not_in_status", "conflict_none", "empty", "not_found", "gone", "bad", "forbidden", "null"]
+
+
+@pytest.mark.parametrize("otherwise", NOTHING)
 @pytest.mark.parametrize("name", ["fetch_required_signings", "submit_signings"])
-def test_nothing_to_sign_is_waited_for(name: str, stage: Stage) -> None:
-    """Iron's 409 on the list of documents means: read the customer again."""
+def test_nothing_to_sign_leads_to_the_customer(name: str, otherwise: Any) -> None:
+    """However Iron says that nothing is to be signed, the customer is read, and what the read shows is followed."""
+    stage = Stage(required_signings_otherwise=otherwise)
     stage.identified()
-    outcome = stage.step(name)
-    assert isinstance(outcome, Wait)
-    assert (outcome.then, stage.record.step) == ("refresh", "refresh")
+    assert isinstance(stage.step(name), NothingDueError if otherwise == "empty" else IronError)
+    assert (stage.record.step, stage.record.tried, stage.delay_s) == ("refresh", name, 0)
+    record = stage.steps("refresh")
+    assert (record.phase, record.step, record.tried) == (Phase.IDENTIFICATION_PENDING, "refresh", "")
+    assert record.problem is None
     assert stage.effects["signings"] == 0
 
 
-def test_an_empty_list_is_waited_for() -> None:
-    """A list without a document is nothing to present."""
-    stage = Stage(required_signings_otherwise="empty")
+def test_an_empty_list_is_asked_again_while_there_is_to_sign() -> None:
+    """Iron asks for signatures and lists no document yet: the list is read again, ever later, until it shows them."""
+    stage = Stage(documents_lag_s=30)
     stage.identified()
-    assert isinstance(stage.step("fetch_required_signings"), Wait)
+    stage.move("approve")
+    stage.later(5)
+    stage.steps("refresh")
+    assert isinstance(stage.step(), NothingDueError)
+    pauses = []
+    for _ in range(3):
+        stage.steps("refresh")
+        assert (stage.record.step, stage.record.phase) == ("fetch_required_signings", Phase.SIGNINGS_REQUIRED)
+        pauses.append(stage.delay_s or 0)
+        assert isinstance(stage.step(), NothingDueError)
+    assert pauses == sorted(pauses)
+    assert pauses[0] > 0
+    stage.later(30)
+    assert isinstance(stage.come_again("fetch_required_signings"), Done)
+    assert len(stage.record.signings) == 2
+    assert stage.record.problem is None
 
 
 def test_documents_are_merged(stage: Stage) -> None:
@@ -1081,8 +1496,7 @@ def test_another_occasion_has_another_key() -> None:
     terms = stage.sandbox.provider.lifecycle.terms
     customer = stage.sandbox.provider.store.customers[str(stage.record.customer_id)]
     customer.status, customer.due = "SigningsRequired", terms
-    stage.steps("refresh")
-    assert stage.record.step == "fetch_required_signings"
+    stage.to_the_list()
     (asked,) = stage.steps("fetch_required_signings").signings
     assert (asked.occasion, asked.consented_ms, asked.signed_ms) == (1, None, None)
     stage.consent()
@@ -1111,34 +1525,196 @@ def test_the_signature_in_doubt_comes_first(stage: Stage) -> None:
     stage.record = replace(stage.record, signings=(terms, replace(privacy, consented_ms=1)), step="submit_signings")
     stage.sandbox.faults.add(Fault(operation="create_signing", when="before", lost="reset", times=1))
     assert isinstance(stage.step(), IronError)
+    stage.steps("refresh")
     stage.consent()
     stage.steps("submit_signings")
-    assert len({request[2:] for request in stage.posts()[-2:]}) == 1
-    assert stage.record.signings[1].signed_ms == stage.now_ms()
+    assert [signing.signed_ms for signing in stage.record.signings] == [None, stage.now_ms()]
+    stage.steps("submit_signings")
+    doubtful, repeated, other = stage.posts()[-3:]
+    assert doubtful == repeated
+    assert other != doubtful
+    assert [signing.signed_ms for signing in stage.record.signings] == [stage.now_ms()] * 2
+
+
+def signings_sent(stage: Stage) -> list[str | None]:
+    """The keys of the signatures that were sent, in their order."""
+    return [key for _, path, key, _ in stage.posts() if path.endswith("/signings")]
+
+
+def test_all_documents_are_signed_in_one_go(stage: Stage) -> None:
+    """One look at the list, then each document that was agreed to under a key of its own; then the customer is read."""
+    stage.to_sign()
+    stage.consent()
+    stage.requests.clear()
+    record = stage.steps("submit_signings")
+    assert [method for method, *_ in stage.requests] == ["GET", "POST", "POST"]
+    assert len(set(signings_sent(stage))) == 2
+    assert [signing.signed_ms for signing in record.signings] == [stage.now_ms()] * 2
+    assert (record.step, record.effect) == ("refresh", None)
+    assert stage.delay_s is not None
+    assert 0 < stage.delay_s <= 1
+
+
+@pytest.mark.parametrize(("call_s", "signed"), [(1.0, 5), (9.0, 2), (SIGNING_FOR_S, 0), (SIGNING_FOR_S - 1, 1)])
+def test_signatures_stop_in_time(call_s: float, signed: int) -> None:
+    """No signature is begun when the time for them is over; what is left follows at once, and all are signed once."""
+    stage = Stage(documents=tuple("abcde"))
+    stage.to_sign()
+    stage.consent()
+    stage.call_s = call_s
+    record = stage.steps("submit_signings")
+    assert [signing.signed_ms is not None for signing in record.signings].count(True) == signed
+    if signed < 5:
+        assert (record.step, stage.delay_s) == ("submit_signings", 0)
+    stage.call_s = 0
+    if signed < 5:
+        stage.steps("submit_signings")
+    assert stage.steps("refresh").phase is Phase.ACTIVE
+    assert stage.effects["signings"] == len(signings_sent(stage)) == 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"lost": "reset"}, AnswerLostError),
+        ({"status": 500}, ServerFaultError),
+        ({"status": 409}, ConflictError),
+        ({"status": 422}, RequestRefusedError),
+        ({"status": 429}, RateLimitedError),
+    ],
+    ids=str,
+)
+def test_what_was_signed_before_an_error_is_kept(fault: dict[str, Any], error: type[IronError]) -> None:
+    """The second of three signatures fails: the first is told as signed, the third waits, and each is signed once."""
+    stage = Stage(documents=tuple("abc"))
+    stage.to_sign()
+    stage.consent()
+    first, second, _ = (signing.id for signing in stage.record.signings)
+    stage.sandbox.faults.add(Fault(operation="create_signing", skip=1, times=1, stored="nothing", **fault))
+    assert isinstance(stage.step(), error)
+    assert [signing.signed_ms is not None for signing in stage.record.signings].count(True) == 1
+    assert next(signing for signing in stage.record.signings if signing.id == first).signed_ms is not None
+    effect = stage.record.effect
+    assert effect is not None
+    assert effect.subject == (stage.record.customer_id, second, "0")
+    if error is RateLimitedError:
+        stage.steps("submit_signings")
+    else:
+        assert isinstance(stage.come_again("submit_signings"), Done)
+    assert (stage.record.step, stage.delay_s, stage.record.effect) == ("submit_signings", 0, None)
+    assert [signing.signed_ms is not None for signing in stage.record.signings].count(True) == 2
+    stage.steps("submit_signings")
+    keys = signings_sent(stage)
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3
+    assert stage.steps("refresh").phase is Phase.ACTIVE
+    assert stage.effects["signings"] == 3
+
+
+def test_a_lease_that_ends_between_two_signatures_ends_the_claim(stage: Stage) -> None:
+    """Whoever lost the record commits nothing, not even what was signed: the next one sees it in the list."""
+    stage.to_sign()
+    stage.consent()
+    calls = iter(range(10))
+
+    def before_call(_: str) -> None:
+        if next(calls) == 2:
+            raise StaleClaimError
+
+    iron = stage.iron.on_behalf_of(None, before_call)
+    with pytest.raises(StaleClaimError):
+        STEPS["submit_signings"](stage.record, iron, stage.attempt())
+    assert stage.effects["signings"] == 1
+    stage.step(abandoned_ms=stage.now_ms())
+    assert stage.steps("refresh").phase is Phase.ACTIVE
+    assert stage.effects["signings"] == len(set(signings_sent(stage))) == 2
+
+
+def test_certainty_comes_before_the_next_signature(stage: Stage) -> None:
+    """What people did waits for the call in doubt alone: when that is certain no other one is begun before it."""
+    stage.to_sign()
+    stage.consent()
+    stage.sandbox.faults.add(Fault(operation="create_signing", when="before", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    assert isinstance(stage.come_again("submit_signings"), Done)
+    assert stage.effects["signings"] == 1
+    assert stage.act("cancel").phase is Phase.CANCELLED
+    assert stage.effects["signings"] == 1
+
+
+def test_a_worker_that_may_sleep_may_have_any_of_the_signatures(stage: Stage) -> None:
+    """It signs one document after the other: whichever fails for the next worker, its key may be in use yet."""
+    stage.to_sign()
+    stage.consent()
+    terms, privacy = stage.record.signings
+    stage.step(abandoned_ms=stage.now_ms())
+    assert [signing.id for signing in stage.record.signings if signing.signed_ms] == [terms.id]
+    stage.sandbox.faults.add(Fault(operation="create_signing", status=500, stored="nothing"))
+    assert isinstance(stage.step(), ServerFaultError)
+    for _ in range(4):
+        stage.later(200)
+        stage.steps("refresh")
+        assert isinstance(stage.step(), ServerFaultError), "no other key while the first may be used"
+    assert stage.record.effect is not None
+    assert stage.record.effect.subject == (stage.record.customer_id, privacy.id, "0")
+    assert stage.record.effect.generation == 0
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+def test_a_refused_signature_is_looked_into_and_tried_again(status: int, stage: Stage) -> None:
+    """It carries no details: no refusal fails anybody, the customer is read each time, and it is signed in the end."""
+    stage.to_sign()
+    stage.consent()
+    name = stage.sandbox.faults.add(Fault(operation="create_signing", status=status, stored="nothing"))
+    assert isinstance(stage.step(), IronError)
+    for _ in range(3):
+        assert isinstance(stage.come_again("submit_signings"), IronError)
+        assert stage.record.phase is Phase.SIGNINGS_REQUIRED
+    stage.sandbox.faults.clear(name)
+    assert isinstance(stage.come_again("submit_signings"), Done)
+    record = stage.steps("submit_signings", "refresh")
+    assert (record.phase, record.problem, record.effect) == (Phase.ACTIVE, None, None)
+    assert stage.effects["signings"] == 2
+
+
+def test_a_refusal_that_iron_replays_is_outlived_by_another_key() -> None:
+    """Iron stores the refusal of a signature for a day: after the settle time it goes out under the next key."""
+    stage = Stage(documents=("Terms",), stored_errors="4xx")
+    stage.to_sign()
+    stage.consent()
+    stage.sandbox.faults.add(Fault(operation="create_signing", status=422, stored="injected", times=1))
+    assert isinstance(stage.step(), RequestRefusedError)
+    stage.later(60)
+    assert isinstance(stage.come_again("submit_signings"), RequestRefusedError)
+    stage.later(120)
+    assert isinstance(stage.come_again("submit_signings"), RenewedError)
+    assert (stage.record.step, stage.delay_s) == ("submit_signings", 0)
+    stage.steps("submit_signings", "refresh")
+    assert stage.record.phase is Phase.ACTIVE
+    keys = signings_sent(stage)
+    assert keys[0] == keys[1] != keys[2]
+    assert stage.effects["signings"] == 1
 
 
 def test_a_signature_that_the_list_shows_as_made_is_noted(stage: Stage) -> None:
-    """The answer was lost and Iron requires the document no longer: it was signed, and the next one is sent."""
+    """The answer was lost and Iron requires the document no longer: it was signed, and the other one is sent."""
     stage.to_sign()
     stage.consent()
     stage.sandbox.faults.add(Fault(operation="create_signing", when="after", lost="reset", times=1))
     assert isinstance(stage.step(), IronError)
-    stage.steps("submit_signings")
+    assert isinstance(stage.come_again("submit_signings"), Done)
     assert [signing.signed_ms for signing in stage.record.signings].count(None) == 1
     stage.steps("submit_signings")
     assert [signing.signed_ms for signing in stage.record.signings].count(None) == 0
-    assert stage.effects["signings"] == 2
-    assert len([path for _, path, _, _ in stage.posts() if path.endswith("/signings")]) == 2
+    assert stage.effects["signings"] == len(set(signings_sent(stage))) == len(signings_sent(stage)) == 2
 
 
 def test_an_active_customer_has_signed(stage: Stage) -> None:
     """The last answer was lost, and Iron is through with the customer: what was agreed to counts as signed."""
     stage.to_sign()
     stage.consent()
-    stage.steps("submit_signings")
-    stage.sandbox.faults.add(Fault(operation="create_signing", when="after", lost="reset", times=1))
+    stage.sandbox.faults.add(Fault(operation="create_signing", skip=1, when="after", lost="reset", times=1))
     assert isinstance(stage.step(), AnswerLostError)
-    assert isinstance(stage.step(), Wait)
     record = stage.steps("refresh")
     assert (record.phase, record.effect) == (Phase.ACTIVE, None)
     assert [signing.signed_ms is None for signing in record.signings] == [False, False]
@@ -1167,12 +1743,11 @@ def test_a_signature_of_doubt_is_asked_for_again_when_it_is_required_again() -> 
     stage.consent()
     stage.sandbox.faults.add(Fault(operation="create_signing", when="after", lost="reset", times=1))
     assert isinstance(stage.step(), AnswerLostError)
-    assert isinstance(stage.step(), Wait)
     assert stage.steps("refresh").phase is Phase.ACTIVE
     stage.later(200)
     customer = stage.sandbox.provider.store.customers[str(stage.record.customer_id)]
     customer.status, customer.due = "SigningsRequired", stage.sandbox.provider.lifecycle.terms
-    assert stage.steps("refresh").step == "fetch_required_signings"
+    stage.to_the_list()
     (asked,) = stage.steps("fetch_required_signings").signings
     assert (asked.occasion, asked.consented_ms, asked.signed_ms) == (1, None, None)
     assert stage.effects["signings"] == 1
