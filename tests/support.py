@@ -19,6 +19,7 @@ from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches, Webhoo
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
+from tests.second_iron import SecondIron
 from workers.leases import Leases
 from workers.ledger import LANES, PREFIX, Ledger, Nudge, Read, connect, lua_parts
 from workers.pace import Budget
@@ -85,6 +86,7 @@ class World:
         budget: Budget = PLENTY,
         going_on: bool = True,
         dice: random.Random | None = None,
+        second: Callable[[Callable[[], float]], SecondIron] | None = None,
         **switches: Any,
     ) -> None:
         self.client = client
@@ -95,6 +97,8 @@ class World:
         #: Iron refuses unknown members, so that our own mistakes show; with dice each request may meet another Iron.
         self.sandbox = Sandbox(self.clock, switches=Switches(**switches), dice=dice)
         self.sandbox.webhooks.settings = WebhookSettings(url="http://gateway.test/webhooks/iron")
+        #: The second stand-in for Iron, in the sandbox's place.
+        self.second = second(self.clock.wall) if second else None
         self.shift_ms = 0
         self.queue = Queue()
         #: The key that seals the input of this world's jobs.
@@ -102,7 +106,7 @@ class World:
         self.vault = Vault([self.key])
         self.policy = policy or Policy()
         self.ledger = Ledger(client, budget, lambda: self.shift_ms)
-        self.transport: httpx.BaseTransport = SandboxTransport(self.sandbox)
+        self.transport: httpx.BaseTransport = self.second or SandboxTransport(self.sandbox)
         self.leases = Leases(self.ledger)
         self.door = FrontDoor(self.ledger, self.vault, self.queue.send)
         self.pulse = Pulse(self.ledger, self.queue)
@@ -123,7 +127,7 @@ class World:
         """Turn the ledger's and Iron's clock together."""
         self.shift_ms += round(seconds * 1000)
         self.clock.advance(seconds)
-        self.sandbox.run_due()
+        (self.second or self.sandbox).run_due()
 
     def drain(self) -> int:
         """Run every nudge that is queued, and what it leads to at once."""
@@ -136,14 +140,34 @@ class World:
 
     def hear(self) -> None:
         """Take Iron's webhooks as the gateway does: each wakes its record."""
-        for request in self.sandbox.take_webhooks():
-            self.sandbox.webhooks.report(request, 200, self.clock.wall())
-            envelope = read_envelope(request.body)
-            if self.hears and (nudge := self.ledger.wake(str(envelope.customer_id), envelope.hint)):
+        for envelope in map(read_envelope, self.take_webhooks()):
+            if (
+                self.hears
+                and envelope.customer_id
+                and (nudge := self.ledger.wake(str(envelope.customer_id), envelope.hint))
+            ):
                 self.queue.send(nudge)
+
+    def take_webhooks(self) -> list[bytes]:
+        """The bodies of Iron's webhooks that are due."""
+        if self.second:
+            return [hook.body for hook in self.second.take_webhooks()]
+        taken = self.sandbox.take_webhooks()
+        for request in taken:
+            self.sandbox.webhooks.report(request, 200, self.clock.wall())
+        return [request.body for request in taken]
+
+    def status_of(self, external_id: str) -> str:
+        """Iron's true status of a customer."""
+        if self.second:
+            return self.second.status_of(external_id)
+        customers = self.sandbox.provider.store.customers.values()
+        return next(one.status for one in customers if one.external_id == external_id)
 
     def next_event_s(self) -> float | None:
         """Seconds until something happens on Iron's side."""
+        if self.second:
+            return self.second.next_event_s()
         at = self.sandbox.provider.lifecycle.next_event_at
         return None if at is None else max(0.0, at - self.clock.now())
 
@@ -213,7 +237,7 @@ class World:
 
     def effects(self) -> dict[str, dict[str, int]]:
         """What Iron's ledger holds, by external id: customers, identifications, signings."""
-        return self.sandbox.effects.group()
+        return self.second.effects() if self.second else self.sandbox.effects.group()
 
 
 def contents(client: redis.Redis) -> dict[bytes, Any]:

@@ -193,7 +193,7 @@ GUARDS = (
     ),
     Guard(
         "certainty comes before the next signature", SAFETY, "pipelines/onboarding.py",
-        "        if doubtful:\n            break\n", "",
+        "if doubtful and not _in_doubt(due, attempt):", "if False:",
     ),
     Guard(
         "what was signed before an error is kept", SAFETY, "pipelines/onboarding.py",

@@ -1,6 +1,8 @@
 """Plays many schedules of the fault simulator on all cores and prints what came of them.
 
-    python -m tests.chaos.run [first:last]
+    python -m tests.chaos.run [first:last] [--second]
+
+With --second, Iron is the second stand-in (tests/second_iron) in the sandbox's place.
 
 A seed that fails is named, and playing it alone fails the same way. Exit status 1 when any did.
 """
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from ops.embedded import EmbeddedRedis
@@ -28,7 +31,7 @@ CHUNK = 50
 FULL = (0, 10_000)
 
 
-def play_some(seeds: range) -> tuple[Counter[str], list[str]]:
+def play_some(seeds: range, *, second: bool = False) -> tuple[Counter[str], list[str]]:
     """Play these seeds on a Redis of their own; answers the counts and what failed."""
     configure_logs("json", logging.CRITICAL)
     counts: Counter[str] = Counter()
@@ -39,7 +42,7 @@ def play_some(seeds: range) -> tuple[Counter[str], list[str]]:
             client.flushdb()
             counts["schedules"] += 1
             try:
-                schedule = play(client, seed)
+                schedule = play(client, seed, second=second)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the seed is what matters
                 failures.append(f"seed {seed}: {type(error).__name__} {str(error)[:400]}")
                 continue
@@ -53,14 +56,14 @@ def play_some(seeds: range) -> tuple[Counter[str], list[str]]:
     return counts, failures
 
 
-def main(first: int, last: int) -> int:
+def main(first: int, last: int, *, second: bool = False) -> int:
     """Play, print, and say with the exit status whether all went well."""
     started = time.monotonic()
     chunks = [range(begin, min(begin + CHUNK, last)) for begin in range(first, last, CHUNK)]
     totals: Counter[str] = Counter()
     failures: list[str] = []
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for counts, failed in pool.imap_unordered(play_some, chunks):
+        for counts, failed in pool.imap_unordered(partial(play_some, second=second), chunks):
             totals.update(counts)  # unlike +=, it keeps what is 0
             failures += failed
             for failure in failed:
@@ -68,7 +71,7 @@ def main(first: int, last: int) -> int:
             print(f"\r{totals['schedules']:,} of {last - first:,}, {len(failures)} failed", end="", file=sys.stderr)
     print(file=sys.stderr)
     keep(
-        "run",
+        "second" if second else "run",
         {
             "schedules": totals["schedules"],
             "failed": len(failures),
@@ -82,10 +85,12 @@ def main(first: int, last: int) -> int:
         print(f"{name:<48}{count:>12,}")
     for failure in failures:
         seed = int(failure.split()[1].rstrip(":"))
-        print(f"{failure}\n    again: python -m tests.chaos.run {seed}:{seed + 1}")
+        again = f"python -m tests.chaos.run {seed}:{seed + 1}{' --second' if second else ''}"
+        print(f"{failure}\n    again: {again}")
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    begin, _, end = (sys.argv[1] if len(sys.argv) > 1 else ":".join(map(str, FULL))).partition(":")
-    sys.exit(main(int(begin), int(end)))
+    seeds = [argument for argument in sys.argv[1:] if argument != "--second"]
+    begin, _, end = (seeds[0] if seeds else ":".join(map(str, FULL))).partition(":")
+    sys.exit(main(int(begin), int(end), second="--second" in sys.argv))

@@ -313,7 +313,7 @@ def test_a_fleet_does_not_move_in_step() -> None:
 
 
 @pytest.mark.usefixtures("no_jitter")
-@pytest.mark.parametrize("step", sorted(HAS_EFFECT - {"create_customer"}) + ["update_customer"])
+@pytest.mark.parametrize("step", [*sorted(HAS_EFFECT - {"create_customer"}), "update_customer"])
 def test_after_what_we_did_a_customer_is_read_often_again(step: str) -> None:
     """Each effect of ours makes news likely: the pauses are short again, also long after the phase began."""
     long_ago = replace(WAITING, step=step, reads=30, since_ms=NOW_MS - 10 * 86_400_000, link=None)
@@ -555,7 +555,12 @@ LEADS_TO = {
 EACH_STEP = pytest.mark.parametrize("step", LEADS_TO)
 
 #: Answers of Iron that no step foresees: it answered, so the customer can be read at once.
-UNFORESEEN = [ConflictError(status=409), NotFoundError(status=404), AnswerUnreadableError(status=200), NothingDueError()]
+UNFORESEEN = [
+    ConflictError(status=409),
+    NotFoundError(status=404),
+    AnswerUnreadableError(status=200),
+    NothingDueError(),
+]
 
 
 def test_what_follows_is_said_of_each_step() -> None:
@@ -728,12 +733,24 @@ def test_an_input_that_cannot_be_read_is_not_asked_for_all_the_time() -> None:
 # --- a refusal -------------------------------------------------------------------------------------------------------
 
 
-def struck(step: str, strikes: int, status: int = 400, *, text: str = "Refused. (HTTP 400)") -> tuple[IronError, Effect]:
+#: What the effects of the records here are about.
+SUBJECTS: dict[str, tuple[str, ...]] = {
+    "create_customer": ("k-1",),
+    "create_identification": ("c-1", ""),
+    "submit_signings": ("c-1", "d-1", "0"),
+    "update_customer": (),
+}
+
+
+def struck(
+    step: str, strikes: int, status: int = 400, *, text: str = "Refused. (HTTP 400)"
+) -> tuple[IronError, Effect]:
     """A refusal of a job's details, and the effect after so many of them."""
     error = RequestRefusedError(text, status=status, said="marker: Ada is unknown")
     error.of_effect = True
     refused = strikes > 1
-    return error, Effect(step, ("x",), first_ms=1, last_ms=2 if refused else None, strikes=strikes, refused=refused)
+    subject = SUBJECTS[step]
+    return error, Effect(step, subject, first_ms=1, last_ms=2 if refused else None, strikes=strikes, refused=refused)
 
 
 @pytest.mark.usefixtures("no_jitter")
@@ -1010,7 +1027,7 @@ def test_consent_to_what_is_not_asked_for_changes_nothing() -> None:
 
 @pytest.mark.usefixtures("no_jitter")
 def test_what_is_left_of_the_documents_follows_at_once() -> None:
-    """As long as an agreed document is unsigned a submission follows at once; after the last one, a read in a second."""
+    """As long as an agreed document is unsigned one follows at once; after the last one, a read in a second."""
     one = Signing("d-1", consented_ms=1, signed_ms=2)
     two = Signing("d-2", consented_ms=1)
     submitting = replace(TO_SIGN, step="submit_signings", signings=(one, two), reads=9)

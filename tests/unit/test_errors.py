@@ -106,7 +106,9 @@ def test_what_iron_said_is_kept_and_not_shown(kind: type[IronError]) -> None:
 
 
 @pytest.mark.parametrize("of_effect", [False, True])
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 417, 422, 426, 431, 451])
+@pytest.mark.parametrize(
+    "status", [400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 417, 422, 426, 431, 451]
+)
 def test_which_refusals_are_about_a_job(status: int, of_effect: bool) -> None:
     """Only a 400, 413 or 422 that answers a call with a job's details is about the job; any other is the caller's."""
     refused = RequestRefusedError(status=status)
@@ -118,7 +120,7 @@ def test_which_refusals_are_about_a_job(status: int, of_effect: bool) -> None:
 
 
 def test_a_refusal_is_the_callers_unless_somebody_says_that_it_answers_an_effect() -> None:
-    """What no step has marked as the answer to a change counts against nobody; what is no refusal concerns no caller."""
+    """What no step has marked as the answer to a change counts against nobody, and only refusals concern a caller."""
     assert not IronError.of_effect
     assert {one.__name__ for one in CLASSES if issubclass(one, IronError) and one(status=400).concerns_caller} == {
         "RequestRefusedError",

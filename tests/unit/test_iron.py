@@ -32,8 +32,8 @@ from pipelines.errors import (
 from pipelines.iron import (
     LONGEST_ANSWER,
     LONGEST_RETRY_AFTER_S,
-    MAX_PAGES,
     LONGEST_SAID,
+    MAX_PAGES,
     TRANSPORT_ERRORS,
     USER_AGENT,
     Iron,
@@ -314,7 +314,9 @@ def test_requirements_keep_what_iron_says() -> None:
         "missing_questions": [{"title": MARKER}],
         "retryable": True,
     }
-    found = answering(200, {"issues": [issue], "missing": [{"code": "b", "reject_labels": ["ANGLE"]}]}).requirements("c")
+    found = answering(200, {"issues": [issue], "missing": [{"code": "b", "reject_labels": ["ANGLE"]}]}).requirements(
+        "c"
+    )
     missing, told = found.open
     assert told == Requirement(
         "kyc_selfie", ("BLURRED", "ANGLE"), True, MARKER, reasons=(("blurred", MARKER),), questions=(MARKER,)
@@ -402,9 +404,7 @@ def test_a_creation_that_finds_nothing_is_a_refusal_of_the_caller() -> None:
     assert (raised.value.status, raised.value.said, raised.value.concerns_caller) == (404, "no such route", True)
 
 
-@pytest.mark.parametrize(
-    ("named", "version"), [("2026-07-01", "2026-07-01"), ("latest", ""), ("", "")]
-)
+@pytest.mark.parametrize(("named", "version"), [("2026-07-01", "2026-07-01"), ("latest", ""), ("", "")])
 def test_the_version_that_iron_answers_by_is_noted(named: str, version: str) -> None:
     """A customer's creation says which version of the API it was read by; what is no version is not noted."""
     made = answering(201, CUSTOMER, **{"x-api-version": named}).create_customer({}, KEY)
@@ -416,7 +416,9 @@ def test_every_answer_is_heard() -> None:
     """Whoever counts answers hears each one once, good or bad, and none where no answer came."""
     heard: list[int] = []
     for status in (200, 400, 503):
-        iron = answering(status, CUSTOMER).on_behalf_of(None, lambda _: None, lambda answer: heard.append(answer.status))
+        iron = answering(status, CUSTOMER).on_behalf_of(
+            None, lambda _: None, lambda answer: heard.append(answer.status)
+        )
         try:
             iron.customer("c-1")
         except IronError:

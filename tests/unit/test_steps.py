@@ -370,7 +370,7 @@ def test_what_had_its_effect_is_seen_and_not_sent_again(operation: str, lost: di
 
 @pytest.mark.parametrize("lag_s", [30, 300])
 def test_what_had_its_effect_and_does_not_show_yet_is_not_made_twice(lag_s: float) -> None:
-    """Iron's list lags behind a lost creation: whatever is read meanwhile, there is one identification, with its link."""
+    """Iron's list lags behind a lost creation: whatever is read meanwhile, one identification is there in the end."""
     stage = Stage(record_lag_s=lag_s)
     stage.steps("create_customer")
     stage.sandbox.faults.add(Fault(operation="create_identification", when="after", lost="reset", times=1))
@@ -631,7 +631,7 @@ def test_a_conflict_leads_to_what_is_there(stage: Stage) -> None:
 
 
 def test_a_conflict_that_shows_nothing_looks_before_the_next_call(stage: Stage) -> None:
-    """The read after a 409 shows no identification: the step comes again later, looks, and adopts what came meanwhile."""
+    """The read after a 409 shows no identification: the step comes later, looks, and adopts what came meanwhile."""
     stage.steps("create_customer")
     stage.sandbox.faults.add(Fault(operation="create_identification", status=409, times=1))
     assert isinstance(stage.step(), ConflictError)
@@ -862,7 +862,7 @@ def test_a_link_keeps_and_drops_nothing(stage: Stage) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_given_data_are_kept_until_the_answer_is_definite(when: Any) -> None:
-    """After a lost answer the part stays until it is known that Iron has it, by the step or by the read; then it goes."""
+    """After a lost answer the part stays until the step or a read knows that Iron has the data; then it goes."""
     stage = Stage(job_with(PERSON))
     stage.steps("create_customer")
     stage.sandbox.faults.add(Fault(operation="create_identification", when=when, lost="reset", times=1))
@@ -1318,7 +1318,9 @@ def test_a_word_on_another_identification_is_not_taken_for_ours(move: str) -> No
     assert reads(stage) == [customer], "now it is the one we know"
 
 
-@pytest.mark.parametrize("odd", ["400", "403", "404", "409", "410", "422", "empty_list", "null", "empty_object", "missing_member"])
+@pytest.mark.parametrize(
+    "odd", ["400", "403", "404", "409", "410", "422", "empty_list", "null", "empty_object", "missing_member"]
+)
 @pytest.mark.parametrize(("move", "phase"), [("decline", "declined"), ("expire", "expired"), ("process", "in_review")])
 def test_an_odd_list_leaves_the_customers_own_word(odd: Any, move: str, phase: str) -> None:
     """Whatever Iron answers in place of the list, the customer says how the identification is, and that is followed."""
@@ -1417,7 +1419,17 @@ def test_an_unknown_customer_is_told(stage: Stage) -> None:
 # --- signings --------------------------------------------------------------------------------------------------------
 
 
-NOTHING = ["conflict", "conflict_not_in_status", "conflict_none", "empty", "not_found", "gone", "bad", "forbidden", "null"]
+NOTHING = [
+    "conflict",
+    "conflict_not_in_status",
+    "conflict_none",
+    "empty",
+    "not_found",
+    "gone",
+    "bad",
+    "forbidden",
+    "null",
+]
 
 
 @pytest.mark.parametrize("otherwise", NOTHING)
