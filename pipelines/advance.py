@@ -100,7 +100,7 @@ def adopted(customer: Customer, sub_partner_id: str | None) -> Record:
         customer_id=customer.id,
         customer_status=customer.status,
         identification_status=customer.identification_status,
-        was_active=customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED),
+        was_active=customer.status == CustomerStatus.ACTIVE or customer.identification_status == "Approved",
         step="refresh",
     )
     return record.evolve(phase=_row(record).phase)

@@ -113,7 +113,10 @@ def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> O
         changes |= _identification_then(record, customer, iron, attempt)
         changes |= {"link": None, "reasons": (), "reject_labels": ()}
     if customer.status in (CustomerStatus.ACTIVE, CustomerStatus.SIGNINGS_REQUIRED):
-        changes |= {"was_active": True, "restart": False}
+        changes |= {"restart": False}
+    # Some customers sign before they are identified: only an approval tells that they were. Iron's facts, section 2.
+    if customer.status == CustomerStatus.ACTIVE:
+        changes |= {"was_active": True}
     if customer.status == CustomerStatus.ACTIVE:  # then all that was agreed to is signed, also where an answer was lost
         signings = tuple(map(partial(_signed, now_ms=attempt.now_ms()), record.signings))
         changes |= {"signings": signings, "rounds_asked": 0}
