@@ -132,41 +132,44 @@ def pythons(version: str) -> Iterator[str]:
 def works(python: str) -> bool:
     """Say whether a Python runs (pyenv puts names on the PATH that do not)."""
     try:
-        return (
-            subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0
-        )
+        done = subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True, check=False)
     except OSError:
         return False
+    return done.returncode == 0
 
 
-def tried(cell: Cell, log: Path) -> str:
-    """Run a cell's targets; gives what came of it in a line. Raises CannotError."""
+def tried(cell: Cell, log: Path, until: float) -> str:
+    """Run a cell's targets unless it is too late; gives what came of it in a line. Raises CannotError."""
+    if time.monotonic() > until:
+        raise CannotError("no time is left")
     begin, settings = debian(cell) if cell.suite else here(cell)
     where = settings.pop("WHERE", f"/{INSIDE}")
     if cell.server and cell.server.startswith("/"):
         settings[SETTING] = cell.server
     words = [f"{name}={value}" for name, value in settings.items()]
+    given = [word for word in words if word.startswith("PYTHON=")]
     results = []
     for target in cell.targets:
-        started = time.monotonic()
-        with log.open("a", encoding="utf-8") as file:
-            command = [
-                *begin,
-                "env",
-                *words,
-                "make",
-                "-C",
-                where,
-                target,
-                *(w for w in words if w.startswith("PYTHON=")),
-            ]
-            status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-        told = re.findall(r"^(?:\d+ failed, )?\d+ passed.*? in ", log.read_text(encoding="utf-8"), re.MULTILINE)
-        count = told[-1].removesuffix(" in ") if told and target == "test" else ("failed" if status else "done")
-        results.append(f"{target}: {count}, {time.monotonic() - started:.0f} s")
-        if status:
-            raise AssertionError("; ".join(results) + f" ({log})")
+        command = [*begin, "env", *words, "make", "-C", where, target, *given]
+        results.append(outcome(target, command, log))
     return "; ".join(results)
+
+
+def outcome(target: str, command: Sequence[str], log: Path) -> str:
+    """Run a target; gives what it counted and how long it took, or raises AssertionError with the same."""
+    started = time.monotonic()
+    # What the make above us was told is not for the make below.
+    settings = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    with log.open("a", encoding="utf-8") as file:
+        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=settings, check=False).returncode
+    text = log.read_text(encoding="utf-8", errors="replace")
+    counts = re.findall(r"^((?:\d+ failed, )?\d+ passed.*?) in ", text, re.MULTILINE)
+    count = counts[-1] if counts and target == "test" else ("failed" if status else "done")
+    told = f"{target}: {count}, {time.monotonic() - started:.0f} s"
+    if status:
+        message = f"{told} ({log})"
+        raise AssertionError(message)
+    return told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -181,9 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log = HOME / f"{cell.name.replace(' ', '-')}.log"
         log.unlink(missing_ok=True)
         try:
-            if time.monotonic() - started > options.within:
-                raise CannotError("no time is left")
-            told = f"passed   {tried(cell, log)}"
+            told = f"passed   {tried(cell, log, started + options.within)}"
         except CannotError as error:
             told = f"skipped  {error}"
         except AssertionError as error:
