@@ -26,6 +26,7 @@ LONG = (
     "tests/chaos/test_processes.py",
     "tests/browser/",
     "tests/integration/test_integrators.py",
+    "tests/integration/test_installed.py",
     "tests/integration/test_peers.py",
     "tests/integration/test_cli_parts.py",
     "tests/integration/test_api_schema.py",
@@ -39,7 +40,12 @@ LONG = (
 #: Many, short, and all alike: they fill the end.
 LAST = ("tests/chaos/test_chaos.py",)
 #: Files whose tests share one system: it is started once, so they stay in one process.
-TOGETHER = ("tests/browser/", "tests/chaos/test_processes.py", "tests/chaos/test_queue_paths.py")
+TOGETHER = (
+    "tests/browser/",
+    "tests/chaos/test_processes.py",
+    "tests/chaos/test_queue_paths.py",
+    "tests/integration/test_installed.py",
+)
 #: Into how many portions the tests of one other file are divided: few enough that asking for the next costs nothing.
 PORTIONS = 8
 
