@@ -54,7 +54,7 @@ def source(
     """
     with opened(path) as file, Seen() as seen:
         kind = format or _format_of(path, file.first_sign)
-        how = canonical_json([dict(mapping or {}), lane, kind] + [rules.unknown_fields] * (rules != STRICT))
+        how = canonical_json([dict(mapping or {}), lane, kind])
         yield Source(sha256(how + file.digest).hexdigest(), _rows(file, kind, mapping or {}, lane, seen, rules))
 
 
