@@ -112,7 +112,7 @@ def _onboard(system: System, customers: int | None) -> Status:
     output.say(f"Importing {file.name}.")
     with opened("worker", check=True) as session:
         report = system.folder / "report.csv"
-        imports = Imports(session.ledger, session.vault)
+        imports = Imports(session.ledger, session.vault, session.settings.job_rules)
         loaded = import_file(file, imports, by=getpass.getuser(), report=report, each=story.note)
         show_import(loaded, report=report)
         story.keep()

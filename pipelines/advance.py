@@ -83,7 +83,7 @@ def begin(job: Mapping[str, Any], import_name: str = "", mark: str = "") -> Reco
         sub_partner_id=job["sub_partner_id"],
         labels=dict(job["labels"]),
         identification_type=job["identification"]["type"],
-        with_edd=bool(job["identification"].get("with_edd")),
+        with_edd=job["identification"].get("with_edd") is True,
         import_name=import_name,
     )
 
@@ -116,9 +116,13 @@ def joined(record: Record, wanted: Record) -> Record:
 
 
 def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Split off what has to be encrypted: the customer, and the identification where it carries data of its own."""
-    given = {"identification": job["identification"]} if job["identification"]["type"] != "Link" else {}
-    return {"customer": job["customer"]} | given
+    """Split off what has to be encrypted: the customer, and the identification if the record does not hold it all.
+
+    Of a link it holds everything but fields that this release does not know.
+    """
+    identification = job["identification"]
+    in_record = identification["type"] == "Link" and identification.keys() <= {"type", "with_edd"}
+    return {"customer": job["customer"]} | ({} if in_record else {"identification": identification})
 
 
 def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:

@@ -67,6 +67,8 @@ class Attempt:
     rule: Callable[[], InForce] = InForce
     #: Ask for a place among a day's starts of re-identification.
     place: Callable[[Ask], Place] = no_place
+    #: Whether there is such a part.
+    has_input: bool = False
     #: It finds out whether Iron is well again: trouble with its calls says nothing about the record.
     probe: bool = False
 

@@ -196,6 +196,7 @@ def _token(step: str | int) -> str:
 
 __all__ = [
     "CODES",
+    "STRICT",
     "TYPES",
     "Customer",
     "Identification",

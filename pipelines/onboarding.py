@@ -6,7 +6,7 @@ label's and the test id's. It returns a value saying what is now true and raises
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -64,12 +64,12 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     if again and not _may_begin_again(record, attempt):
         return Done({"again": replace(record.again or Again(), day="")}, "no start now: look again")
     called = attempt.effect is not None and (attempt.effect.in_doubt or attempt.effect.strikes > 0)
-    given = follows is None and record.identification_type != "Link"
+    given = follows is None and (record.identification_type != "Link" or attempt.has_input)
     if given and record.identification_type == "Token" and not called and _token_is_over(record, attempt):
         return Refused(
             "token_expired", "The Sumsub share token is older than 10 minutes. Correct the job with a fresh one."
         )
-    body = attempt.input() if given else {"type": "Link", "with_edd": record.with_edd}
+    body = _body(record, attempt, given=given)
 
     def look() -> Identification | None:
         newest = _newest(_not_older(record, iron.identifications(customer_id)))
@@ -400,6 +400,7 @@ CARRIES: MappingProxyType[str, str] = MappingProxyType(
     }
 )
 
+_STATUSES = frozenset(IdentificationStatus)
 #: Statuses after which another identification may follow.
 OVER = frozenset({"Declined", "Expired", "Archived"})
 
@@ -440,6 +441,12 @@ def _differs(record: Record, customer: Customer, attempt: Attempt) -> bool:
     return other_email or customer.external_id not in (None, record.external_id)
 
 
+def _body(record: Record, attempt: Attempt, *, given: bool) -> Mapping[str, Any]:
+    """Give what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
+    body = attempt.input() if given else {}
+    return body if body.get("type") == record.identification_type else {"type": "Link", "with_edd": record.with_edd}
+
+
 def _newest(identifications: list[Identification]) -> Identification | None:
     return identifications[-1] if identifications else None
 
@@ -464,7 +471,8 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
         "identified_ms": _began_ms(record, newest, attempt),
     }
     if newest.id != record.identification_id:
-        in_a_row = record.round + 1 if record.identification_status == "Expired" else 1
+        went_on = record.identification_status in _STATUSES - {IdentificationStatus.EXPIRED}
+        in_a_row = 1 if went_on or record.identification_id is None else record.round + 1
         changes |= {"round": in_a_row, "round_ms": attempt.now_ms(), "reasons": (), "reject_labels": ()}
         changes |= {"restart": False}  # a new round that was asked for has begun, whoever tells us so
     if newest.status == "Approved":

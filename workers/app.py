@@ -50,7 +50,7 @@ courier = Courier(
     counters=runner.counters,
 )
 tally = Tally(ledger, runner.counters)
-direct = DirectEnqueueing(FrontDoor(ledger, vault, broker.send), Refusals(ledger))
+direct = DirectEnqueueing(FrontDoor(ledger, vault, broker.send, settings.job_rules), Refusals(ledger))
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
 # age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
 # (ops/decisions/0001).

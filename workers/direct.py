@@ -107,7 +107,7 @@ class DirectEnqueueing(dramatiq.Middleware):
             self._refuse(id_, arguments[0] if arguments else None, [_MALFORMED])
             return
         try:
-            job = parse_job(arguments[0])
+            job = parse_job(arguments[0], self._door.rules)
         except JobInvalidError as error:
             self._refuse(id_, arguments[0], error.problems)
             return

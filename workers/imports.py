@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipelines.acts import apply_acts
 from pipelines.errors import InputLostError
 from pipelines.intake import Lane, Report, Row, RowProblem, source
+from pipelines.job import STRICT, JobRules
 from pipelines.keys import canonical_json
 from pipelines.model import Next, Record
 from pipelines.view import timestamp
@@ -113,8 +114,9 @@ class Import:
 class Imports:
     """Everything that can be done with imports; shared by the command line and the gateway."""
 
-    def __init__(self, ledger: Ledger, vault: Vault | None = None) -> None:
-        """Take the ledger. `vault` is needed to load a file and to read a report."""
+    def __init__(self, ledger: Ledger, vault: Vault | None = None, rules: JobRules = STRICT) -> None:
+        """Take the ledger. `vault` is needed to load a file and to read a report. `rules`: what jobs may hold here."""
+        self._rules = rules
         self._ledger = ledger
         self._vault = vault
 
@@ -143,8 +145,8 @@ class Imports:
         stays unfinished. Raises ImportNameError, and ImportCancelledError when the import was or is being cancelled.
         """
         vault = self._need_vault()
-        door = FrontDoor(self._ledger, vault, lambda _: None)
-        with source(path, mapping=mapping, lane=lane) as file:
+        door = FrontDoor(self._ledger, vault, lambda _: None, self._rules)
+        with source(path, mapping=mapping, lane=lane, rules=self._rules) as file:
             taken, state = self._taken(name, Path(file_name or path.name), file.digest, by)
             result, fresh = Result(taken), state == "opened"
             refused = RefusedRows(self._ledger, vault, taken)
@@ -176,7 +178,7 @@ class Imports:
         progress: Callable[[Result], None] = lambda _: None,
     ) -> Result:
         """Say what `load` would do, and write nothing. Raises as `load` does."""
-        with source(path, mapping=mapping, lane=lane) as file:
+        with source(path, mapping=mapping, lane=lane, rules=self._rules) as file:
             taken, fresh = self._free(name, path, file.digest)
             result = Result(taken)
 

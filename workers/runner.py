@@ -152,6 +152,7 @@ class Runner:
             effect=effect_in_hand(record, claim.abandoned_ms, has_effect=record.step in HAS_EFFECT),
             rule=cache(lambda: self.rules.at(claim.rule)),
             place=self.rules.place,
+            has_input=claim.sealed_input is not None,
             probe=claim.probe,
         )
         if claim.crashes >= POISON_CRASHES:

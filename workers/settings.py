@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipelines.iron import Iron
+from pipelines.job import JobRules
 from pipelines.model import Policy
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
 from workers.pace import Budget
@@ -39,7 +40,8 @@ SHORTEST_KEPT_S = 4 * 86_400.0
 SHORTEST_SETTLE_S = STEP_LIMIT_S + CLOCK_TOLERANCE_MS / 1000
 
 #: What each part of the program cannot do without.
-NEEDS = {
+NEEDS: dict[str, tuple[str, ...]] = {
+    "nothing": (),
     "ledger": ("ONBOARDING_REDIS_URL",),
     "gateway": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
     "input": ("ONBOARDING_REDIS_URL", "ONBOARDING_ENCRYPTION_KEYS"),
@@ -75,6 +77,7 @@ SHAPES = {
     "ONBOARDING_ROUND_SPACING_S": "seconds, from 0 to a year",
     "ONBOARDING_EVENTS_KEPT_S": "seconds, from 345600 (four days, longer than a delivery is tried) to a year",
     "ONBOARDING_PRIVATE_ENDPOINTS": "true or false",
+    "ONBOARDING_UNKNOWN_FIELDS": "refuse, or pass to hand unknown fields of an identification on to Iron",
     "ONBOARDING_WAITAOF": "off, local (the server's disk) or replica (and that of a replica)",
     "ONBOARDING_LOG": "console or json",
 }
@@ -182,6 +185,8 @@ class Settings(BaseSettings):
     ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 3_600
     ONBOARDING_EVENTS_KEPT_S: Annotated[float, Field(ge=SHORTEST_KEPT_S, le=LONGEST_S)] = 30 * 86_400
     ONBOARDING_PRIVATE_ENDPOINTS: bool = False
+    #: What becomes of fields below `identification` that this release does not know.
+    ONBOARDING_UNKNOWN_FIELDS: Literal["refuse", "pass"] = "refuse"
     #: What a job and an act of a person wait for before they are acknowledged. Redis 7.2 and later, with AOF.
     ONBOARDING_WAITAOF: Literal["off", "local", "replica"] = "off"
     ONBOARDING_LOG: Literal["console", "json"] | None = None
@@ -225,6 +230,11 @@ class Settings(BaseSettings):
             max_rounds=self.ONBOARDING_MAX_ROUNDS,
             round_spacing_s=self.ONBOARDING_ROUND_SPACING_S,
         )
+
+    @property
+    def job_rules(self) -> JobRules:
+        """What jobs may hold here."""
+        return JobRules(unknown_fields=self.ONBOARDING_UNKNOWN_FIELDS)
 
     @property
     def budget(self) -> Budget:

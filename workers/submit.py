@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pipelines.advance import begin, input_parts, joined
 from pipelines.attempt import effect_in_hand
 from pipelines.intake import Row
-from pipelines.job import Job, parse_job
+from pipelines.job import STRICT, Job, JobRules, parse_job
 from pipelines.model import Record
 from pipelines.onboarding import HAS_EFFECT
 from workers.ledger import Created, Ledger, New, Nudge, Read
@@ -79,15 +79,16 @@ class Asked:
 class FrontDoor:
     """Accepts jobs."""
 
-    def __init__(self, ledger: Ledger, vault: Vault, send: Callable[[Nudge], object]) -> None:
-        """`send` puts the first nudge of an interactive job on the queue."""
+    def __init__(self, ledger: Ledger, vault: Vault, send: Callable[[Nudge], object], rules: JobRules = STRICT) -> None:
+        """`send` puts the first nudge of an interactive job on the queue. `rules`: what jobs may hold here."""
+        self.rules = rules
         self._ledger = ledger
         self._vault = vault
         self._send = send
 
     def submit(self, job: Job | dict[str, Any], *, by: str = "") -> Submitted:
         """Accept one job. Raises JobInvalidError with every problem when it is not one."""
-        return self.submit_many([job if isinstance(job, Job) else parse_job(job)], by=[by])[0]
+        return self.submit_many([job if isinstance(job, Job) else parse_job(job, self.rules)], by=[by])[0]
 
     def submit_many(self, jobs: Sequence[Job], *, by: Sequence[str] = ()) -> list[Submitted]:
         """Accept jobs in one round trip, each by itself: one that is refused does not concern the others.
@@ -157,13 +158,14 @@ class FrontDoor:
         Raises JobInvalidError when it is not a job, KeyError when nothing has its idempotency key, and
         ExternalIdTakenError when another onboarding has its external id; then nothing is stored.
         """
-        canonical = (job if isinstance(job, Job) else parse_job(job)).canonical()
+        canonical = (job if isinstance(job, Job) else parse_job(job, self.rules)).canonical()
         wanted = begin(canonical)
         [holder] = self._ledger.holders([wanted.external_id])
         if holder not in (None, wanted.key):
             raise ExternalIdTakenError(str(holder))
         fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")
-        parts = {name: part.decode() for name, part in self.sealed(wanted.key, canonical).items()}
+        sealed = {name: part.decode() for name, part in self.sealed(wanted.key, canonical).items()}
+        parts = {"identification": "", **sealed}  # one without data drops that of before
         act = {"act": "correct", "by": by, "reason": reason, "parts": parts}
         act |= {name: getattr(wanted, name) for name in fields}
         return self._ledger.act(wanted.key, act, email=self._email(canonical))

@@ -90,13 +90,13 @@ def correct(
     Example: onboarding correct crm-1 corrected.json --reason "typing error in the e-mail"
     """
     from ops.cli.inputs import phase, read_json
-    from ops.cli.session import opened
+    from ops.cli.session import job_rules, opened
     from pipelines.job import JobInvalidError, parse_job
     from workers.submit import ExternalIdTakenError
 
     wanted = phase(wait) if wait else None
     try:
-        job = parse_job(read_json(file))
+        job = parse_job(read_json(file), job_rules())
     except JobInvalidError as error:
         raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
     if job.idempotency_key != key:

@@ -111,7 +111,7 @@ def import_(
     if not file.exists():  # before any connection: the commonest mistake
         raise usage(f"{file} does not exist: check the path.")
     with opened("ledger" if dry_run else "input", check=not dry_run) as session, _progress(file) as progress:
-        imports = Imports(session.ledger, None if dry_run else session.vault)
+        imports = Imports(session.ledger, None if dry_run else session.vault, session.settings.job_rules)
         try:
             result = import_file(
                 file, imports, by=getpass.getuser(), dry_run=dry_run,
@@ -184,13 +184,13 @@ def show_import(result: Result, *, report: Path | None, dry_run: bool = False) -
 
 def _submit(value: object, wanted: Phase | None, timeout_s: float, *, as_json: bool) -> int:
     from ops.cli.look import show
-    from ops.cli.session import opened
+    from ops.cli.session import job_rules, opened
     from ops.cli.waiting import read_when, told
     from pipelines.job import JobInvalidError, parse_job
     from workers.submit import SENTENCES
 
     try:
-        job = parse_job(value)
+        job = parse_job(value, job_rules())
     except JobInvalidError as error:
         raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
     with opened("input", check=True) as session:

@@ -17,6 +17,7 @@ from ops.cli.output import say
 if TYPE_CHECKING:
     import redis
 
+    from pipelines.job import JobRules
     from workers.broker import NudgeBroker
     from workers.ledger import Durability, Ledger, Nudge
     from workers.settings import Settings
@@ -51,7 +52,7 @@ class Session:
         """Where jobs are handed in."""
         from workers.submit import FrontDoor
 
-        return FrontDoor(self.ledger, self.vault, self.send)
+        return FrontDoor(self.ledger, self.vault, self.send, self.settings.job_rules)
 
     def close(self) -> None:
         """Let go of the queues; the ledger's client belongs to whoever opened it."""
@@ -102,6 +103,11 @@ def load_settings(need: str) -> Settings:
         return Settings.load(need)
     except SettingsError as error:
         raise usage(*error.problems) from None
+
+
+def job_rules() -> JobRules:
+    """Read what jobs may hold here. A job is judged before it is known whether there is a ledger to hand it to."""
+    return load_settings("nothing").job_rules
 
 
 @contextmanager

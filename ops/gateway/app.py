@@ -51,6 +51,7 @@ from ops.gateway.submissions import Submissions
 from ops.gateway.uploads import Uploads
 from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
 from pipelines.events import source
+from pipelines.job import STRICT, JobRules
 from workers.broker import NudgeBroker
 from workers.events import EventStream
 from workers.imports import Imports
@@ -92,6 +93,8 @@ class Options:
     installation: str = "default"
     #: The company's name as its customers know it.
     company: str | None = None
+    #: What jobs may hold here.
+    job_rules: JobRules = STRICT
     look_within_s: float = go.LOOK_WITHIN_S
     body_within_s: float = BODY_WITHIN_S
     wake_within_s: float = WAKE_WITHIN_S
@@ -104,11 +107,11 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     ledger, vault, links, nudges = peers.ledger, peers.vault, peers.links, Nudges(peers.broker.send_many)
     show = onboardings.showing(links)
     wakeups = WakeUps(ledger, nudges, options.wake_within_s)
-    door = FrontDoor(ledger, vault, nudges.send)
+    door = FrontDoor(ledger, vault, nudges.send, options.job_rules)
     submissions = Submissions(door)
     stream = EventStream(ledger)
     tail = events.Tail(stream)
-    files = Imports(ledger, vault)
+    files = Imports(ledger, vault, options.job_rules)
     uploads = Uploads(files)
 
     @asynccontextmanager
@@ -131,7 +134,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     )
     app.state.leave = tail.close  # called before answers under way are waited for
     problems.install(app)
-    openapi.install(app)
+    openapi.install(app, options.job_rules)
     intake = submitting.routes(door, submissions, links, check)
     app.add_middleware(Segments)
     app.add_middleware(Shortcuts, routes=intake.routes, refusals=app.exception_handlers)

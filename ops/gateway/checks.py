@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ops.gateway.problems import ProblemError
 from pipelines.identification.fields import Shape
-from pipelines.job import Job, JobInvalidError, Problem, parse_job, problems_of
+from pipelines.job import Job, JobInvalidError, JobRules, Problem, parse_job, problems_of
 
 S = TypeVar("S", bound=Shape)
 
@@ -22,10 +22,10 @@ def checked(shape: type[S], body: Any) -> S:
         raise refused("invalid_request", problems_of(error)) from None
 
 
-def checked_job(body: Any) -> Job:
+def checked_job(body: Any, rules: JobRules) -> Job:
     """Read a job. Raises ProblemError `invalid_job` with every problem."""
     try:
-        return parse_job(body)
+        return parse_job(body, rules)
     except JobInvalidError as error:
         raise refused("invalid_job", error.problems) from None
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from ops.gateway.access import ACCESS, GUARDED
 from ops.gateway.problems import SCHEMA, documented
+from pipelines.job import JobRules
 
 #: Shapes of bodies that routes name by `body_of`.
 _BODIES: dict[str, type[BaseModel]] = {}
@@ -49,27 +50,30 @@ def body_of(shape: type[BaseModel], *, header: str = "") -> dict[str, Any]:
     return described
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, rules: JobRules) -> None:
     """Let the application answer with this document; it is made once, when it is first asked for."""
 
     def document() -> dict[str, Any]:
         if not app.openapi_schema:
             app.openapi_schema = _completed(
-                get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+                get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes), rules
             )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _completed(found: dict[str, Any]) -> dict[str, Any]:
+def _completed(found: dict[str, Any], rules: JobRules) -> dict[str, Any]:
     components = found.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in _FOREIGN:
         schemas.pop(name, None)
     schemas["Problem"] = SCHEMA
     pairs: Any = [(shape, "validation") for shape in _BODIES.values()]
-    schemas |= _portable(models_json_schema(pairs, ref_template="#/components/schemas/{model}")[1]["$defs"])
+    shapes = models_json_schema(pairs, ref_template="#/components/schemas/{model}")[1]["$defs"]
+    if rules.unknown_fields == "refuse":
+        _close(shapes)
+    schemas |= _portable(shapes)
     job = schemas["Job"]["properties"]
     job["external_id"] = {"anyOf": [job["external_id"], {"type": "null"}]}  # null is as good as left out
     # The idempotency key of a job that is handed in may be a header instead.
@@ -79,6 +83,13 @@ def _completed(found: dict[str, Any]) -> dict[str, Any]:
         for method, operation in operations.items():
             _complete(operation, f"{method.upper()} {path}", guarded=path.startswith(GUARDED))
     return found
+
+
+def _close(shapes: dict[str, Any]) -> None:
+    """Write down that the objects of an identification have no other fields, where those are refused."""
+    for shape in shapes.values():
+        if shape.get("additionalProperties") == {}:
+            shape["additionalProperties"] = False
 
 
 def _portable(schema: Any) -> Any:

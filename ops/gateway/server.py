@@ -107,6 +107,7 @@ def _options(settings: Settings) -> Options:
         secure_cookies=(settings.ONBOARDING_PUBLIC_URL or "").startswith("https:"),
         company=settings.ONBOARDING_COMPANY_NAME,
         installation=settings.ONBOARDING_INSTALLATION,
+        job_rules=settings.job_rules,
     )
 
 

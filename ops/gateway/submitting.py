@@ -70,7 +70,7 @@ async def _job(request: Request, door: FrontDoor) -> New:
 
 
 def _prepared(request: Request, body: bytes, door: FrontDoor) -> New:
-    job = checked_job(idempotency.named_once(request, contents.parse_json(body)))
+    job = checked_job(idempotency.named_once(request, contents.parse_json(body)), door.rules)
     return door.prepared(job, request.state.caller.name)
 
 

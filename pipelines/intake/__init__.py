@@ -16,6 +16,7 @@ from pipelines.intake.files import File, IntakeError, opened
 from pipelines.intake.report import Report, ReportWriter
 from pipelines.intake.rows import Row, RowProblem
 from pipelines.intake.seen import Seen
+from pipelines.job import STRICT, JobRules
 from pipelines.keys import canonical_json
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ def source(
     mapping: Mapping[str, str] | None = None,
     format: Format | None = None,  # noqa: A002  # the word of the command line
     lane: Lane = "bulk",
+    rules: JobRules = STRICT,
 ) -> Iterator[Source]:
     """Open a file of jobs, to be read row by row.
 
     `mapping` renames columns, theirs to ours; an empty name leaves a column out. `format` None: by the file's name,
-    else by its first sign. `lane` is that of jobs which name none.
+    else by its first sign. `lane` is that of jobs which name none. `rules`: what jobs may hold here.
 
     Raises IntakeError, now, at the first row or at the end, when the file itself is at fault; a row at fault is a Row
     with problems. Text that is not UTF-8 is found before the first row.
@@ -53,7 +55,7 @@ def source(
     with opened(path) as file, Seen() as seen:
         kind = format or _format_of(path, file.first_sign)
         how = canonical_json([dict(mapping or {}), lane, kind])
-        yield Source(sha256(how + file.digest).hexdigest(), _rows(file, kind, mapping or {}, lane, seen))
+        yield Source(sha256(how + file.digest).hexdigest(), _rows(file, kind, mapping or {}, lane, seen, rules))
 
 
 def read(
@@ -62,15 +64,18 @@ def read(
     mapping: Mapping[str, str] | None = None,
     format: Format | None = None,  # noqa: A002  # the word of the command line
     lane: Lane = "bulk",
+    rules: JobRules = STRICT,
 ) -> Iterator[Row]:
     """Read a file of jobs from its beginning to its end; see `source`."""
-    with source(path, mapping=mapping, format=format, lane=lane) as found:
+    with source(path, mapping=mapping, format=format, lane=lane, rules=rules) as found:
         yield from found.rows
 
 
-def _rows(file: File, kind: Format, mapping: Mapping[str, str], lane: Lane, seen: Seen) -> Iterator[Row]:
+def _rows(
+    file: File, kind: Format, mapping: Mapping[str, str], lane: Lane, seen: Seen, rules: JobRules
+) -> Iterator[Row]:
     empty = True
-    for row in (lines if kind == "jsonl" else table).rows(file, mapping, lane, seen):
+    for row in (lines if kind == "jsonl" else table).rows(file, mapping, lane, seen, rules):
         empty = False
         yield row
     file.must_be_unchanged()

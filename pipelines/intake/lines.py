@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipelines.intake.seen import Seen
+    from pipelines.job import JobRules
 
 #: Characters of one line: a job with documents has tens of megabytes of base64.
 MAX_LINE: Final = 1 << 26
@@ -25,7 +26,7 @@ class _DoubledFieldError(ValueError):
     """An object names a field twice."""
 
 
-def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen) -> Iterator[Row]:
+def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen, rules: JobRules) -> Iterator[Row]:
     """Read the lines of a file as jobs; empty ones are passed over.
 
     Raises IntakeError for a file that is JSON and not JSON Lines, and for a mapping: lines have no columns.
@@ -50,10 +51,10 @@ def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen) -> Itera
             )
         first = False
         fields = {"job": line if len(line) <= MAX_IN_REPORT else ""}
-        yield seen.check(job_row(line, lines.count, fields, lane), "/{}".format)
+        yield seen.check(job_row(line, lines.count, fields, lane, rules), "/{}".format)
 
 
-def job_row(text: str, line: int, fields: Mapping[str, str], lane: str) -> Row:
+def job_row(text: str, line: int, fields: Mapping[str, str], lane: str, rules: JobRules) -> Row:
     """Read one job from JSON; a job that names no lane gets this one."""
     try:
         value = _JSON.decode(text)
@@ -66,7 +67,7 @@ def job_row(text: str, line: int, fields: Mapping[str, str], lane: str) -> Row:
     if isinstance(value, dict):
         value.setdefault("lane", lane)
     try:
-        return Row(line, fields, parse_job(value), size=len(text))
+        return Row(line, fields, parse_job(value, rules), size=len(text))
     except JobInvalidError as error:
         problems = [RowProblem(p.pointer, p.code, p.text, _shown(value, p.pointer)) for p in error.problems]
         return Row(line, fields, None, tuple(problems), size=len(fields.get("job", "")))

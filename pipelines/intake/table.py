@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipelines.intake.seen import Seen
+    from pipelines.job import JobRules
 
 #: Characters of one line. A cell is limited further by Python's csv module, to 131,072 characters.
 MAX_LINE: Final = 1 << 20
@@ -40,7 +41,7 @@ _POINTERS: Final = {
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen) -> Iterator[Row]:
+def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen, rules: JobRules) -> Iterator[Row]:
     """Read the rows of a file as jobs; rows of empty cells are passed over.
 
     Raises IntakeError for what is wrong with the header.
@@ -65,7 +66,7 @@ def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen) -> Itera
             yield _unreadable(header, line, "line_too_long", f"The line is longer than {MAX_LINE} characters.")
             continue
         if "".join(cells).strip():
-            yield seen.check(_row(header, line, cells, lane), header.column_of)
+            yield seen.check(_row(header, line, cells, lane, rules), header.column_of)
 
 
 def _told(error: csv.Error, first: int, last: int) -> tuple[str, str]:
@@ -81,7 +82,7 @@ def _unreadable(header: Header, line: int, code: str, text: str) -> Row:
     return Row(line, dict.fromkeys(header.columns, ""), None, (RowProblem("", code, text),))
 
 
-def _row(header: Header, line: int, cells: list[str], lane: str) -> Row:
+def _row(header: Header, line: int, cells: list[str], lane: str, rules: JobRules) -> Row:
     if len(cells) != len(header.columns):
         more = "more" if len(cells) > len(header.columns) else "fewer"
         wanted = f"{more} than the header's {len(header.columns)}"
@@ -98,9 +99,9 @@ def _row(header: Header, line: int, cells: list[str], lane: str) -> Row:
     size = sum(map(len, cells))
     values = {field: cell.strip() for field, cell in zip(header.fields, cells, strict=True) if field}
     if "job" in values:
-        return job_row(values["job"], line, fields, lane)
+        return job_row(values["job"], line, fields, lane, rules)
     try:
-        job = parse_job(_job(values, lane))
+        job = parse_job(_job(values, lane), rules)
     except JobInvalidError as error:
         problems += [_row_problem(header, values, problem) for problem in _for_tables(error.problems, values)]
     if problems:

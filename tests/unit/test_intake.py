@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.intake import IntakeError, Row, RowProblem, read
+from pipelines.job import JobRules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -415,3 +416,14 @@ def test_row_is_shown_without_personal_data(rows_of: Any) -> None:
     """A row that slips into a log shows neither its cells nor the customer."""
     (row,) = rows_of(GOOD)
     assert "ada" not in repr(row).lower()
+
+
+def test_a_reports_job_follows_the_rules_too(rows_of: Any) -> None:
+    """A line of JSONL that comes back in a report is judged as it was in its own file."""
+    job = '{"idempotency_key":"k1","customer":{"customer_type":"Person","email":"a@b.cd"},"identification":{"new":1}}'
+    table = 'job\n"' + job.replace('"', '""') + '"\n'
+    for content, name in ((job, "rows.jsonl"), (table, "rows.csv")):
+        [row] = rows_of(content, name)
+        assert problems(row) == [("/identification/new", "unknown_field", "")]
+        [row] = rows_of(content, name, rules=JobRules(unknown_fields="pass"))
+        assert row.job.canonical()["identification"] == {"type": "Link", "with_edd": False, "new": 1}

@@ -48,6 +48,7 @@ CONTRACT: dict[str, Any] = {
     "ONBOARDING_ROUND_SPACING_S": 3600,
     "ONBOARDING_EVENTS_KEPT_S": 2_592_000,
     "ONBOARDING_PRIVATE_ENDPOINTS": False,
+    "ONBOARDING_UNKNOWN_FIELDS": "refuse",
     "ONBOARDING_WAITAOF": "off",
     "ONBOARDING_LOG": None,
 }
@@ -171,6 +172,7 @@ MALFORMED = [
     ("ONBOARDING_COMPANY_NAME", "marker" * 14),
     *(("ONBOARDING_EVENTS_KEPT_S", value) for value in ("marker", "0", "345599", "nan", "inf", "31536001")),
     ("ONBOARDING_PRIVATE_ENDPOINTS", "marker"),
+    *(("ONBOARDING_UNKNOWN_FIELDS", value) for value in ("marker", "true", "Pass")),
     ("ONBOARDING_WAITAOF", "marker"),
     ("ONBOARDING_LOG", "marker"),
 ]

@@ -28,7 +28,7 @@ from pipelines.errors import (
     StaleClaimError,
 )
 from pipelines.iron import Iron
-from pipelines.job import parse_job
+from pipelines.job import JobRules, parse_job
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Record, Refused, Signing
@@ -54,7 +54,7 @@ class Stage(httpx.BaseTransport):
     def __init__(self, job: dict[str, Any] = JOB, **switches: Any) -> None:
         self.clock = ManualClock()
         self.sandbox = Sandbox(self.clock, switches=Switches(**switches))
-        self.inner = SandboxTransport(self.sandbox)
+        self.inner: httpx.BaseTransport = SandboxTransport(self.sandbox)
         self.iron = Iron(self, "http://iron.test/api", "sandbox-key")
         self.requests: list[tuple[str, str, str | None, bytes]] = []
         #: The most calls that one run of a step made.
@@ -84,7 +84,10 @@ class Stage(httpx.BaseTransport):
         """The circumstances of the next run of a step."""
         effect = effect_in_hand(self.record, abandoned_ms, has_effect=self.record.step in HAS_EFFECT)
         rule, place = lambda: self.rule, self.place
-        return Attempt("default", Policy(), self.now_ms, self.input, effect=effect, rule=rule, place=place)
+        there = INPUT.get(self.record.step, "") in self.parts
+        return Attempt(
+            "default", Policy(), self.now_ms, self.input, effect=effect, rule=rule, place=place, has_input=there
+        )
 
     def place(self, ask: Ask) -> Place:
         """Give places among a day's starts as a test says."""
@@ -137,7 +140,8 @@ class Stage(httpx.BaseTransport):
         self.delay_s = following.delay_s
         if following.keep:
             self.kept.append(following.keep)
-        parts = self.parts | following.keep | {name: json.loads(part) for name, part in following.sealed.items()}
+        sealed = {name: json.loads(part) if part else None for name, part in following.sealed.items()}
+        parts = self.parts | following.keep | sealed
         self.parts = {name: part for name, part in parts.items() if part is not None}
 
     def act(self, name: str, **more: Any) -> Record:
@@ -851,6 +855,58 @@ def test_given_data_go_out_as_they_were_given_once(kind: str) -> None:
     assert outcome.keep == {}
     assert json.loads(stage.posts()[-1][3])["type"] == "Link"
     assert stage.effects["identifications"] == 2
+
+
+class Newer(httpx.BaseTransport):
+    """An Iron that knows a field of which this release has not heard: the sandbox gets the rest."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self.inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on without that field."""
+        headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+        known = {name: value for name, value in json.loads(request.content or b"{}").items() if name != "language"}
+        content = canonical_json(known) if request.content else b""
+        return self.inner.handle_request(httpx.Request(request.method, request.url, headers=headers, content=content))
+
+
+def newer(identification: dict[str, Any]) -> Stage:
+    """A job whose identification has that field, at such an Iron, with its customer."""
+    customer = {"customer_type": "Person", "email": EMAIL}
+    job = {"idempotency_key": "k-1", "external_id": "crm-1", "customer": customer, "identification": identification}
+    stage = Stage(parse_job(job, JobRules(unknown_fields="pass")).canonical())
+    stage.inner = Newer(stage.inner)
+    stage.steps("create_customer")
+    return stage
+
+
+@pytest.mark.parametrize("body", [{"type": "Link", "with_edd": True}, TOKEN, PERSON])
+def test_unknown_fields_go_out_as_they_were_given_once(body: dict[str, Any]) -> None:
+    """A body with fields that we do not know goes out whole, the same after a lost answer; later rounds are links."""
+    wanted = body | {"language": {"written": None, "spoken": ["de"]}}
+    stage = newer(wanted)
+    assert set(stage.parts) == {"customer", "identification"}
+    stage.sandbox.faults.add(Fault(operation="create_identification", when="after", lost="reset", times=1))
+    assert isinstance(stage.step(), AnswerLostError)
+    stage.steps("create_identification")
+    assert [json.loads(post[3]) for post in stage.posts()[-2:]] == [wanted, wanted]
+    assert len(set(stage.posts()[-2:])) == 1
+    assert set(stage.parts) == {"customer"}
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    stage.step()
+    assert json.loads(stage.posts()[-1][3]) == {"type": "Link", "with_edd": body.get("with_edd", False)}
+    assert stage.effects["identifications"] == 2
+
+
+def test_a_part_of_another_kind_is_no_links(stage: Stage) -> None:
+    """What an earlier release left of data for a job that is by link now does not go out."""
+    stage.parts["identification"] = PERSON
+    stage.identified()
+    assert json.loads(stage.posts()[-1][3]) == {"type": "Link", "with_edd": False}
+    assert stage.kept == [{"identification": None}]
 
 
 def test_a_link_keeps_and_drops_nothing(stage: Stage) -> None:

@@ -84,7 +84,7 @@ def _stored(desk: Desk, read: Read, name: str, act: Act, by: str, form: Mapping[
 
 def _corrected(desk: Desk, key: str, by: str, reason: str, text: str) -> Nudge | None:
     try:
-        job = parse_job(json.loads(text))
+        job = parse_job(json.loads(text), desk.door.rules)
     except JobInvalidError as error:
         raise _MistakesError(*(f"{one.pointer or '/'}: {one.text}" for one in error.problems)) from None
     except (ValueError, RecursionError):
