@@ -197,7 +197,7 @@ def _reidentify(record: Record, act: Mapping[str, Any]) -> Record:
     before = record.again if record.again is not None and record.again.begun_ms is None else Again()
     asked = replace(before, run=act["run"], asked_ms=act["at_ms"], by_hand=not act.get("due", False))
     effect = record.effect
-    if effect is not None and effect.refused:
+    if effect is not None and (effect.refused or effect.strikes):
         effect = effect.renewed()  # a person's decision to try once more what Iron refused
     return record.evolve(again=asked, effect=effect, problem=None)
 
@@ -205,7 +205,7 @@ def _reidentify(record: Record, act: Mapping[str, Any]) -> Record:
 def _tried_again(record: Record) -> Record:
     """Let the table decide anew, with a key under which Iron has not refused yet."""
     effect = record.effect
-    if effect is not None and effect.refused:
+    if effect is not None and (effect.refused or effect.strikes):
         effect = effect.renewed()
     return record.evolve(phase=Phase.RECEIVED, effect=effect, problem=None, attempts=0)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.acts import apply_acts
-from pipelines.attempt import Attempt
+from pipelines.attempt import ANY_SUBJECT, Attempt
 from pipelines.errors import (
     AnswerLostError,
     HeldBackError,
@@ -129,7 +129,8 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
     """Say what is next after a step that returned."""
     match outcome:
         case Done(changes, note, keep, event):
-            now_true = record.evolve(**changes, effect=_still_in_doubt(record, attempt), attempts=0, tried="")
+            now_true = record.evolve(**changes, attempts=0, tried="")
+            now_true = now_true.evolve(effect=_still_in_doubt(now_true, attempt))
             now_true = now_true.evolve(problem=record.problem if _stays(now_true) else None)
             if record.step in HAS_EFFECT or record.step == "update_customer":
                 now_true = _fresh(now_true, attempt)
@@ -231,7 +232,8 @@ def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt)
     """Say what is next when Iron refuses details: once more, then it is Iron's answer to this job."""
     said = str(error).partition("(")[2].rstrip(")")
     text = f"Iron rejected {CARRIES[record.step]} ({said}). Correct the job to go on."
-    if record.effect is not None and record.effect.refused:
+    effect = record.effect
+    if effect is not None and effect.refused and effect.step == record.step:
         return _failed(record, error.code, text, attempt)
     lasting = record.step == "update_customer" and record.updates >= MAX_UPDATES
     problem = Problem.of(
@@ -344,9 +346,17 @@ def backoff_s(before: int, policy: Policy) -> float:
 
 
 def _still_in_doubt(record: Record, attempt: Attempt) -> Effect | None:
-    """Keep the effect of another step: only the step that made the call knows when its outcome is certain."""
+    """Keep the effect of another step: only the step that made the call knows when its outcome is certain.
+
+    A worker that may be asleep may hold any of the signatures: the doubt stays until there is none left to make.
+    """
     effect = attempt.effect
-    return effect if effect is not None and effect.step != record.step else None
+    if effect is None or effect.step != record.step:
+        return effect
+    left = any(signing.consented_ms and not signing.signed_ms for signing in record.signings)
+    if record.step != "submit_signings" or not effect.abandoned or not left:
+        return None
+    return Effect(effect.step, ANY_SUBJECT, first_ms=effect.first_ms, abandoned=True)
 
 
 def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next:

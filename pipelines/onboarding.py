@@ -18,6 +18,7 @@ from pipelines.errors import (
     IronError,
     NothingDueError,
     OnboardingError,
+    RateLimitedError,
     RequestRefusedError,
     StaleClaimError,
 )
@@ -141,7 +142,8 @@ def _identification_now(
         return _told_by(customer.identification_status) if same else {}, {}
     changes = _identified(record, newest, attempt) | _begun(record, newest, attempt)
     changes["identifications"] = len(listed)
-    return changes, _comments(newest) if newest.status != record.identification_status else {}
+    keep = _comments(newest) if newest.status != record.identification_status else {}
+    return changes, keep | ({"identification": None} if record.identification_id is None else {})
 
 
 def _may_be_begun(record: Record, listed: list[Identification], attempt: Attempt) -> bool:
@@ -164,7 +166,7 @@ def _list_of(customer: Customer, iron: Iron) -> list[Identification]:
     try:
         return iron.identifications(customer.id)
     except IronError as error:
-        if error.status is None or error.weather or customer.identification_status is None:
+        if error.weather or isinstance(error, RateLimitedError) or customer.identification_status is None:
             raise
         return []
 
@@ -400,7 +402,8 @@ CARRIES: MappingProxyType[str, str] = MappingProxyType(
     }
 )
 
-_STATUSES = frozenset(IdentificationStatus)
+#: Statuses of an identification that the customer has done something with: the next one begins a new row of rounds.
+_USED = frozenset({"Processed", "PendingReview", "Approved", "Declined"})
 #: Statuses after which another identification may follow.
 OVER = frozenset({"Declined", "Expired", "Archived"})
 
@@ -435,8 +438,8 @@ def _differs(record: Record, customer: Customer, attempt: Attempt) -> bool:
         return False
     try:
         wanted = attempt.input()["email"]
-    except InputLostError:  # the onboarding ended long ago
-        return False
+    except InputLostError:  # the onboarding ended long ago; what was to be told is still to be told
+        return record.update
     other_email = customer.email is not None and customer.email.casefold() != wanted.casefold()
     return other_email or customer.external_id not in (None, record.external_id)
 
@@ -471,8 +474,7 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
         "identified_ms": _began_ms(record, newest, attempt),
     }
     if newest.id != record.identification_id:
-        went_on = record.identification_status in _STATUSES - {IdentificationStatus.EXPIRED}
-        in_a_row = 1 if went_on or record.identification_id is None else record.round + 1
+        in_a_row = 1 if record.identification_status in _USED else record.round + 1
         changes |= {"round": in_a_row, "round_ms": attempt.now_ms(), "reasons": (), "reject_labels": ()}
         changes |= {"restart": False}  # a new round that was asked for has begun, whoever tells us so
     if newest.status == "Approved":
