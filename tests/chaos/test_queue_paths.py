@@ -303,6 +303,7 @@ def test_d1_crash_between_copy_and_acknowledgement(wired: Wired) -> None:
         wired.world.submit(f"k-{number}")
     wired.start()
     wired.finish("k-0", "k-1", "k-2")
+    wired.stop()  # a copy may still be in somebody's hands
     for number in range(3):
         assert len(wired.world.ledger.history(f"k-{number}")) == wired.version(f"k-{number}")
 
