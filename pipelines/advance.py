@@ -31,7 +31,7 @@ from pipelines.iron import Customer
 from pipelines.keys import fingerprint
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
-from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES
+from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES, knows_newest
 from pipelines.reidentification import Doing, plan
 
 #: The lane of those who are about to be identified again.
@@ -392,7 +392,7 @@ def _carried(record: Record, before: Record) -> Effect | None:
     effect = record.effect
     if effect is None:
         return None
-    if effect.step == "create_identification":
+    if effect.step == "create_identification" and knows_newest(before):
         follows = effect.subject[1] if effect.subject else before.identification_id or ""
         if follows != (record.identification_id or ""):
             return None  # it has begun, or another one has: the next one follows that

@@ -476,10 +476,16 @@ def _identified(record: Record, newest: Identification, attempt: Attempt) -> dic
     if newest.id != record.identification_id:
         in_a_row = 1 if record.identification_status in _USED else record.round + 1
         changes |= {"round": in_a_row, "round_ms": attempt.now_ms(), "reasons": (), "reject_labels": ()}
-        changes |= {"restart": False}  # a new round that was asked for has begun, whoever tells us so
+        if knows_newest(record):  # a new round that was asked for has begun, whoever tells us so
+            changes |= {"restart": False}
     if newest.status == "Approved":
         changes |= {"was_active": True}
     return changes
+
+
+def knows_newest(record: Record) -> bool:
+    """Say whether the record knows which identification is the newest: one that was adopted does not at first."""
+    return record.identification_id is not None or record.identification_status is None
 
 
 def _began_ms(record: Record, newest: Identification, attempt: Attempt) -> int:

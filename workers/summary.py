@@ -29,6 +29,7 @@ def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
         "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in ledger.lanes().items()},
         "budget": _budget(ledger.budget, standing),
         "breaker": standing.breaker,
+        "refusal": standing.refusal,
         "paused": {
             lane: {"by": pause.by, "at": timestamp(pause.at_ms), "reason": pause.reason}
             for lane, pause in standing.paused.items()

@@ -210,7 +210,8 @@ def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
     if budget["closed_until"]:
         yield f"Iron wants no call before {budget['closed_until']} (429)."
     if counts["breaker"] != "closed":
-        yield f"The breaker is {counts['breaker']}: Iron is in trouble; one call at a time finds out if it still is."
+        why = f"Iron rejects every call (HTTP {counts['refusal']})" if counts["refusal"] else "Iron is in trouble"
+        yield f"The breaker is {counts['breaker']}: {why}; one call at a time finds out if it still does."
     for lane, pause in counts["paused"].items():
         why = f": {pause['reason']}" if pause["reason"] else ""
         yield f"{lane} is paused since {pause['at']} by {pause['by']}{why}."

@@ -81,8 +81,9 @@ def test_retry(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> No
     assert "3 onboardings have the problem" in capsys.readouterr().err
     assert run("retry", "--problem", "access_refused", "--yes", "--reason", "new key", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"problem": "access_refused", "count": 3, "done": True}
-    settle(world)
-    assert {record.phase.value for record in world.records()} == {"identification_pending"}
+    world.run(
+        until=lambda: {record.phase.value for record in world.records()} == {"identification_pending"}, seconds=60
+    )
     assert run("retry", "k-0") == 1
     assert "no problem" in capsys.readouterr().err
     assert run("retry") == 2

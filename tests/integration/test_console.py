@@ -244,7 +244,7 @@ def test_the_overview(console: Operator) -> None:
     world = console.world
     world.sandbox.faults.add(Fault(name="bad", operation="create_customer", status=422, body="no"))
     world.submit("k-bad")
-    world.drain()
+    world.run_until("k-bad", "failed")
     world.sandbox.faults.clear("bad")
     world.submit("k-1", "manual")
     world.run_until("k-1", "identification_pending")
@@ -287,15 +287,20 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("breaker", "closed_ms", "words"),
+    ("breaker", "closed_ms", "refusal", "words"),
     [
-        *(("closed", None, "Calls leave"), ("closed", 9, "Asked for a pause"), ("open", None, "In trouble")),
-        *(("open", 9, "In trouble"), ("half_open", None, "Probing")),
+        ("closed", None, None, "Calls leave"),
+        ("closed", 9, None, "Asked for a pause"),
+        ("open", None, None, "In trouble"),
+        ("open", 9, None, "In trouble"),
+        ("half_open", None, None, "Probing"),
+        ("open", None, 400, "Rejecting our calls"),
+        ("half_open", None, 401, "Rejecting our calls"),
     ],
 )
-def test_how_we_stand_with_iron(breaker: BreakerState, closed_ms: int | None, words: str) -> None:
+def test_how_we_stand_with_iron(breaker: BreakerState, closed_ms: int | None, refusal: int | None, words: str) -> None:
     """Every state of breaker and tap has its words, the graver one first, and a rate that is down shows its ceiling."""
-    standing = Standing(5, closed_ms, breaker, 1, {"call": 0.5, "identification": 1.0}, {})
+    standing = Standing(5, closed_ms, breaker, 1, refusal, {"call": 0.5, "identification": 1.0}, {})
     budget = {
         "rate_per_second": 10,
         "rate_per_second_now": 5,

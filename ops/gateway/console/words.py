@@ -176,6 +176,14 @@ BREAKER: dict[BreakerState, tuple[str, Tone, str]] = {
     ),
     "half_open": ("Probing", "warn", "A probe is finding out whether Iron is well again; everything else waits."),
 }
+REFUSED: tuple[str, Tone, str] = (
+    "Rejecting our calls",
+    "bad",
+    (
+        "Iron rejects every call (HTTP {status}): check IRON_API_KEY, IRON_API_VERSION and IRON_BASE_URL. Customers wait;"
+        " none fails. We go on by ourselves when Iron takes our calls again."
+    ),
+)
 TAP_CLOSED: tuple[str, Tone, str] = ("Asked for a pause", "warn", "Iron asked for a pause of all calls (429).")
 
 
@@ -183,6 +191,8 @@ def iron_state(summary: Mapping[str, Any], standing: Standing) -> IronState:
     """Tell how we stand with Iron: the tap, the breaker, the budget, the last sweep."""
     closed = standing.closed_until_ms is not None and standing.breaker == "closed"
     state, tone, meaning = TAP_CLOSED if closed else BREAKER[standing.breaker]
+    if standing.refusal is not None:
+        state, tone, meaning = REFUSED[0], REFUSED[1], REFUSED[2].format(status=standing.refusal)
     budget, sweep = summary["budget"], summary["sweep"]
     rates = (
         ("Calls", _rate(budget["rate_per_second"], budget["rate_per_second_now"], "second")),
