@@ -14,6 +14,7 @@ import redis
 from pipelines.lifecycle import Phase
 from tests.support import PLENTY, World
 from workers.audit import KINDS, Auditor, Finding
+from workers.audit.seen import RARELY_MS
 from workers.ledger import LANES, PREFIX, Claim, Ledger
 
 DAY_MS = 86_400_000
@@ -48,6 +49,7 @@ def staged(world: World) -> World:
     world.run_until("gone", "cancelled")
     world.submit("new", STAGE["new"])
     world.queue.nudges.clear()
+    world.advance(RARELY_MS / 1000 + 1)  # the pulse has been quiet for long enough to be missed
     assert audited(world) == []
     return world
 

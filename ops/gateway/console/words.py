@@ -180,8 +180,8 @@ REFUSED: tuple[str, Tone, str] = (
     "Rejecting our calls",
     "bad",
     (
-        "Iron rejects every call (HTTP {status}): check IRON_API_KEY, IRON_API_VERSION and IRON_BASE_URL. Customers wait;"
-        " none fails. We go on by ourselves when Iron takes our calls again."
+        "Iron rejects every call (HTTP {status}): check IRON_API_KEY, IRON_API_VERSION and IRON_BASE_URL."
+        " Customers wait; none fails. We go on by ourselves when Iron takes our calls again."
     ),
 )
 TAP_CLOSED: tuple[str, Tone, str] = ("Asked for a pause", "warn", "Iron asked for a pause of all calls (429).")
