@@ -31,7 +31,7 @@
 --   email           hash    keyed digest of an e-mail address -> the keys of those who have or had it, a line each
 --   unclaimed:<id>  string  wakes for a customer id that no record knows yet, a hint a line; expires
 --   hints:<key>     string  what webhooks said while the record was in hand, a hint a line; expires
---   heard:<key>     string  the record was woken by a webhook within the last second; expires
+--   heard:<key>     string  ms when a webhook last had the record read at once; expires
 --   links           hash    key -> "<serial> <token>": how often the customer's links to a record were revoked, where they were
 --   sub_partners    set     sub-partners that any record has
 --   identified:<tier>    zset    active customers: key -> ms when the newest identification began

@@ -1,0 +1,159 @@
+"""No answer of Iron's is a dead end: the customer is read, and the table decides. Source: design section 2, rule 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+from ops.sandbox import Fault
+from tests.second_iron import SecondIron
+from tests.support import World
+
+#: What a read may answer that nobody foresees: a status with an odd body.
+ANSWERS: dict[str, dict[str, Any]] = {
+    **{str(status): {"status": status} for status in (400, 403, 404, 409, 410, 422, 500)},
+    "empty list": {"status": 200, "body": []},
+    "null": {"status": 200, "malformed": True},
+    "missing member": {"status": 200, "body": {"id": "x"}},
+    "unknown value": {"status": 200, "body": {"id": "x", "status": "Frozen", "items": [{"id": "x", "status": "Odd"}]}},
+}
+
+
+def to_pending(world: World) -> None:
+    world.submit(tag="manual")
+    world.run_until("k-1", "identification_pending")
+
+
+def to_decline(world: World) -> None:
+    to_pending(world)
+    world.sandbox.move("k-1", "decline")
+
+
+def to_documents(world: World) -> None:
+    to_pending(world)
+    world.sandbox.move("k-1", "approve")
+
+
+def to_consent(world: World) -> None:
+    to_documents(world)
+    world.run(until=lambda: bool(world.record().signings), seconds=60)
+
+
+#: The reads, each with how the customer comes to it.
+READS: dict[str, Callable[[World], None]] = {
+    "get_customer": to_documents,
+    "list_identifications": to_decline,
+    "get_requirements": to_decline,
+    "get_required_signings": to_documents,
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("operation", READS)
+def test_an_odd_answer_is_followed_by_a_read(world: World, operation: str, answer: str) -> None:
+    """Whatever a read answers, the customer is read again within a poll, and with sane answers the record is right."""
+    world.hears = False
+    READS[operation](world)
+    world.sandbox.faults.add(Fault(name="odd", operation=operation, times=6, **ANSWERS[answer]))
+    asked = world.sandbox.traffic.total
+    world.run(until=lambda: world.sandbox.traffic.total > asked + 4, seconds=600)
+    world.sandbox.faults.clear("odd")
+    phase = "declined" if READS[operation] is to_decline else "signings_required"
+    world.run_until("k-1", phase, seconds=600)
+    assert world.record().phase != "failed"
+    if phase == "signings_required":
+        world.run(until=lambda: bool(world.record().signings), seconds=600)
+
+
+@pytest.mark.parametrize("answer", ["409", "404", "empty list", "422", "500"])
+def test_the_documents_are_gone_because_the_customer_is_active(world: World, answer: str) -> None:
+    """Who was signed elsewhere meanwhile is active here too, whatever the list of documents answers from then on."""
+    world.hears = False
+    to_consent(world)
+    customer = str(world.record().customer_id)
+    for number, signing in enumerate(world.record().signings):
+        body = {"signed": True, "content_id": signing.id}
+        world.sandbox.request("POST", f"/api/customers/{customer}/signings", body, key=f"dashboard-{number}")
+    world.sandbox.faults.add(Fault(operation="get_required_signings", **ANSWERS[answer]))
+    world.consent()
+    assert world.run_until("k-1", "active", seconds=60).problem is None
+
+
+def test_the_webhook_of_the_last_signature_is_lost(world: World) -> None:
+    """A customer who has signed is active in the record within 15 s, also days after the documents came."""
+    to_consent(world)
+    world.hears = False
+    world.advance(3 * 86_400)
+    world.consent()
+    world.run(until=lambda: world.effects()["k-1"]["signings"] == 2, seconds=60)
+    signed_ms = world.shift_ms
+    world.run_until("k-1", "active", seconds=60)
+    assert world.shift_ms - signed_ms <= 15_000
+
+
+def test_a_refused_api_version_fails_nobody(world: World) -> None:
+    """While Iron refuses all calls nobody fails and no attempt counts; put right, all go on without a person."""
+    right = world.runner.iron
+    world.runner.iron = replace(right, api_version="2020-01-01")
+    for number in range(20):
+        world.submit(f"k-{number}")
+    asked = world.sandbox.traffic.total
+    world.run(until=lambda: world.shift_ms > 600_000, seconds=900)
+    assert world.sandbox.traffic.total - asked < 400
+    assert (world.ledger.standing().breaker, world.ledger.standing().refusal) == ("open", 400)
+    assert {(record.phase.value, record.attempts) for record in world.records()} == {("received", 0)}
+    world.runner.iron = right
+
+    def active() -> bool:
+        for record in world.records():
+            if any(not signing.consented_ms for signing in record.signings):
+                world.consent(record.key)
+        return {record.phase.value for record in world.records()} == {"active"}
+
+    world.run(until=active, seconds=1_800)
+    assert world.ledger.standing().refusal is None
+    assert {tuple(seen.values()) for seen in world.effects().values()} == {(1, 1, 2)}
+
+
+def test_an_answer_that_grants_nothing_does_not_close_the_breaker(world: World) -> None:
+    """A wrong base address answers 404 to all: the look-up's 404 is no sign that Iron takes our calls."""
+    world.sandbox.faults.add(Fault(name="elsewhere", path="*", status=404))
+    for number in range(5):
+        world.submit(f"k-{number}", "manual")
+    world.run(until=lambda: world.shift_ms > 120_000, seconds=300)
+    assert world.ledger.standing().refusal == 404
+    world.sandbox.faults.clear("elsewhere")
+    world.run(until=lambda: {record.phase.value for record in world.records()} == {"identification_pending"})
+
+
+def test_the_happy_path_takes_at_most_ten_calls(world: World) -> None:
+    """With two documents and a webhook for each status, ten calls bring a customer from the job to active."""
+    world.onboard()
+    world.advance(60)
+    world.hear()
+    world.pulse.run_once()
+    world.drain()
+    assert world.sandbox.traffic.total <= 10
+
+
+@pytest.mark.parametrize("hears", [True, False])
+@pytest.mark.parametrize("seed", range(25))
+def test_the_second_stand_in(client: redis.Redis, seed: int, hears: bool) -> None:
+    """On an Iron that others wrote from the documents a customer becomes active, with each effect once."""
+    world = World(client, second=partial(SecondIron, seed=seed))
+    world.hears = hears
+    world.submit()
+
+    def active() -> bool:
+        record = world.record()
+        if record.phase == "signings_required" and any(not signing.consented_ms for signing in record.signings):
+            world.consent()
+        return record.phase == "active"
+
+    world.run(until=active, seconds=2 * 86_400)
+    assert world.effects()["k-1"] == {"customers": 1, "identifications": 1, "signings": 2}
