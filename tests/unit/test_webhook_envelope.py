@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ops.gateway.envelope import WAKING, Envelope, NotJsonError, read_envelope
 from ops.sandbox import ManualClock, Sandbox, WebhookSettings
+from workers.hints import UNCLEAR
 
 ID = "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11"
 
@@ -20,13 +21,41 @@ def envelope(type_: Any = "customer_status", **inner: Any) -> bytes:
     return json.dumps({"type": type_, "timestamp": "2026-06-02T14:59:26+00:00", "data": inner}).encode()
 
 
-@pytest.mark.parametrize("type_", sorted(WAKING))
+#: Types with a status, and the hint that it makes.
+HINTS = {
+    ("customer_created", "Active"): "created - - -",
+    ("customer_status", "Active"): f"customer {ID} Active active",
+    ("customer_status", "IdentificationRequired"): (
+        f"customer {ID} IdentificationRequired customer_created,declined,expired,identification_pending,in_review,on_hold,"
+        "step_up_required"
+    ),
+    ("customer_status", "Frozen"): UNCLEAR,
+    ("identification_status", "Processed"): f"identification {ID} Processed in_review",
+    ("identification_status", "Approved"): f"identification {ID} Approved in_review,step_up_required",
+    ("identification_status", "Odd"): UNCLEAR,
+}
+
+
+@pytest.mark.parametrize("wrapper", ["Event", "CustomerStatus", "IdentificationStatus", None])
+@pytest.mark.parametrize(("type_", "status"), HINTS)
+def test_wakes(type_: str, status: str, wrapper: str | None) -> None:
+    """Whatever the form of the message, the customer in the envelope is woken, with what the message says of it."""
+    said = {"id": ID, "status": status}
+    body = envelope(type_, customer_id=ID, message={wrapper: said} if wrapper else said)
+    assert read_envelope(body) == Envelope("wake", type_, ID, hint=HINTS[type_, status])
+
+
 @pytest.mark.parametrize(
-    "message", [{"CustomerStatus": {"id": ID, "status": "Active"}}, {"id": ID, "status": "Active"}, None]
+    "message", [None, {}, [], "x", {"id": ID}, {"status": "Active"}, {"id": "a b", "status": "Active"}]
 )
-def test_wakes(type_: str, message: Any) -> None:
-    """Whatever the form of the message, the customer in the envelope is the one to wake."""
-    assert read_envelope(envelope(type_, customer_id=ID, message=message)) == Envelope("wake", type_, ID)
+def test_an_unclear_message_wakes_all_the_same(message: Any) -> None:
+    """A message that nobody understands is a reason to read the customer."""
+    assert read_envelope(envelope(customer_id=ID, message=message)).hint == UNCLEAR
+
+
+def test_each_type_that_wakes_has_its_hints() -> None:
+    """No type is left out of the table."""
+    assert {type_ for type_, _ in HINTS} == set(WAKING)
 
 
 @pytest.mark.parametrize("unwrapped", [True, False])
