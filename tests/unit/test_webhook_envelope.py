@@ -26,8 +26,8 @@ HINTS = {
     ("customer_created", "Active"): "created - - -",
     ("customer_status", "Active"): f"customer {ID} Active active",
     ("customer_status", "IdentificationRequired"): (
-        f"customer {ID} IdentificationRequired customer_created,declined,expired,identification_pending,in_review,on_hold,"
-        "step_up_required"
+        f"customer {ID} IdentificationRequired customer_created,declined,expired,identification_pending,in_review,"
+        "on_hold,step_up_required"
     ),
     ("customer_status", "Frozen"): UNCLEAR,
     ("identification_status", "Processed"): f"identification {ID} Processed in_review",
