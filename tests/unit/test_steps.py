@@ -1224,9 +1224,8 @@ def test_what_the_requirements_call_final_stays_final(stage: Stage) -> None:
     assert stage.steps("refresh").may_retry is False
 
 
-@pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
-def test_an_explanation_that_fails_is_repeated(name: str, stage: Stage) -> None:
-    """The phase is told already; why is read again after a pause."""
+def to_an_explanation(stage: Stage, name: str) -> None:
+    """Bring a record to the step that reads why."""
     if name == "handle_step_up":
         stage.to_sign()
         stage.move("stepup")
@@ -1235,6 +1234,12 @@ def test_an_explanation_that_fails_is_repeated(name: str, stage: Stage) -> None:
         stage.identified()
         stage.move("decline")
         stage.steps("refresh")
+
+
+@pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
+def test_an_explanation_that_fails_is_repeated(name: str, stage: Stage) -> None:
+    """The phase is told already; why is read again after a pause."""
+    to_an_explanation(stage, name)
     stage.sandbox.faults.add(Fault(path="/customers/*/requirements", status=503, times=1))
     assert isinstance(stage.step(), ServerFaultError)
     assert isinstance(stage.come_again(name), Done)
@@ -1263,14 +1268,7 @@ def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], sta
 @pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
 def test_what_iron_wants_is_kept_sealed(name: str, stage: Stage) -> None:
     """Codes and labels are in the record; descriptions and reasons may be personal, and are a part of the input."""
-    if name == "handle_step_up":
-        stage.to_sign()
-        stage.move("stepup")
-        stage.step("refresh")
-    else:
-        stage.identified()
-        stage.move("decline")
-        stage.steps("refresh")
+    to_an_explanation(stage, name)
     one = {"code": "kyc_selfie", "description": "marker: a beard", "reject_labels": ["BAD_FACE"], "retryable": True}
     body: Any = {"missing": [one | {"missing_questions": [{"title": "marker: why?"}]}], "issues": []}
     stage.sandbox.faults.add(Fault(path="/customers/*/requirements", status=200, body=body))
