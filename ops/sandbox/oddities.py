@@ -26,6 +26,8 @@ def odd(answer: Answer, kind: str, refused: Callable[[RefusalError], Answer]) ->
         return answer
     value = answer.json()
     for one in value if isinstance(value, list) else [value]:
+        if not isinstance(one, dict):
+            continue
         if kind == "missing_member":
             _lose(one)
         else:
