@@ -522,14 +522,14 @@ def _spacing_s(record: Record, attempt: Attempt) -> float:
 
 
 def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
-    if record.identification_status == "Expired":
+    if _row(record).phase is Phase.EXPIRED:
         code, text = (
             "rounds_exhausted",
             f"{record.round} links in a row expired unused. Ask the customer, then restart.",
         )
     elif record.customer_status == "UserRequired":
         code, text = "user_required", "Iron wants a user of its dashboard for this customer first."
-    elif record.identification_status == "Archived":
+    elif record.customer_status in set(CustomerStatus) and record.identification_status == "Archived":
         code, text = "identification_archived", "The identification was archived on Iron's side."
     else:
         code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."

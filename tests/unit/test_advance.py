@@ -947,6 +947,9 @@ def test_rounds_are_capped(round_: int, phase: str) -> None:
         ({"identification_status": "Archived"}, "identification_archived"),
         ({"identification_status": "Pondering"}, "unknown_status"),
         ({"customer_status": "Frozen"}, "unknown_status"),
+        ({"customer_status": "Frozen", "identification_status": "Archived"}, "unknown_status"),
+        ({"customer_status": "Frozen", "identification_status": "Expired"}, "unknown_status"),
+        ({"customer_status": "UserRequired", "identification_status": "Expired"}, "user_required"),
     ],
 )
 def test_who_is_on_hold_knows_why(found: dict[str, str], code: str) -> None:
