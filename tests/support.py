@@ -14,20 +14,20 @@ from typing import Any
 import httpx
 import redis
 
-from ops.gateway.envelope import read_envelope
+from ops.gateway.webhooks.envelope import read_envelope
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches, WebhookSettings
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
 from tests.second_iron import SecondIron
-from workers.leases import Leases
+from workers.budget.permits import Budget
+from workers.engine.leases import Leases
+from workers.engine.pulse import Pulse
+from workers.engine.runner import Runner
+from workers.intake.submit import FrontDoor, Submitted
 from workers.ledger import LANES, PREFIX, Ledger, Nudge, Read, connect, lua_parts
-from workers.pace import Budget
-from workers.pulse import Pulse
-from workers.runner import Runner
-from workers.script import Scripts
-from workers.submit import FrontDoor, Submitted
-from workers.vault import Vault, new_key
+from workers.ledger.scripts import Scripts
+from workers.secrets.vault import Vault, new_key
 
 #: Runs a command of ours; gives its exit status.
 Run = Callable[..., int]

@@ -20,9 +20,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipelines.iron import Iron
 from pipelines.job import JobRules
 from pipelines.model import Policy
+from workers.budget.permits import Budget
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
-from workers.pace import Budget
-from workers.tokens import ApiToken, parse_all
+from workers.secrets.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
 FAR_WITHOUT_SWEEP_S = 86_400.0

@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.reidentification.policy import TIERS
 from tests.bench.rebuild import TAGS, settle
 from tests.support import World
-from workers.audit import Auditor
 from workers.ledger import PREFIX, connect
 from workers.logs import configure_logs
+from workers.operate.audit import Auditor
 
 #: Customers that are really onboarded.
 MODELS = 200

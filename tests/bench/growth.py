@@ -16,13 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.bench.peers.crowd import KEY, fill, waiting
 from tests.bench.peers.field import Field
-from workers.broker import NudgeBroker
+from workers.engine.broker import NudgeBroker
+from workers.engine.pulse import Pulse
 from workers.ledger import PREFIX, Ledger, connect
 from workers.logs import configure_logs
-from workers.pulse import Pulse
 
 #: Entries of a long history.
 LONG = 12

@@ -16,13 +16,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from tests.support import API_KEY, BASE_URL, World
-from workers.adopt import adopt
 from workers.ledger import connect
 from workers.logs import configure_logs
+from workers.reconcile.adopt import adopt
 
 #: Where customers stand when the ledger is lost.
 TAGS = ("approve", "manual", "decline", "decline-final", "suspend")

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.support import a_job
-from workers.audit import Auditor
-from workers.imports import Imports
+from workers.imports.imports import Imports
 from workers.ledger import PREFIX, Ledger, connect
-from workers.vault import Vault, new_key
+from workers.operate.audit import Auditor
+from workers.secrets.vault import Vault, new_key
 
 ROWS = 6_000
 KILLS = 3

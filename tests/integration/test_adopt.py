@@ -16,11 +16,11 @@ from pipelines.iron import Customer, Iron
 from pipelines.model import Next
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import API_KEY, BASE_URL, World, a_job, contents
-from workers.adopt import adopt, adopt_these
-from workers.aside import PATIENCE_S
+from workers.budget.permits import Budget
+from workers.budget.unbound_calls import PATIENCE_S
 from workers.ledger import INPUT_KEPT_MS, LEASE_MS, PREFIX, Claim, New
-from workers.pace import Budget
-from workers.search import find
+from workers.operate.search import find
+from workers.reconcile.adopt import adopt, adopt_these
 
 
 def iron(world: World) -> Iron:

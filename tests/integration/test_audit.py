@@ -13,9 +13,9 @@ import redis
 
 from pipelines.lifecycle import Phase
 from tests.support import PLENTY, World
-from workers.audit import KINDS, Auditor, Finding
-from workers.audit.seen import RARELY_MS
 from workers.ledger import LANES, PREFIX, Claim, Ledger
+from workers.operate.audit import KINDS, Auditor, Finding
+from workers.operate.audit.seen import RARELY_MS
 
 DAY_MS = 86_400_000
 #: Where everybody stands when something is broken.

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from tests.support import Run, World, a_job
 from workers.ledger import PREFIX, Ledger
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 HEADER = "idempotency_key,external_id,email,customer_type,name,label.source\n"
 ROWS = "k-1,x-1,ada@example.com,Person,Ada,crm\nk-2,x-2,bob@example.com,Person,Bob,web\n"

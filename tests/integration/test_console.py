@@ -13,18 +13,18 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from ops.gateway.access import ACCESS
-from ops.gateway.console.words import ACTORS, ACTS, IMPORT_ACTS, PERSONAL, PHASES, ago, iron_state
+from ops.gateway.http.access import ACCESS
+from ops.gateway.pages.console.words import ACTORS, ACTS, IMPORT_ACTS, PERSONAL, PHASES, ago, iron_state
 from ops.sandbox import Fault
 from pipelines.acts import refusal
 from pipelines.lifecycle import Actor, Phase
 from tests.gateway import TOKENS, Gateway
 from tests.support import World, a_job, contents, cut_off
-from workers.endpoints import Endpoints
-from workers.imports import Imports
-from workers.pace import BreakerState, Standing
-from workers.tokens import Role
-from workers.vault import new_key
+from workers.budget.permits import BreakerState, Standing
+from workers.events.endpoints import Endpoints
+from workers.imports.imports import Imports
+from workers.secrets.tokens import Role
+from workers.secrets.vault import new_key
 
 HOST = "gateway.test"
 

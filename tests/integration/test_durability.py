@@ -23,12 +23,12 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.gateway import Gateway
 from tests.support import PLENTY, World, a_job
+from workers.intake.submit import FrontDoor
 from workers.ledger import DURABLE_WITHIN_MS, PREFIX, Durability, Ledger, NotDurableError, connect
-from workers.preflight import WAITAOF_RELEASE, problems_of, release_of
-from workers.submit import FrontDoor
+from workers.operate.preflight import WAITAOF_RELEASE, problems_of, release_of
 
 LOCAL = Durability(1)
 
@@ -224,7 +224,7 @@ def test_a_replica_that_is_not_there_acknowledges_nothing(
     server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server waits as long as it was told to, answers that no replica has it, and that is an error."""
-    monkeypatch.setattr("workers.ledger.DURABLE_WITHIN_MS", 50)
+    monkeypatch.setattr("workers.ledger.ledger.DURABLE_WITHIN_MS", 50)
     with connect(server.url) as client:
         world = World(client)
         with pytest.raises(NotDurableError):

@@ -16,10 +16,10 @@ from pipelines.intake import IntakeError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import World, a_job
-from workers.audit import Auditor
-from workers.imports import ImportNameError, Imports, NoSuchImportError, default_name
+from workers.imports.imports import ImportNameError, Imports, NoSuchImportError, default_name
+from workers.intake.submit import ImportCancelledError
 from workers.ledger import BEGUN, PREFIX, Claim, Ledger, New, connect
-from workers.submit import ImportCancelledError
+from workers.operate.audit import Auditor
 
 #: Rows that may be begun beside those that an import has begun already; see BEGUN_MAX in imports.lua.
 BEGUN_MAX = 128
@@ -205,7 +205,7 @@ def test_an_adopted_customer_joins_the_import(world: World, imports: Imports, tm
     """A row whose customer was adopted takes that record over and counts as made."""
     world.onboard("k-1")
     world.client.flushdb()
-    from workers.adopt import adopt
+    from workers.reconcile.adopt import adopt
 
     assert [found.result for found in adopt(world.ledger, world.runner.iron.on_behalf_of(None, lambda _: None))] == [
         "adopted"
@@ -492,8 +492,8 @@ def test_a_long_report_comes_in_parts_and_ends(
     world: World, imports: Imports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parts join seamlessly; beyond the limit rows are counted and not kept; a new run begins a new report."""
-    monkeypatch.setattr("workers.loading.SEALED_AT_ONCE", 4_000)
-    monkeypatch.setattr("workers.loading.REPORTED", 300)
+    monkeypatch.setattr("workers.imports.loading.SEALED_AT_ONCE", 4_000)
+    monkeypatch.setattr("workers.imports.loading.REPORTED", 300)
     file = tmp_path / "list.csv"
     file.write_text("external_id,email,customer_type\n" + "x,nobody,Person\n" * 400, encoding="utf-8")
     for _ in range(2):

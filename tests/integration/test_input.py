@@ -10,9 +10,9 @@ import redis
 
 from tests.bodies import BUSINESS, PERSON, TOKEN
 from tests.support import World, a_job
-from workers.broker import NudgeBroker
+from workers.engine.broker import NudgeBroker
+from workers.intake.submit import ExternalIdTakenError
 from workers.ledger import PREFIX
-from workers.submit import ExternalIdTakenError
 
 #: Values that a reader of the ledger, the queue or the logs must not find. The e-mail's tag keeps the case open.
 MARKS = (

@@ -104,7 +104,7 @@ def test_created_once(ledger: Ledger, client: redis.Redis) -> None:
 
 def test_create_repeated(ledger: Ledger, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A creation whose answer was lost answers the same when it is sent again, and stores nothing twice."""
-    monkeypatch.setattr("workers.ledger._token", lambda: "the-token-of-one-call")
+    monkeypatch.setattr("workers.ledger.ledger._token", lambda: "the-token-of-one-call")
     assert create(ledger, a_record()).status == "created"
     before = dump(client)
     assert create(ledger, a_record()).status == "created"

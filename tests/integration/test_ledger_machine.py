@@ -22,9 +22,9 @@ from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY
-from workers.clock import monotonic_s
-from workers.events import EventStream
+from workers.events.stream import EventStream
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger, New, NotClaimed
+from workers.ledger.clock import monotonic_s
 
 KEYS = ("k-0", "k-1", "k-2")
 NUDGE_MS = 5000

@@ -13,16 +13,16 @@ import pytest
 import redis
 
 from ops.sandbox import SandboxTransport
-from ops.sandbox.faults import Fault
+from ops.sandbox.lab.faults import Fault
 from pipelines.errors import HeldBackError
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from pipelines.model import Record
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import PLENTY, World
-from workers.audit import Auditor
+from workers.budget.permits import ASKED_AGAIN, LAG_KEPT_S, LAG_MOST_S, PAUSABLE, Budget, Lag, Permit, Permits
 from workers.ledger import PREFIX, Claim, Ledger, New, NotClaimed
-from workers.pace import ASKED_AGAIN, LAG_KEPT_S, LAG_MOST_S, PAUSABLE, Budget, Lag, Permit, Permits
+from workers.operate.audit import Auditor
 
 #: A limit like those of the table of figures.
 FORTY = Budget(rate_per_second=40, identifications_per_minute=60)
@@ -152,7 +152,7 @@ def test_a_clock_set_back_stops_nothing(ledger: Ledger, clock: Clock) -> None:
 
 def test_a_repeated_claim_brings_no_slot(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim whose answer was lost is given again without its slot: when that is, nobody knows any more."""
-    monkeypatch.setattr("workers.ledger._token", lambda: "the-token-of-one-call")
+    monkeypatch.setattr("workers.ledger.ledger._token", lambda: "the-token-of-one-call")
     [record] = records(ledger, "interactive", 1)
     first, again = claim(ledger, record), claim(ledger, record)
     assert isinstance(first, Claim)
@@ -173,7 +173,7 @@ def permits_of(ledger: Ledger, sleep: Callable[[float], object]) -> tuple[Permit
 @pytest.fixture
 def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Permits that do not lapse, however busy the machine is."""
-    monkeypatch.setattr("workers.pace.LEAVES_LATE", 1_000.0)
+    monkeypatch.setattr("workers.budget.permits.LEAVES_LATE", 1_000.0)
 
 
 @pytest.mark.usefixtures("no_haste")

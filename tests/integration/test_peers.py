@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from ops.sandbox import ManualClock, Sandbox
 from tests.bench.peers.chart import chart, comparison, growth
 from tests.bench.peers.crowd import KEY, fill, waiting
@@ -21,7 +21,7 @@ from tests.bench.peers.field import Field
 from tests.bench.peers.iron import Iron
 from tests.bench.peers.table import show
 from tests.support import World
-from workers.preflight import release_of
+from workers.operate.preflight import release_of
 
 #: CPU time of our workers for an onboarding, against those of a bare Dramatiq chain in one run: 0.6 to 0.9 as measured.
 MOST_CPU = 1.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support import World, a_job
-from workers.pulse import QUEUE_DEPTH
+from workers.engine.pulse import QUEUE_DEPTH
 
 
 @pytest.fixture

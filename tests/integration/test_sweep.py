@@ -9,9 +9,9 @@ import redis
 from pipelines.errors import AnswerUnreadableError
 from pipelines.iron import Iron
 from tests.support import API_KEY, BASE_URL, World
+from workers.budget.permits import Budget
 from workers.ledger import PREFIX
-from workers.pace import Budget
-from workers.sweep import Page, Sweep
+from workers.reconcile.sweep import Page, Sweep
 
 DAY_S = 86_400.0
 
