@@ -989,6 +989,14 @@ def test_entering_the_signing_phase_reads_the_documents_at_once() -> None:
     assert fetched.delay_s
 
 
+def test_new_documents_are_read_at_once_where_all_known_ones_are_signed() -> None:
+    """Who is to sign again has new documents: the read that tells so leads to their list."""
+    signed = (Signing("d-1", consented_ms=1, signed_ms=2),)
+    active = replace(TO_SIGN, phase=Phase.ACTIVE, customer_status="Active", step="refresh", signings=signed, reads=7)
+    entered = read(active, customer_status="SigningsRequired")
+    assert (entered.record.step, entered.delay_s) == ("fetch_required_signings", 0)
+
+
 def test_a_customer_without_known_documents_is_asked_about_them_again() -> None:
     """However the list got lost, whoever is to sign and has nothing to sign leads to the list."""
     assert read(replace(TO_SIGN, step="refresh", signings=())).record.step == "fetch_required_signings"
