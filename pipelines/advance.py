@@ -28,7 +28,7 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.iron import Customer
-from pipelines.keys import fingerprint
+from pipelines.keys import fingerprint, name_of
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
 from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES, knows_newest
@@ -46,6 +46,8 @@ BACKOFF_MIN_S = 1.0
 BACKOFF_MAX_S = 300.0
 #: Pause where only an operator can help; long enough to be quiet, short enough to notice the repair.
 OPERATOR_PAUSE_S = 300.0
+#: Pause before a step comes again that has met answers which help nobody for longer than polls go on, in seconds.
+LATE_PAUSE_S = 3_600.0
 #: Pause before details that Iron refused once are sent again, in seconds: longer than a slip of one of Iron's machines,
 #: shorter than whoever submitted the job waits.
 REFUSED_PAUSE_S = 2.0
@@ -90,7 +92,7 @@ def begin(job: Mapping[str, Any], import_name: str = "", mark: str = "") -> Reco
 
 def adopted(customer: Customer, sub_partner_id: str | None) -> Record:
     """Make the record of a customer that was found on Iron without a job of ours."""
-    known = customer.external_id or f"iron-{customer.id}"
+    known = customer.external_id or name_of(customer.id)
     record = Record(
         key=known,
         lane="bulk",
@@ -161,6 +163,8 @@ def _again_later(before: Record, following: Next, attempt: Attempt) -> Next:
         return replace(following, record=again)
     refused = problem.code == RequestRefusedError.code and record.step in CARRIES
     pause_s = REFUSED_PAUSE_S if refused else backoff_s(max(before.attempts, problem.count) - 1, attempt.policy)
+    if attempt.now_ms() - problem.first_seen_ms > attempt.policy.poll_for_s * 1000:
+        pause_s = max(pause_s, LATE_PAUSE_S)
     return replace(following, record=again, delay_s=_jittered(pause_s))
 
 
@@ -509,10 +513,15 @@ def _what_to_sign(record: Record, poll_s: float) -> tuple[str, float]:
 
 
 def _documents_may_differ(record: Record, open_: Sequence[Signing]) -> bool:
-    """Say whether the list of documents is to be read: none is known, or the customer was read a few times since."""
+    """Say whether the list of documents is to be read: none is known, or the customer was read a few times since.
+
+    Where all known ones are signed, also with the read that led here: there are new ones.
+    """
     if not record.signings:
         return True
-    return record.reads > 1 if not open_ else record.reads > 0 and record.reads % LIST_EVERY == 0
+    if open_:
+        return record.reads > 0 and record.reads % LIST_EVERY == 0
+    return record.reads > 1 or (record.reads == 0 and record.step == "refresh")
 
 
 def _spacing_s(record: Record, attempt: Attempt) -> float:

@@ -6,6 +6,7 @@ label's and the test id's. It returns a value saying what is now true and raises
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from pipelines.attempt import ANY_SUBJECT, Ask, Attempt
 from pipelines.errors import (
     InputLostError,
     IronError,
+    NotFoundError,
     NothingDueError,
     OnboardingError,
     RateLimitedError,
@@ -23,6 +25,7 @@ from pipelines.errors import (
     StaleClaimError,
 )
 from pipelines.iron import BEFORE_ALL, IDENTIFICATION, Customer, Document, Identification, Iron, Requirements
+from pipelines.keys import iron_id
 from pipelines.lifecycle import IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Again, Done, Effect, Outcome, Partly, Record, Refused, Signing, Wait
 from pipelines.reidentification import Doing, announced, announced_start, date_of, plan, turn_ms
@@ -44,7 +47,7 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         record,
         (record.external_id,),
         call=call,
-        look=lambda: iron.customer_by_external_id(record.external_id),
+        look=lambda: _existing(iron, record.external_id),
     )
     return Done(
         {
@@ -55,6 +58,14 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
             "none_yet": bool(made) and before is None and customer.identification_ids == (),
         }
     )
+
+
+def _existing(iron: Iron, external_id: str) -> Customer | None:
+    """Find the customer that a job means: one that Iron has without an external id goes by Iron's own id."""
+    if (customer_id := iron_id(external_id)) is not None:
+        with contextlib.suppress(NotFoundError):
+            return iron.customer(customer_id)
+    return iron.customer_by_external_id(external_id)
 
 
 def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -369,7 +380,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
 )
 
 #: Calls to Iron that one run of a step makes at most: they must end within the step's limit. A look and an operation;
-#: only signatures go on after that, while there is time.
+#: only signatures go on after that, while there is time, and a job for `iron-<id>` looks twice.
 MOST_CALLS = 2
 
 #: For how long one run of a step begins further signatures, in seconds: a third of the step's limit, so that the last

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines import advance
 from pipelines.advance import (
+    LATE_PAUSE_S,
     adopted,
     after_acts,
     after_crashes,
@@ -636,6 +637,17 @@ def test_a_step_that_comes_again_and_again_comes_ever_later(step: str) -> None:
 
 @EACH_STEP
 @pytest.mark.usefixtures("no_jitter")
+def test_a_step_that_meets_answers_that_help_nobody_for_days_comes_once_an_hour(step: str) -> None:
+    """Iron's budget is what others wait for; the step is never given up."""
+    record = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
+    for days, pause_s in ((0.5, 1), (1.5, LATE_PAUSE_S), (300, LATE_PAUSE_S)):
+        changes = {"update": True} if record.update else {}
+        led = after_outcome(record, Done(changes), at(NOW_MS + int(days * 86_400_000)))
+        assert (led.record.step, led.delay_s) == (step, pause_s)
+
+
+@EACH_STEP
+@pytest.mark.usefixtures("no_jitter")
 def test_after_an_outage_the_step_comes_at_once(step: str) -> None:
     """The pause was before the read; when the read is answered, Iron is well."""
     found = reads_and_tries(LEADS_TO[step], ServerFaultError(status=503), 4)
@@ -987,6 +999,14 @@ def test_entering_the_signing_phase_reads_the_documents_at_once() -> None:
     fetched = read(entered.record, signings=(Signing("d-1"),))
     assert fetched.record.step == "refresh"
     assert fetched.delay_s
+
+
+def test_new_documents_are_read_at_once_where_all_known_ones_are_signed() -> None:
+    """Who is to sign again has new documents: the read that tells so leads to their list."""
+    signed = (Signing("d-1", consented_ms=1, signed_ms=2),)
+    active = replace(TO_SIGN, phase=Phase.ACTIVE, customer_status="Active", step="refresh", signings=signed, reads=7)
+    entered = read(active, customer_status="SigningsRequired")
+    assert (entered.record.step, entered.delay_s) == ("fetch_required_signings", 0)
 
 
 def test_a_customer_without_known_documents_is_asked_about_them_again() -> None:
