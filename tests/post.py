@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 from tests.support import PLENTY
 from workers.events.courier import LEASE_MS
 from workers.events.dispatcher import Dispatcher, Held
-from workers.events.endpoints import Endpoints, Standing
+from workers.events.endpoints import Endpoints, EndpointStatus
 from workers.events.sender import MEDIA_TYPE, Sender
 from workers.events.stream import OLDEST, STREAM, EventStream
 from workers.ledger import Ledger
@@ -94,7 +94,7 @@ class Post:
         known = {"token": token, "sender": sender, "source": SOURCE}
         return Dispatcher(self.ledger, self.vault, held, standing, **known, **options)
 
-    def standing(self, name: str = "crm") -> Standing:
+    def standing(self, name: str = "crm") -> EndpointStatus:
         return self.endpoints.find(name)
 
     def run(self, dispatcher: Dispatcher, seconds: float = 0.0) -> None:

@@ -20,8 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipelines.iron import Iron
 from pipelines.job import JobRules
 from pipelines.model import Policy
-from workers.budget.permits import Budget
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
+from workers.ledger.limits import Budget
 from workers.secrets.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.

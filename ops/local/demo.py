@@ -31,6 +31,7 @@ from pipelines.advance import waiting_on
 from pipelines.lifecycle import Phase
 from workers.imports.imports import Imports
 from workers.intake.consent import Consent, open_documents, record_consent
+from workers.ledger import Lists
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -140,11 +141,11 @@ def _follow(system: System, session: Session, story: Story, started: float) -> l
         while True:
             system.processes.check()
             _consent(session)
-            counts = {phase: count for phase, (count, _) in session.ledger.phases().items()}
+            counts = {phase: count for phase, (count, _) in Lists(session.ledger).phases().items()}
             show(counts)
             late = time.monotonic() > deadline
             # What is due now is looked at before the end, so that a second run gives the workers their chance to err.
-            quiet = not any(lane["due"] for lane in session.ledger.lanes().values())
+            quiet = not any(lane["due"] for lane in Lists(session.ledger).lanes().values())
             if late or (quiet and counts == story.phases()):
                 found = session.ledger.read_many(story.keys())
                 unfinished = story.unfinished({one.record.key: one.record for one in found})
@@ -155,7 +156,7 @@ def _follow(system: System, session: Session, story: Story, started: float) -> l
 
 def _consent(session: Session) -> None:
     """Do as an upstream system does whose customers agree to everything at once."""
-    for found in session.ledger.in_phase(Phase.SIGNINGS_REQUIRED):
+    for found in Lists(session.ledger).in_phase(Phase.SIGNINGS_REQUIRED):
         record = found.record
         documents = [signing.id for signing in open_documents(record)]
         if documents and not found.acts_waiting:

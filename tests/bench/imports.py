@@ -30,9 +30,9 @@ import redis
 from ops.local.embedded import EmbeddedRedis
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import World, a_job
-from workers.budget.permits import Budget
 from workers.imports.imports import Imports
 from workers.ledger import PREFIX, connect
+from workers.ledger.limits import Budget
 from workers.logs import configure_logs
 from workers.secrets.vault import new_key
 

@@ -27,13 +27,13 @@ from pipelines.model import Policy
 from pipelines.transport import ThreadTransport
 from tests.bench.peers.iron import DOCUMENTS
 from tests.support import API_KEY, a_job
-from workers.budget.permits import Budget
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases
 from workers.engine.runner import Runner
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect
+from workers.ledger.limits import Budget
 from workers.logs import configure_logs
 from workers.secrets.vault import Vault, new_key
 

@@ -20,7 +20,7 @@ from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from tests.support import API_KEY, BASE_URL, World
-from workers.ledger import connect
+from workers.ledger import Lists, connect
 from workers.logs import configure_logs
 from workers.reconcile.adopt import adopt
 
@@ -41,7 +41,7 @@ def settle(world: World, seconds: float) -> None:
         if world.shift_ms < look_ms:
             continue
         look_ms = world.shift_ms + 10_000
-        for read in list(world.ledger.in_phase(Phase.SIGNINGS_REQUIRED)):
+        for read in list(Lists(world.ledger).in_phase(Phase.SIGNINGS_REQUIRED)):
             if any(not signing.consented_ms for signing in read.record.signings):
                 world.consent(read.record.key)
 

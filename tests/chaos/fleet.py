@@ -29,7 +29,7 @@ from tests.support import API_KEY, a_job
 from workers.engine.broker import NudgeBroker
 from workers.engine.runner import UnexpectedError
 from workers.intake.submit import FrontDoor
-from workers.ledger import LANES, PREFIX, Ledger, Read, connect
+from workers.ledger import LANES, PREFIX, Ledger, Lists, Read, connect
 from workers.secrets.vault import Vault, new_key
 
 #: What Iron's books must hold of a customer who is active.
@@ -230,7 +230,7 @@ class Fleet:
 
     def consent(self) -> None:
         """Give every customer's consent to whatever is asked for."""
-        for found in self.ledger.in_phase(Phase.SIGNINGS_REQUIRED):
+        for found in Lists(self.ledger).in_phase(Phase.SIGNINGS_REQUIRED):
             record = found.record
             documents = [one.id for one in record.signings if not one.consented_ms and not one.signed_ms]
             if documents and not found.acts_waiting:

@@ -61,7 +61,7 @@ SAFETY, SPEED = "never twice, never stranded", "speed or load"
 GUARDS = (
     Guard(
         "the random part of the fence", SAFETY, "workers/ledger/ledger.py",
-        "return [step, _token(), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
+        "return [step, call_token(), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
     ),
     Guard("the fence check", SAFETY, "workers/ledger/lua/commit.lua", "or claim.fence ~= fence then", "then"),
     Guard(
@@ -252,11 +252,11 @@ GUARDS = (
         "local new, asked = nil, claim.woken == '1' or claim.woken == '3'", "local new, asked = nil, false",
     ),
     Guard(
-        "the lease check before a call", SPEED, "workers/ledger/ledger.py",
+        "the lease check before a call", SPEED, "workers/ledger/values.py",
         "if self.clock() > self.holds_until - LEASE_MARGIN_S:", "if False:",
     ),
     Guard("byte-stable bodies", SPEED, "pipelines/keys.py", "sort_keys=True, ", ""),
-    Guard("the poison count", SPEED, "workers/ledger/ledger.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
+    Guard("the poison count", SPEED, "workers/ledger/values.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
     Guard("the bound of the queues", SPEED, "workers/engine/pulse.py", "QUEUE_DEPTH - depths[lane]", "10_000"),
     Guard("the bell", SPEED, "workers/engine/broker.py", "self.bell(nudge.lane).set()", "pass"),
     Guard("the bell after many nudges", SPEED, "workers/engine/broker.py", "self.bell(lane).set()", "pass"),
@@ -303,7 +303,7 @@ GUARDS = (
     ),
     Guard(
         "the question before a call that has waited", SPEED, "workers/budget/permits.py",
-        "            self._ledger.allowed(lane, holder)\n", "",
+        "            self._gate.allowed(lane, holder)\n", "",
     ),
     Guard(
         "permits that lapse", SPEED, "workers/budget/permits.py",

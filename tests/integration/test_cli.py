@@ -17,6 +17,7 @@ from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from tests.support import Run, World, a_job
+from workers.budget.gate import Gate
 from workers.ledger import PREFIX, Ledger
 from workers.secrets.vault import Vault, new_key
 
@@ -256,7 +257,7 @@ def test_summary_is_the_contracts(run: Run, pending: World, capsys: pytest.Captu
     assert summary["lanes"]["bulk"] == {"due": 1, "scheduled": 0, "queued": 0}
     assert summary["lanes"]["interactive"] == {"due": 0, "scheduled": 2, "queued": 1}
     # Less than all where a busy machine let a call leave late, and more again from second to second.
-    now = pending.ledger.standing().parts
+    now = Gate(pending.ledger).standing().parts
     assert summary["budget"] == {
         "rate_per_second": 10.0,
         "identifications_per_minute": 60.0,

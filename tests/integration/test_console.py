@@ -20,7 +20,7 @@ from pipelines.acts import refusal
 from pipelines.lifecycle import Actor, Phase
 from tests.gateway import TOKENS, Gateway
 from tests.support import World, a_job, contents, cut_off
-from workers.budget.permits import BreakerState, Standing
+from workers.budget.gate import BreakerState, BudgetStatus, Gate
 from workers.events.endpoints import Endpoints
 from workers.imports.imports import Imports
 from workers.secrets.tokens import Role
@@ -267,7 +267,7 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
     before = text(console.see("/"))
     assert "Calls leave" in before
     assert "Nobody is told" in before
-    world.ledger.pause(["bulk"], by="ada", reason="a talk with Iron")
+    Gate(world.ledger).pause(["bulk"], by="ada", reason="a talk with Iron")
     world.sandbox.faults.add(Fault(name="much", operation="create_customer", status=429, retry_after="300"))
     endpoints = Endpoints(world.ledger, world.vault)
     for name in ("crm", "late"):
@@ -300,7 +300,7 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
 )
 def test_how_we_stand_with_iron(breaker: BreakerState, closed_ms: int | None, refusal: int | None, words: str) -> None:
     """Every state of breaker and tap has its words, the graver one first, and a rate that is down shows its ceiling."""
-    standing = Standing(5, closed_ms, breaker, 1, refusal, {"call": 0.5, "identification": 1.0}, {})
+    standing = BudgetStatus(5, closed_ms, breaker, 1, refusal, {"call": 0.5, "identification": 1.0}, {})
     budget = {
         "rate_per_second": 10,
         "rate_per_second_now": 5,

@@ -21,6 +21,7 @@ from pipelines.reidentification.days import Interval
 from tests.integration.test_reidentify import in_time
 from tests.post import Post
 from tests.support import API_KEY, BASE_URL, World
+from workers.budget.gate import Gate
 from workers.intake.rejections import Refusals
 from workers.ledger import PREFIX
 from workers.operate.doctor import examined
@@ -340,7 +341,7 @@ def test_the_lane_does_not_move(timed: World) -> None:
     timed.client.zadd(f"{PREFIX}due:reidentify", {"k-1": timed.ledger.now_ms() - 2 * 3_600_000})
     [text] = behind(timed)
     assert "has been due for 2.0 hours" in text
-    timed.ledger.pause(["reidentify"], by="ada")
+    Gate(timed.ledger).pause(["reidentify"], by="ada")
     [text] = behind(timed)
     assert "ada has paused the lane reidentify" in text
 

@@ -26,6 +26,7 @@ import redis
 from ops.local.embedded import EmbeddedRedis
 from tests.gateway import Gateway
 from tests.support import PLENTY, World, a_job
+from workers.imports.store import ImportStore
 from workers.intake.submit import FrontDoor
 from workers.ledger import DURABLE_WITHIN_MS, PREFIX, Durability, Ledger, NotDurableError, connect
 from workers.operate.preflight import WAITAOF_RELEASE, problems_of, release_of
@@ -133,9 +134,9 @@ def test_a_replica_is_waited_for(line: Line) -> None:
     with connect(line.url) as client:
         ledger = Ledger(client, PLENTY, durability=Durability(1, 1))
         with pytest.raises(NotDurableError):
-            ledger.loaded("an-import", {})
+            ImportStore(ledger).loaded("an-import", {})
         line.synced = (1, 1)
-        ledger.loaded("an-import", {})
+        ImportStore(ledger).loaded("an-import", {})
 
 
 def test_without_the_setting_nothing_is_asked(line: Line) -> None:

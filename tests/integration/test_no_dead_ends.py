@@ -13,6 +13,7 @@ import redis
 from ops.sandbox import Fault
 from tests.second_iron import SecondIron
 from tests.support import World
+from workers.budget.gate import Gate
 
 #: What a read may answer that nobody foresees: a status with an odd body.
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -105,7 +106,7 @@ def test_a_refused_api_version_fails_nobody(world: World) -> None:
     asked = world.sandbox.traffic.total
     world.run(until=lambda: world.shift_ms > 600_000, seconds=900)
     assert world.sandbox.traffic.total - asked < 400
-    assert (world.ledger.standing().breaker, world.ledger.standing().refusal) == ("open", 400)
+    assert (Gate(world.ledger).standing().breaker, Gate(world.ledger).standing().refusal) == ("open", 400)
     assert {(record.phase.value, record.attempts) for record in world.records()} == {("received", 0)}
     world.runner.iron = right
 
@@ -116,7 +117,7 @@ def test_a_refused_api_version_fails_nobody(world: World) -> None:
         return {record.phase.value for record in world.records()} == {"active"}
 
     world.run(until=active, seconds=1_800)
-    assert world.ledger.standing().refusal is None
+    assert Gate(world.ledger).standing().refusal is None
     assert {tuple(seen.values()) for seen in world.effects().values()} == {(1, 1, 2)}
 
 
@@ -126,7 +127,7 @@ def test_an_answer_that_grants_nothing_does_not_close_the_breaker(world: World) 
     for number in range(5):
         world.submit(f"k-{number}", "manual")
     world.run(until=lambda: world.shift_ms > 120_000, seconds=300)
-    assert world.ledger.standing().refusal == 404
+    assert Gate(world.ledger).standing().refusal == 404
     world.sandbox.faults.clear("elsewhere")
     world.run(until=lambda: {record.phase.value for record in world.records()} == {"identification_pending"})
 

@@ -47,7 +47,7 @@ def counted() -> Iterator[list[bytes]]:
 @pytest.fixture(autouse=True)
 def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Permits that do not lapse, however busy the machine is: one that does is asked for again."""
-    monkeypatch.setattr("workers.budget.permits.LEAVES_LATE", 1_000.0)
+    monkeypatch.setattr("workers.ledger.limits.LEAVES_LATE", 1_000.0)
 
 
 def test_round_trips(ledger_url: str, broker_url: str) -> None:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pipelines.errors import HeldBackError, RateLimitedError
 from pipelines.iron import Iron
-from workers.budget.permits import ASK_AGAIN_S, ASKED_AGAIN, Permit, tap_pause_s
+from workers.budget.gate import Gate
+from workers.budget.permits import ASK_AGAIN_S, ASKED_AGAIN, tap_pause_s
+from workers.ledger import Ledger
+from workers.ledger.limits import Permit
 
 if TYPE_CHECKING:
     from workers.ledger import Ledger
@@ -36,7 +39,7 @@ def wait_for(ledger: Ledger, permit: Permit, sleep: Callable[[float], object]) -
     if pause_s > 0:
         sleep(pause_s)
     if pause_s > ASK_AGAIN_S:
-        ledger.allowed(LANE, "")
+        Gate(ledger).allowed(LANE, "")
 
 
 class Aside:
@@ -70,7 +73,7 @@ class Aside:
             try:
                 found = call(self._iron)
             except RateLimitedError as error:
-                self._ledger.close_tap(tap_pause_s(error))
+                Gate(self._ledger).close_tap(tap_pause_s(error))
             else:
                 self._away_s = 0.0
                 return found
@@ -81,7 +84,7 @@ class Aside:
         self._short_s = 0.0
         while lapses <= ASKED_AGAIN:
             try:
-                permit = self._ledger.permit_aside()
+                permit = Gate(self._ledger).permit_aside()
                 wait_for(self._ledger, permit, self._sleep)
             except HeldBackError as error:
                 self._hold(error)

@@ -23,6 +23,7 @@ from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Next, Outcome, Partly, Policy, Record
 from pipelines.onboarding import HAS_EFFECT, INPUT, SECURED, STEPS
+from workers.budget.gate import Gate
 from workers.budget.permits import Permits, tap_pause_s
 from workers.engine.leases import Leases
 from workers.ledger import LANES, POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
@@ -165,7 +166,7 @@ class Runner:
         if isinstance(outcome, Partly):
             claim.troubled_by(outcome.error)
             if isinstance(outcome.error, RateLimitedError):
-                self.ledger.close_tap(tap_pause_s(outcome.error), permits.latest)
+                Gate(self.ledger).close_tap(tap_pause_s(outcome.error), permits.latest)
         return after_outcome(record, outcome, attempt)
 
     def _outcome(self, record: Record, iron: Iron, attempt: Attempt) -> Outcome:

@@ -27,7 +27,7 @@ import redis
 import structlog
 
 from pipelines.events import Event, place
-from workers.events.endpoints import EndpointError, Endpoints, Parked, Standing
+from workers.events.endpoints import EndpointError, Endpoints, EndpointStatus, Parked
 from workers.events.sender import Answer, Sender, Verdict, body_of
 from workers.events.stream import EventsGoneError, EventStream
 from workers.ledger import Ledger
@@ -172,7 +172,7 @@ class Dispatcher(Background):
         ledger: Ledger,
         vault: Vault,
         held: Held,
-        standing: Standing,
+        standing: EndpointStatus,
         *,
         token: str,
         sender: Sender,

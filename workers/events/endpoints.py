@@ -136,7 +136,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EndpointStatus:
     """An endpoint with all that is known about its deliveries."""
 
     endpoint: Endpoint
@@ -145,7 +145,7 @@ class Standing:
     replays: dict[str, str]
 
 
-def viewed(standing: Standing) -> dict[str, Any]:
+def viewed(standing: EndpointStatus) -> dict[str, Any]:
     """Show an endpoint as everybody reads it: no secret, and no query of its address, which may hold one."""
     endpoint, progress = standing.endpoint, standing.progress
     return {
@@ -247,7 +247,7 @@ class Endpoints:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    def all(self) -> list[Standing]:
+    def all(self) -> list[EndpointStatus]:
         """Give every endpoint, by name."""
         stored = self._client.hgetall(f"{PREFIX}endpoints")
         endpoints = [Endpoint.restored(name.decode(), config) for name, config in sorted(stored.items())]
@@ -259,7 +259,7 @@ class Endpoints:
         parts = zip(*[iter(answers)] * 3, strict=True)
         return [_standing(endpoint, *part) for endpoint, part in zip(endpoints, parts, strict=True)]
 
-    def lags_s(self, standings: Sequence[Standing], now_ms: int) -> dict[str, float]:
+    def lags_s(self, standings: Sequence[EndpointStatus], now_ms: int) -> dict[str, float]:
         """Say by name how far each endpoint is behind, in seconds: the age of the first event after its cursor.
 
         What is parked is not counted: it waits for an answer, and not for us. One round trip for all.
@@ -271,7 +271,7 @@ class Endpoints:
         ages_ms = [max(0, now_ms - place(entries[0][0].decode())[0]) if entries else 0 for entries in pages]
         return {standing.endpoint.name: ms / 1000 for standing, ms in zip(standings, ages_ms, strict=True)}
 
-    def find(self, name: str) -> Standing:
+    def find(self, name: str) -> EndpointStatus:
         """Give one endpoint. Raises NoEndpointError."""
         for standing in self.all():
             if standing.endpoint.name == name:
@@ -331,8 +331,8 @@ def checked_types(patterns: Sequence[str]) -> tuple[str, ...]:
 
 def _standing(
     endpoint: Endpoint, courier: Mapping[bytes, bytes], parked: Mapping[bytes, bytes], replays: Mapping[bytes, bytes]
-) -> Standing:
-    return Standing(
+) -> EndpointStatus:
+    return EndpointStatus(
         endpoint,
         Progress.restored(courier),
         {key.decode(): Parked.restored(stored) for key, stored in parked.items()},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers.budget.permits import Budget
+from workers.ledger.limits import Budget
 
 #: Calls to Iron until a customer has a link: look for the customer, create; and the identification.
 CALLS_EACH = 3

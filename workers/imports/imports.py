@@ -21,8 +21,9 @@ from pipelines.model import Next, Record
 from pipelines.view import timestamp
 from workers.imports.completion import allowed_per_second, forecast_s, rate
 from workers.imports.loading import COUNTS, RefusedRows, Result, as_if_all_once, comparing, report_owner, through
+from workers.imports.store import ImportStore
 from workers.intake.submit import Asked, FrontDoor, ImportCancelledError
-from workers.ledger import Ledger
+from workers.ledger import Ledger, Lists
 from workers.secrets.vault import Vault
 
 #: Rows cancelled in one script call: some 2 ms in which Redis does nothing else.
@@ -164,7 +165,7 @@ class Imports:
 
             through(file.rows, decide, result, mapping or {}, told, progress)
             refused.close()
-            self._ledger.loaded(taken, result.counts() if fresh else {})
+            ImportStore(self._ledger).loaded(taken, result.counts() if fresh else {})
         return result
 
     def compare(
@@ -193,7 +194,7 @@ class Imports:
     def _taken(self, name: str | None, path: Path, digest: str, by: str) -> tuple[str, str]:
         """Take up the import of a file; answers its name and how it stands."""
         for candidate in _candidates(name, path):
-            state = self._ledger.begin_import(candidate, digest, by)
+            state = ImportStore(self._ledger).begin_import(candidate, digest, by)
             if state == "cancelled":
                 raise ImportCancelledError(candidate)
             if state != "other":
@@ -203,7 +204,7 @@ class Imports:
     def _free(self, name: str | None, path: Path, digest: str) -> tuple[str, bool]:
         """Name the import that `load` would take up, and say whether it would be new or go on."""
         for candidate in _candidates(name, path):
-            [(fields, _)] = self._ledger.import_fields([candidate])
+            [(fields, _)] = ImportStore(self._ledger).import_fields([candidate])
             if fields.get("digest", digest) == digest:
                 if "cancelled" in fields:
                     raise ImportCancelledError(candidate)
@@ -221,7 +222,7 @@ class Imports:
 
     def all(self) -> list[Import]:
         """Show all imports, the newest first."""
-        return self._seen(self._ledger.imports())
+        return self._seen(ImportStore(self._ledger).imports())
 
     def report(self, name: str) -> Iterator[str]:
         """Give the rows of an import that were refused, as CSV text in parts, with what is wrong with each.
@@ -230,7 +231,7 @@ class Imports:
         """
         self.get(name)
         vault = self._need_vault()
-        for sealed in self._ledger.report_parts(name):
+        for sealed in ImportStore(self._ledger).report_parts(name):
             yield vault.open(report_owner(name), sealed)
 
     # --- acting --------------------------------------------------------------------------------------------------
@@ -238,13 +239,13 @@ class Imports:
     def pause(self, name: str, *, by: str, reason: str = "") -> bool:
         """Begin nothing of an import from now on; what is begun goes on. False: it was paused or cancelled already."""
         before = self._known(name)
-        self._ledger.halt_import(name, "paused", by, reason)
+        ImportStore(self._ledger).halt_import(name, "paused", by, reason)
         return not before & {"paused", "cancelled"}
 
     def resume(self, name: str) -> bool:
         """Let a paused import go on; False: it was not paused."""
         before = self._known(name)
-        self._ledger.resume_import(name)
+        ImportStore(self._ledger).resume_import(name)
         return "paused" in before
 
     def cancel(self, name: str, *, by: str, reason: str, progress: Callable[[int], None] = lambda _: None) -> int:
@@ -253,11 +254,13 @@ class Imports:
         Each record's history says who did it and why. Interrupted, it is called again and goes on.
         """
         self._known(name)
-        self._ledger.halt_import(name, "cancelled", by, reason)
+        ImportStore(self._ledger).halt_import(name, "cancelled", by, reason)
         act = {"act": "cancel", "by": by, "reason": reason}
         gone = passed = 0
-        while waiting := self._ledger.waiting_rows(name, passed, DROPPED_AT_ONCE):
-            dropped = self._ledger.drop(name, [(read.record, _cancelled(read.record, act), act) for read in waiting])
+        while waiting := ImportStore(self._ledger).waiting_rows(name, passed, DROPPED_AT_ONCE):
+            dropped = ImportStore(self._ledger).drop(
+                name, [(read.record, _cancelled(read.record, act), act) for read in waiting]
+            )
             passed += len(waiting) - dropped  # somebody else's by now; look behind them
             gone += dropped
             progress(gone)
@@ -272,32 +275,32 @@ class Imports:
 
     def _known(self, name: str) -> set[str]:
         """Give what is known of an import, by the names of the ledger. Raises NoSuchImportError."""
-        [(fields, _)] = self._ledger.import_fields([name])
+        [(fields, _)] = ImportStore(self._ledger).import_fields([name])
         if "digest" not in fields:
             raise NoSuchImportError(name)
         return set(fields)
 
     def _going(self) -> list[str]:
         """Name the imports of which something may be to do: the newest, and those with rows that wait."""
-        waiting = [place.partition("/")[2] for place in self._ledger.places() if place.startswith("bulk/")]
-        return [*self._ledger.imports()[:50], *(name for name in waiting if NAME.fullmatch(name))]
+        waiting = [place.partition("/")[2] for place in Lists(self._ledger).places() if place.startswith("bulk/")]
+        return [*ImportStore(self._ledger).imports()[:50], *(name for name in waiting if NAME.fullmatch(name))]
 
     def _seen(self, names: Sequence[str]) -> list[Import]:
         names = list(dict.fromkeys(names))
         now_ms = self._ledger.now_ms()
         found = [
             _import(name, fields, waiting, now_ms)
-            for name, (fields, waiting) in zip(names, self._ledger.import_fields(names), strict=True)
+            for name, (fields, waiting) in zip(names, ImportStore(self._ledger).import_fields(names), strict=True)
             if "digest" in fields
         ]
         going = {one.name: one.left for one in found if one.left and one.state == "running"}
-        together = _rate(self._ledger.import_speed(), now_ms) if going else None
+        together = _rate(ImportStore(self._ledger).import_speed(), now_ms) if going else None
         expected = forecast_s(going, together or allowed_per_second(self._ledger.budget))
         return [one.shown(now_ms, expected.get(one.name)) for one in found]
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _ImportStatus:
     """An import as the ledger keeps it."""
 
     name: str
@@ -380,8 +383,8 @@ def _cancelled(record: Record, act: Mapping[str, Any]) -> Next:
     return Next(applied.record, None, applied.note)
 
 
-def _import(name: str, fields: Mapping[str, str], waiting: int, now_ms: int) -> _Standing:
-    return _Standing(name, _state(fields, now_ms), fields, waiting)
+def _import(name: str, fields: Mapping[str, str], waiting: int, now_ms: int) -> _ImportStatus:
+    return _ImportStatus(name, _state(fields, now_ms), fields, waiting)
 
 
 def _state(fields: Mapping[str, str], now_ms: int) -> State:

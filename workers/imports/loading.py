@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pipelines.advance import begin
 from pipelines.intake import IntakeError, Report, Row, RowProblem
 from pipelines.model import Record
+from pipelines.retention import INPUT_KEPT_MS
+from workers.imports.store import ImportStore
 from workers.intake.submit import SENTENCES, Asked, Submitted, same_job
-from workers.ledger import INPUT_KEPT_MS, Ledger
+from workers.ledger import Ledger, Lists
 from workers.secrets.vault import Vault
 
 #: Rows in one round trip to the ledger: a few milliseconds of its time, and little to repeat after a kill.
@@ -177,7 +179,7 @@ def comparing(ledger: Ledger, name: str, *, fresh: bool) -> Decide:
 
     def compared(rows: Sequence[Row]) -> list[Submitted]:
         wanted = [begin(row.canonical, name, row.fingerprint) for row in rows]
-        holders = ledger.holders([record.external_id for record in wanted])
+        holders = Lists(ledger).holders([record.external_id for record in wanted])
         keys = dict.fromkeys([record.key for record in wanted] + [key for key in holders if key is not None])
         known = {found.record.key: found.record for found in ledger.read_many(list(keys))}
         return [answer(row, new, holder, known) for row, new, holder in zip(rows, wanted, holders, strict=True)]
@@ -219,7 +221,7 @@ class RefusedRows:
 
     def _keep(self) -> None:
         sealed = self._vault.seal(report_owner(self._name), self._text.getvalue())
-        self._ledger.keep_report(self._name, self._parts, sealed, INPUT_KEPT_MS)
+        ImportStore(self._ledger).keep_report(self._name, self._parts, sealed, INPUT_KEPT_MS)
         self._parts += 1
         self._text.seek(0)
         self._text.truncate()

@@ -17,7 +17,8 @@ from pipelines.intake import Row
 from pipelines.job import STRICT, Job, JobRules, parse_job
 from pipelines.model import Record
 from pipelines.onboarding import HAS_EFFECT
-from workers.ledger import Created, Ledger, New, Nudge, Read
+from workers.imports.store import ImportStore
+from workers.ledger import Created, Ledger, Lists, New, Nudge, Read
 from workers.secrets.vault import Vault
 
 Status = Literal["created", "unchanged", "idempotency_key_reused", "external_id_taken"]
@@ -119,7 +120,7 @@ class FrontDoor:
         ImportCancelledError when somebody cancelled the import.
         """
         new = [self._new(begin(row.canonical, name, row.fingerprint), row.canonical) for row in rows]
-        loading = self._ledger.load(name, counts, new)
+        loading = ImportStore(self._ledger).load(name, counts, new)
 
         def answers() -> list[Submitted]:
             created = loading.created()
@@ -160,7 +161,7 @@ class FrontDoor:
         """
         canonical = (job if isinstance(job, Job) else parse_job(job, self.rules)).canonical()
         wanted = begin(canonical)
-        [holder] = self._ledger.holders([wanted.external_id])
+        [holder] = Lists(self._ledger).holders([wanted.external_id])
         if holder not in (None, wanted.key):
             raise ExternalIdTakenError(str(holder))
         fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")

@@ -15,7 +15,7 @@ import redis
 _LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoScriptError)
 
 
-class InFlight:
+class PendingCalls:
     """Commands on their way. Each is safe to repeat: where its answer is lost it is made again in the ordinary way."""
 
     def __init__(self, client: redis.Redis, packets: Sequence[bytes], again: Sequence[Callable[[], Any]]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.lifecycle import Phase
-from workers.ledger import Ledger, Listed, Read
+from workers.imports.store import ImportStore
+from workers.ledger import Ledger, Listed, Lists, Read
 from workers.secrets.vault import Vault
 
 #: Records that one page looks at, at most: some 100 ms. With filters that fit few, a page may then be short.
@@ -47,7 +48,7 @@ def page(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) ->
     comes again, as it is then. A page may be short, or empty, and not the last.
     """
     if filters.external_id is not None:
-        holders = ledger.holders([filters.external_id])
+        holders = Lists(ledger).holders([filters.external_id])
         return Page([read for read in ledger.read_many([key for key in holders if key]) if filters.fit(read)])
     wanted: list[Read] = []
     scanned = 0
@@ -68,8 +69,8 @@ def page(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) ->
 
 def _entries(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) -> list[Listed]:
     if filters.import_name is not None:
-        return ledger.listed_of_import(filters.import_name, behind, limit)
-    return ledger.listed(behind, limit, [filters.phase] if filters.phase else list(Phase))
+        return ImportStore(ledger).listed_of_import(filters.import_name, behind, limit)
+    return Lists(ledger).listed(behind, limit, [filters.phase] if filters.phase else list(Phase))
 
 
 def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
@@ -79,7 +80,7 @@ def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
     before, too. Addresses are compared by their keyed digests; nothing is decrypted.
     """
     wanted = text.strip()
-    keys = [wanted, *ledger.holders([wanted]), *ledger.keys_of_customers([wanted, wanted.lower()])]
+    keys = [wanted, *Lists(ledger).holders([wanted]), *Lists(ledger).keys_of_customers([wanted, wanted.lower()])]
     if "@" in wanted:
-        keys += ledger.keys_of_emails(vault.email_digests(wanted))
+        keys += Lists(ledger).keys_of_emails(vault.email_digests(wanted))
     return ledger.read_many(list(dict.fromkeys(key for key in keys if key)))

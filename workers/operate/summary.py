@@ -10,23 +10,25 @@ from typing import Any
 
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.view import timestamp
-from workers.budget.permits import Budget, Standing
+from workers.budget.gate import BudgetStatus, Gate
 from workers.events.endpoints import Endpoints
 from workers.intake.rejections import Refusals
-from workers.ledger import Ledger
+from workers.ledger import Ledger, Lists
+from workers.ledger.limits import Budget
+from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
 
 
 def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
     """Give the counts; `queued` is how many nudges are in the queue of each lane."""
-    phases, standing = ledger.phases(), ledger.standing()
+    phases, standing = Lists(ledger).phases(), Gate(ledger).standing()
     return {
         "total": sum(count for count, _ in phases.values()),
         "phases": {
             phase.value: {"count": count, "oldest_since": timestamp(oldest)}
             for phase, (count, oldest) in phases.items()
         },
-        "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in ledger.lanes().items()},
+        "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in Lists(ledger).lanes().items()},
         "budget": _budget(ledger.budget, standing),
         "breaker": standing.breaker,
         "refusal": standing.refusal,
@@ -41,7 +43,7 @@ def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _budget(budget: Budget, standing: Standing) -> dict[str, Any]:
+def _budget(budget: Budget, standing: BudgetStatus) -> dict[str, Any]:
     """Tell the ceilings, as they are set here, what is used of them now, and until when Iron wants no call."""
     per_second, per_minute = budget.rate_per_second, budget.identifications_per_minute
     closed_ms = standing.closed_until_ms
@@ -56,7 +58,7 @@ def _budget(budget: Budget, standing: Standing) -> dict[str, Any]:
 
 def _sweep(ledger: Ledger) -> dict[str, Any]:
     """Tell of the last sweep, and whether one is under way."""
-    state = ledger.sweep_state()
+    state = SweepCursor(ledger).sweep_state()
     finished = state.get("finished")
     counts = {name: int(state[f"last_{name}"]) for name in ("read", "differ", "unknown")} if finished else {}
     return {"running": "place" in state, "finished_at": timestamp(int(finished)) if finished else None, **counts}

@@ -15,7 +15,7 @@ from pipelines.advance import adopted
 from pipelines.errors import NotFoundError
 from pipelines.iron import Customer, Iron
 from workers.budget.unbound_calls import Aside
-from workers.ledger import Created, Ledger, New
+from workers.ledger import Created, Ledger, Lists, New
 
 #: Digests an e-mail address, so that whoever has it is found by it.
 Digest = Callable[[str], bytes]
@@ -96,7 +96,7 @@ def adopt_these(
 
     `email_digest`: what their e-mail addresses are found by; they themselves are not stored.
     """
-    keys = ledger.keys_of_customers([customer.id for customer in customers])
+    keys = Lists(ledger).keys_of_customers([customer.id for customer in customers])
     yield from (Found(customer, "known", key) for customer, key in zip(customers, keys, strict=True) if key is not None)
     strangers = [customer for customer, key in zip(customers, keys, strict=True) if key is None]
     records = [adopted(customer, sub_partner_id) for customer in strangers]

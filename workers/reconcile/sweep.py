@@ -24,10 +24,12 @@ from pipelines.errors import HeldBackError, IronError, RateLimitedError
 from pipelines.iron import Customer, Iron
 from pipelines.lifecycle import CustomerStatus
 from pipelines.model import Record
+from workers.budget.gate import Gate
 from workers.budget.permits import tap_pause_s
 from workers.budget.unbound_calls import LEAST_S, wait_for
-from workers.ledger import Ledger
+from workers.ledger import Ledger, Lists
 from workers.process.background import Background
+from workers.reconcile.cursor import SweepCursor
 
 log = structlog.get_logger()
 
@@ -73,14 +75,14 @@ class Sweep(Background):
 
     def run_once(self) -> Page | float:
         """Read one page if it is time and this process's turn; else answer the seconds until it may be."""
-        page = self._ledger.next_page(self._token, LEASE_MS, self._interval_s)
+        page = SweepCursor(self._ledger).next_page(self._token, LEASE_MS, self._interval_s)
         if isinstance(page, float):
             return page
         wait_for(self._ledger, page.permit, self._sleep)
         sub_partner, _, cursor = page.place.partition(" ")
         iron = self._iron.on_behalf_of(sub_partner or None, lambda _: None)  # the page came with its call
         customers, cursor_after = iron.customers(cursor=cursor or None)
-        keys = self._ledger.keys_of_customers([customer.id for customer in customers])
+        keys = Lists(self._ledger).keys_of_customers([customer.id for customer in customers])
         by_key = {key: customer for key, customer in zip(keys, customers, strict=True) if key is not None}
         found = self._ledger.read_many(list(by_key))
         differing = [by_key[read.record.key] for read in found if differs(read.record, by_key[read.record.key])]
@@ -88,14 +90,16 @@ class Sweep(Background):
             self._ledger.wake(customer.id)  # the pulse sends the nudge: thousands at once must not fill the queues
         following = self._following(sub_partner, cursor_after)
         read = Page(len(customers), len(differing), keys.count(None), following is None)
-        self._ledger.page_read(self._token, following, read=read.read, differ=read.differ, unknown=read.unknown)
+        SweepCursor(self._ledger).page_read(
+            self._token, following, read=read.read, differ=read.differ, unknown=read.unknown
+        )
         return read
 
     def _following(self, sub_partner: str, cursor: str | None) -> str | None:
         """Give the place of the next page: of this sub-partner's list, or the beginning of the next one's."""
         if cursor:
             return f"{sub_partner} {cursor}"
-        later = [name for name in self._ledger.sub_partners() if name > sub_partner]
+        later = [name for name in SweepCursor(self._ledger).sub_partners() if name > sub_partner]
         return f"{later[0]} " if later else None
 
     def turn(self) -> float:
@@ -107,12 +111,12 @@ class Sweep(Background):
         except (IronError, redis.RedisError) as error:
             log.warning("sweep.interrupted", error=type(error).__name__)
             if isinstance(error, RateLimitedError):
-                self._ledger.close_tap(tap_pause_s(error))
+                Gate(self._ledger).close_tap(tap_pause_s(error))
             return AWAY_S
         if isinstance(page, float):
             return min(page, LONGEST_PAUSE_S)
         if page.last:
-            state = self._ledger.sweep_state()
+            state = SweepCursor(self._ledger).sweep_state()
             log.info("sweep.finished", **{name: state.get(f"last_{name}") for name in ("read", "differ", "unknown")})
         return 0.0
 

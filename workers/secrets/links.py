@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from workers.ledger import Ledger, Read
+from workers.ledger import Ledger, Lists, Read
 from workers.secrets.vault import derived
 from workers.settings import Settings
 
@@ -78,7 +78,7 @@ class CustomerLinks:
         key, serial = self.open(token)
         read = ledger.read(key)
         if read is None:  # an adopted record that a job took over under its own key: its external id leads there
-            [holder] = ledger.holders([key])
+            [holder] = Lists(ledger).holders([key])
             read = ledger.read(holder) if holder else None
         if read is None:
             raise LinkUnknownError

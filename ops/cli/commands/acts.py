@@ -215,9 +215,10 @@ def who(by: str | None) -> str:
 
 def _with_problem(session: Session, code: str) -> Iterator[Read]:
     from pipelines.lifecycle import Phase
+    from workers.ledger import Lists
 
     for phase in Phase:
-        for read in session.ledger.in_phase(phase):
+        for read in Lists(session.ledger).in_phase(phase):
             if read.record.problem is not None and read.record.problem.code == code:
                 yield read
 

@@ -264,8 +264,10 @@ def _personal(session: Session, key: str) -> Mapping[str, Any]:
 
 
 def _matching(ledger: Ledger, phases: list[Phase], labels: Mapping[str, str], until_ms: int | None) -> Iterator[Read]:
+    from workers.ledger import Lists
+
     for phase in phases:
-        for found in ledger.in_phase(phase, until_ms=until_ms):
+        for found in Lists(ledger).in_phase(phase, until_ms=until_ms):
             if labels.items() <= found.record.labels.items():
                 yield found
 
@@ -283,7 +285,9 @@ def _of_import(
     ledger: Ledger, name: str, phases: list[Phase], labels: Mapping[str, str], until_ms: int | None
 ) -> Iterator[Read]:
     """Go through an import's records in the order of its rows."""
-    for found in ledger.imported(name):
+    from workers.imports.store import ImportStore
+
+    for found in ImportStore(ledger).imported(name):
         record = found.record
         early = until_ms is None or record.since_ms <= until_ms
         if early and record.phase in phases and labels.items() <= record.labels.items():

@@ -38,17 +38,18 @@ def pause(lane: Lane, yes: Yes = False, reason: Why = "", by: By = None, json: J
     Example: onboarding pause bulk --reason "Iron asked us to" --yes
     """
     from ops.cli.session import opened
+    from workers.budget.gate import Gate
 
     lanes = _lanes(lane)
     with opened(check=True) as session:
-        done = session.ledger.pause(lanes, by=by or getpass.getuser(), reason=reason) if yes else []
+        done = Gate(session.ledger).pause(lanes, by=by or getpass.getuser(), reason=reason) if yes else []
         waiting = _waiting(session, lanes)
         if json:
             output.give({"lanes": lanes, "due": waiting, "paused": done, "done": yes})
         if not yes:
             output.say(f"{waiting:,} onboardings are due in {_named(lanes)}; with --yes they wait until it is resumed.")
             return Status.DONE
-        before = session.ledger.standing().paused
+        before = Gate(session.ledger).standing().paused
         if done:
             output.say(f"Paused: {_named(done)}. `onboarding resume {lane} --yes` lets calls leave again.")
         for name in sorted(set(lanes) - set(done)):
@@ -62,11 +63,12 @@ def resume(lane: Lane, yes: Yes = False, json: Json = False) -> int:
     Example: onboarding resume bulk --yes
     """
     from ops.cli.session import opened
+    from workers.budget.gate import Gate
 
     lanes = _lanes(lane)
     with opened(check=True) as session:
         waiting = _waiting(session, lanes)
-        done = session.ledger.resume(lanes) if yes else []
+        done = Gate(session.ledger).resume(lanes) if yes else []
         if json:
             output.give({"lanes": lanes, "due": waiting, "resumed": done, "done": yes})
         if not yes:
@@ -77,7 +79,7 @@ def resume(lane: Lane, yes: Yes = False, json: Json = False) -> int:
 
 
 def _lanes(name: str) -> list[str]:
-    from workers.budget.permits import PAUSABLE
+    from workers.budget.gate import PAUSABLE
 
     if name != "all" and name not in PAUSABLE:
         raise usage(f"{name} is no lane: it should be one of {', '.join(PAUSABLE)}, or all.")
@@ -90,4 +92,6 @@ def _named(lanes: Sequence[str]) -> str:
 
 def _waiting(session: Session, lanes: Sequence[str]) -> int:
     """Count what is due in these lanes; the sweep has no records of its own."""
-    return sum(counts["due"] for lane, counts in session.ledger.lanes().items() if lane in lanes)
+    from workers.ledger import Lists
+
+    return sum(counts["due"] for lane, counts in Lists(session.ledger).lanes().items() if lane in lanes)

@@ -17,12 +17,14 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from ops.gateway.http.access import identified, refusals
+from pipelines.lanes import READ_AGAIN
 from pipelines.lifecycle import Phase
-from workers.budget.permits import PAUSABLE
+from workers.budget.gate import PAUSABLE, Gate
 from workers.engine.broker import NudgeBroker
 from workers.events.endpoints import Endpoints
-from workers.ledger import LANES, PREFIX, READ_AGAIN, Ledger, lane_of
+from workers.ledger import LANES, PREFIX, Ledger, Lists, lane_of
 from workers.process.counters import BUCKETS_S, Durations, Labels, told
+from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
 from workers.secrets.tokens import ApiToken
 
@@ -106,7 +108,7 @@ class Fleet(Collector):
         yield _by_lane("queued", "Nudges in a lane's queue that no worker has fetched yet.", self._broker.depths())
 
     def _phases(self, now_ms: int) -> Iterator[Any]:
-        found = self._ledger.phases()
+        found = Lists(self._ledger).phases()
         count = GaugeMetricFamily("onboarding_records", "Onboardings in each phase.", labels=["phase"])
         oldest = GaugeMetricFamily(
             "onboarding_phase_oldest_age_seconds",
@@ -127,7 +129,7 @@ class Fleet(Collector):
                 pipeline.zrange(f"{PREFIX}due:{place}", 0, 0, withscores=True)
             pipeline.hlen(f"{PREFIX}claims")
             *heads, claims = pipeline.execute()
-        lanes = self._ledger.lanes()
+        lanes = Lists(self._ledger).lanes()
         overdue = dict.fromkeys(LANES, 0.0)
         for place, head in zip(places, heads, strict=True):
             if head:
@@ -140,7 +142,7 @@ class Fleet(Collector):
         yield GaugeMetricFamily("onboarding_claims", text, value=claims)
 
     def _sweep(self, now_ms: int) -> Iterator[Any]:
-        state = self._ledger.sweep_state()
+        state = SweepCursor(self._ledger).sweep_state()
         yield GaugeMetricFamily(
             "onboarding_sweep_running", "Whether a sweep is under way.", value=float("place" in state)
         )
@@ -155,7 +157,7 @@ class Fleet(Collector):
             yield read
 
     def _pace(self) -> Iterator[Any]:
-        standing = self._ledger.standing()
+        standing = Gate(self._ledger).standing()
         text = "Whether the breaker keeps calls from leaving, but for a probe, because Iron is in trouble."
         yield GaugeMetricFamily("onboarding_breaker_open", text, value=float(standing.breaker != "closed"))
         text = "Whether Iron has asked for a pause of all calls (429)."

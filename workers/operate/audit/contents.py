@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pipelines.model import Record
 from pipelines.onboarding import INPUT
-from workers.ledger import INPUT_DONE
+from pipelines.retention import INPUT_DONE
 from workers.operate.audit.kinds import Circumstances, finished, in_known_phase, kind, rule
 from workers.operate.audit.seen import Seen
 

@@ -13,7 +13,7 @@ from inspect import getdoc
 
 from pipelines.lifecycle import FINISHED, Phase
 from pipelines.model import Policy
-from workers.budget.permits import Budget
+from workers.ledger.limits import Budget
 from workers.operate.audit.seen import Seen, Traffic
 
 

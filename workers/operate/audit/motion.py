@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from workers.ledger import BEGUN, PLACES, READ_AGAIN, lane_of
+from pipelines.lanes import BEGUN, PLACES, READ_AGAIN
+from workers.ledger import lane_of
 from workers.operate.audit.kinds import Circumstances, finished, rule
 from workers.operate.audit.seen import Seen
 from workers.settings import FAR_WITH_SWEEP_S, LONGEST_S

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from pipelines.lanes import PLACES
 from pipelines.lifecycle import FINISHED, Phase, decide
 from pipelines.model import FORMAT, Record
 from pipelines.onboarding import STEPS
-from workers.ledger import PLACES
 from workers.operate.audit.kinds import Circumstances, finished, in_known_phase, rule
 from workers.operate.audit.seen import Seen
 

@@ -18,7 +18,8 @@ from typing import Any
 from pipelines.lifecycle import Phase
 from pipelines.model import FORMAT, Policy
 from pipelines.reidentification.policy import TIERS
-from workers.ledger import INPUT_DONE, INPUT_KEPT_MS, LANES, PREFIX, Ledger
+from pipelines.retention import INPUT_DONE, INPUT_KEPT_MS
+from workers.ledger import LANES, PREFIX, Ledger
 from workers.operate.audit.kinds import KINDS, Circumstances, Kind
 from workers.operate.audit.proof import chain
 from workers.operate.audit.rules import CHAIN, judged

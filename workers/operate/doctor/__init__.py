@@ -18,10 +18,11 @@ import redis
 
 from pipelines.errors import AccessRefusedError, IronError
 from workers.engine.broker import NudgeBroker
-from workers.ledger import Ledger, connect
+from workers.ledger import Ledger, Lists, connect
 from workers.operate.doctor.check import Check, State
 from workers.operate.doctor.outward import endpoints, links, refused, reidentification
 from workers.operate.preflight import address, check_broker, check_ledger, product_of, unanswered
+from workers.reconcile.cursor import SweepCursor
 from workers.settings import Settings, SettingsError
 
 __all__ = ["Check", "State", "examined"]
@@ -166,7 +167,7 @@ def _of_the_queue(settings: Settings, ledger: Ledger) -> Iterator[Check]:
 
 
 def _queues(broker: NudgeBroker, ledger: Ledger) -> Check:
-    lanes, queued = ledger.lanes(), broker.depths()
+    lanes, queued = Lists(ledger).lanes(), broker.depths()
     told = (
         f"{lane}: {counts['due']:,} due, {counts['scheduled']:,} later, {queued.get(lane, 0):,} queued"
         for lane, counts in lanes.items()
@@ -176,7 +177,7 @@ def _queues(broker: NudgeBroker, ledger: Ledger) -> Check:
 
 def _due(ledger: Ledger) -> Check:
     """Say whether anybody takes what is due."""
-    late_s = ledger.overdue_s("interactive")
+    late_s = Lists(ledger).overdue_s("interactive")
     if late_s <= OVERDUE_S:
         return Check("workers", "ok", "No interactive onboarding waits for a worker.")
     text = (
@@ -194,7 +195,7 @@ def _sweep(settings: Settings, ledger: Ledger) -> Check:
             " for up to a day. Set it to 21600."
         )
         return Check("sweep", "warning", text)
-    finished = ledger.sweep_state().get("finished")
+    finished = SweepCursor(ledger).sweep_state().get("finished")
     if finished is None:
         return Check("sweep", "ok", "The sweep is on and has not been through yet.")
     age_s = (ledger.now_ms() - int(finished)) / 1000

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from pipelines.lifecycle import Phase
 from pipelines.reidentification import InForce
-from workers.events.endpoints import Endpoints, Standing
+from workers.budget.gate import Gate
+from workers.events.endpoints import Endpoints, EndpointStatus
 from workers.intake.rejections import Refusals
-from workers.ledger import Ledger
+from workers.ledger import Ledger, Lists
 from workers.operate.doctor.check import Check
 from workers.reidentification.policy_store import in_force, overdue, summarised
 
@@ -50,7 +51,7 @@ def endpoints(ledger: Ledger, kept_s: float) -> Iterator[Check]:
         yield Check("endpoints", "ok", f"Events are delivered to {count}.")
 
 
-def _of_endpoint(standing: Standing, lag_s: float, now_ms: int, kept_s: float) -> Iterator[str]:
+def _of_endpoint(standing: EndpointStatus, lag_s: float, now_ms: int, kept_s: float) -> Iterator[str]:
     """Say what is wrong with the deliveries to an endpoint."""
     name, progress = standing.endpoint.name, standing.progress
     failing_s = (now_ms - progress.failing_since) / 1000 if progress.failing_since else 0.0
@@ -114,7 +115,7 @@ def _of_policy(ledger: Ledger, rule: InForce) -> Iterator[str]:
             f"The policy was changed {_span((now_ms - rule.at_ms) / 1000)} ago, and its dates are not entered for every"
             " active customer: whoever is missing starts late. See that `onboarding worker` runs."
         )
-    late_s, pause = ledger.overdue_s("reidentify"), ledger.standing().paused.get("reidentify")
+    late_s, pause = Lists(ledger).overdue_s("reidentify"), Gate(ledger).standing().paused.get("reidentify")
     if pause:
         yield (
             f"{pause.by} has paused the lane reidentify: nobody is identified again meanwhile."
@@ -152,7 +153,7 @@ def _why_past(rule: InForce, *, capped: bool) -> str:
 
 def links(ledger: Ledger, public_url: str | None) -> Check:
     """Say whether customers' links can be handed out, and go a safe way."""
-    found = ledger.phases()
+    found = Lists(ledger).phases()
     waiting = sum(found[phase][0] for phase in _CUSTOMERS if phase in found)
     if public_url is None:
         if not waiting:

@@ -18,10 +18,12 @@ from ops.gateway.pages.console.page import Form, PageError, Present, must, rende
 from ops.gateway.pages.console.words import PERSONAL, PHASES, endpoint_line, iron_state
 from pipelines.errors import InputLostError
 from pipelines.lifecycle import Phase
+from workers.budget.gate import Gate
 from workers.events.endpoints import Endpoints
-from workers.ledger import Ledger, Listed, Read
+from workers.ledger import Ledger, Listed, Lists, Read
 from workers.operate.search import Filters, find, page
 from workers.operate.summary import summarised
+from workers.reconcile.cursor import SweepCursor
 
 #: Onboardings that need a person, shown on the overview.
 SHOWN = 8
@@ -35,8 +37,8 @@ def add(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/")
     def overview(request: Request, present: Present) -> Response:
-        phases, now_ms = ledger.phases(), ledger.now_ms()
-        summary, standing = summarised(ledger, desk.broker.depths()), ledger.standing()
+        phases, now_ms = Lists(ledger).phases(), ledger.now_ms()
+        summary, standing = summarised(ledger, desk.broker.depths()), Gate(ledger).standing()
         return rendered(
             request,
             "overview.html",
@@ -121,14 +123,16 @@ def _endpoints(ledger: Ledger, now_ms: int) -> list[dict[str, Any]]:
 
 
 def _swept_ms(ledger: Ledger) -> int | None:
-    finished = ledger.sweep_state().get("finished")
+    finished = SweepCursor(ledger).sweep_state().get("finished")
     return int(finished) if finished else None
 
 
 def _stuck(ledger: Ledger) -> list[Read]:
     """Give those that wait for a person, the longest first."""
     found = [
-        read for phase in (Phase.ON_HOLD, Phase.FAILED) for read in islice(ledger.in_phase(phase, batch=SHOWN), SHOWN)
+        read
+        for phase in (Phase.ON_HOLD, Phase.FAILED)
+        for read in islice(Lists(ledger).in_phase(phase, batch=SHOWN), SHOWN)
     ]
     return sorted(found, key=lambda read: read.record.since_ms)[:SHOWN]
 

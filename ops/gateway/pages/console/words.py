@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.lifecycle import Actor, Phase
-from workers.budget.permits import BreakerState, Standing
-from workers.events.endpoints import Standing as EndpointStanding
+from workers.budget.gate import BreakerState, BudgetStatus
+from workers.events.endpoints import EndpointStatus
 
 Tone = Literal["", "good", "calm", "warn", "bad"]
 
@@ -187,7 +187,7 @@ REFUSED: tuple[str, Tone, str] = (
 TAP_CLOSED: tuple[str, Tone, str] = ("Asked for a pause", "warn", "Iron asked for a pause of all calls (429).")
 
 
-def iron_state(summary: Mapping[str, Any], standing: Standing) -> IronState:
+def iron_state(summary: Mapping[str, Any], standing: BudgetStatus) -> IronState:
     """Tell how we stand with Iron: the tap, the breaker, the budget, the last sweep."""
     closed = standing.closed_until_ms is not None and standing.breaker == "closed"
     state, tone, meaning = TAP_CLOSED if closed else BREAKER[standing.breaker]
@@ -222,7 +222,7 @@ ENDPOINT_STATES: dict[str, tuple[str, Tone]] = {
 BEHIND_S = 30.0
 
 
-def endpoint_line(standing: EndpointStanding, lag_s: float) -> dict[str, Any]:
+def endpoint_line(standing: EndpointStatus, lag_s: float) -> dict[str, Any]:
     """Tell how the deliveries to an endpoint are."""
     progress, parked = standing.progress, len(standing.parked)
     state, tone = ENDPOINT_STATES[progress.state]
