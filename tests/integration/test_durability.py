@@ -142,7 +142,7 @@ def test_a_replica_is_waited_for(line: Line) -> None:
 def test_without_the_setting_nothing_is_asked(line: Line) -> None:
     """Otherwise no job waits for a disk."""
     with connect(line.url) as client:
-        Ledger(client, PLENTY).loaded("an-import", {})
+        ImportStore(Ledger(client, PLENTY)).loaded("an-import", {})
     assert line.asked == []
 
 
