@@ -7,6 +7,7 @@ like any other call, behind all records (workers/aside.py).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import redis
 import structlog
@@ -34,11 +35,15 @@ class _EndedError(Exception):
 class FirstCall(Background):
     """Asks Iron once, says what came of it, and ends."""
 
-    def __init__(self, ledger: Ledger, iron: Iron) -> None:
-        """Take the ledger, whose budget the call comes out of; the thread starts with `start`."""
+    def __init__(self, ledger: Ledger, iron: Iron, sleep: Callable[[float], object] | None = None) -> None:
+        """Take the ledger, whose budget the call comes out of; the thread starts with `start`.
+
+        `sleep` waits for so many seconds; unless it is given, a wait ends with the process.
+        """
         super().__init__("first call")
         self._ledger = ledger
         self._iron = iron
+        self._sleep = sleep or self._wait
         self._mine = False
 
     def run_once(self) -> None:
@@ -75,7 +80,7 @@ class FirstCall(Background):
         digest = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
         return bool(self._ledger.client.set(f"{PREFIX}first_call:{digest}", 1, nx=True, ex=ASKED_S))
 
-    def _sleep(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise _EndedError
 
