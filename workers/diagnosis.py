@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines.errors import AnswerUnreadableError, IronError, NotFoundError, RateLimitedError, UnreachableError
+from pipelines.errors import IronError, NotFoundError, RateLimitedError, UnreachableError
 from pipelines.iron import Answer, Iron, answered_by
 
 #: Makes a call to Iron, when and as the caller may.
@@ -92,7 +92,7 @@ def rejects_all(status: int) -> str:
 
 
 def cause_of(status: int) -> Cause:
-    """Give the likely cause of a status that refuses a call which carries no details of a job."""
+    """Give the likely cause of a status other than 429 and 5xx, where it answers a call without details of a job."""
     return CAUSES.get(status, ADDRESS)
 
 
@@ -107,8 +107,7 @@ def _of_error(error: IronError, status: int | None) -> Diagnosis:
     if status is None or error.weather or isinstance(error, RateLimitedError):
         return Diagnosis("away", str(error), status, error.code)
     text = f"There is nothing at this address (HTTP {status})." if isinstance(error, NotFoundError) else str(error)
-    cause = ADDRESS if isinstance(error, AnswerUnreadableError) else cause_of(status)
-    return Diagnosis("refused", text, status, error.code, cause)
+    return Diagnosis("refused", text, status, error.code, cause_of(status))
 
 
 def _accepted(echoed: str, api_version: str) -> Diagnosis:

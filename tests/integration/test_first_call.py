@@ -182,6 +182,23 @@ def test_redis_away(world: World) -> None:
     assert len(asked) == 1
 
 
+def test_redis_goes_away_meanwhile(world: World) -> None:
+    """A process that has begun to ask goes on itself when Redis is back."""
+    back: list[Callable[[], None]] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        if back:
+            return NO_ECHO
+        back.append(cut_off(world.ledger))
+        return httpx.Response(429)
+
+    call, asked = first_call(world, answer)
+    assert call.turn() == AWAY_S
+    back[0]()
+    assert call.turn() == 0.0
+    assert len(asked) == 2
+
+
 def test_it_delays_no_start(world: World) -> None:
     """Whoever starts the call goes on while Iron is silent."""
     asked, silent = threading.Event(), threading.Event()
@@ -202,9 +219,18 @@ def test_it_delays_no_start(world: World) -> None:
 def test_it_delays_no_end(world: World) -> None:
     """A process that ends while the call waits for Iron ends at once; the call is never made."""
     world.ledger.close_tap(60)
-    call = FirstCall(world.ledger, Iron(world.transport, BASE_URL, API_KEY))
+    waits = threading.Event()
+
+    class Waiting(FirstCall):
+        """Says when it waits."""
+
+        def _wait(self, seconds: float) -> None:
+            waits.set()
+            super()._wait(seconds)
+
+    call = Waiting(world.ledger, Iron(world.transport, BASE_URL, API_KEY))
     call.start()
-    until(lambda: world.client.keys(f"{PREFIX}first_call:*"), "the call")
+    assert waits.wait(PATIENCE_S)
     call.stop()
     assert not call._thread.is_alive()
     assert world.sandbox.traffic.total == 0
