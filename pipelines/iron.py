@@ -244,10 +244,10 @@ class Iron:
         self._send("PUT", f"/customers/{_segment(customer_id)}", {"email": email, "external_id": external_id}, None)
 
     def customers(
-        self, *, statuses: Iterable[str] = (), cursor: str | None = None
+        self, *, statuses: Iterable[str] = (), cursor: str | None = None, page_size: int = PAGE_SIZE
     ) -> tuple[list[Customer], str | None]:
         """GET /customers, one page, newest first. Iron 3.4. Answers the customers and the cursor of the next page."""
-        query: dict[str, Any] = {"page_size": PAGE_SIZE}
+        query: dict[str, Any] = {"page_size": page_size}
         if wanted := ",".join(statuses):
             query["status"] = wanted
         if cursor:

@@ -203,6 +203,8 @@ def summary(json: Json = False) -> int:
 
 def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
     """Say what keeps calls to Iron from leaving, or makes them fewer than the budget."""
+    from workers.diagnosis import rejects_all
+
     budget = counts["budget"]
     now, per_minute = budget["rate_per_second_now"], budget["identifications_per_minute_now"]
     if (now, per_minute) != (budget["rate_per_second"], budget["identifications_per_minute"]):
@@ -210,8 +212,8 @@ def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
     if budget["closed_until"]:
         yield f"Iron wants no call before {budget['closed_until']} (429)."
     if counts["breaker"] != "closed":
-        why = f"Iron rejects every call (HTTP {counts['refusal']})" if counts["refusal"] else "Iron is in trouble"
-        yield f"The breaker is {counts['breaker']}: {why}; one call at a time finds out if it still does."
+        why = rejects_all(counts["refusal"]) if counts["refusal"] else "Iron is in trouble."
+        yield f"The breaker is {counts['breaker']}: {why} One call at a time finds out if it still does."
     for lane, pause in counts["paused"].items():
         why = f": {pause['reason']}" if pause["reason"] else ""
         yield f"{lane} is paused since {pause['at']} by {pause['by']}{why}."
