@@ -7,6 +7,7 @@ sentence; a table test proves that there is no combination without one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -171,14 +172,30 @@ def _of_the_customer(record: Record) -> list[dict[str, Any]]:
 def _about(need: dict[str, Any], record: Record) -> dict[str, Any]:
     """Let a need say what it is about, by Iron's codes and labels."""
     if record.reasons:
-        need |= {"text": f"{need['text']} It is about: {', '.join(map(meaning, record.reasons))}."}
+        need |= {"text": f"{need['text']} It is about: {', '.join(map(explained, record.reasons))}."}
         need |= {"reasons": list(record.reasons)}
     return need | ({"reject_labels": list(record.reject_labels)} if record.reject_labels else {})
 
 
-def meaning(reason: str) -> str:
+def explained(reason: str) -> str:
     """Say for people what one of Iron's codes of requirements means; a code that is new to us stands for itself."""
     return REASONS.get(reason, reason)
+
+
+def in_words(said: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Write one of Iron's statements for people: what it is about, and its sentences."""
+    code, labels, step = said.get("code", ""), said.get("labels", ()), said.get("step", "")
+    about = {
+        "refusal": f"refusal (HTTP {said.get('status')})",
+        "requirement": f"requires {explained(code)}{', '.join(['', *labels])}",
+        "review": "review",
+        "step": f"step {step}",
+    }
+    reasons = [": ".join(filter(None, (one.get("code"), one.get("text")))) for one in said.get("reasons", ())]
+    questions = [f"Not answered: {question}" for question in said.get("questions", ())]
+    sentences = [said["text"], *said.get("texts", ()), *reasons, *questions]
+    over = "" if said["current"] else ", of before"
+    return f"{about[said['about']]}{over}", list(dict.fromkeys(filter(None, sentences)))
 
 
 def next_sentence(record: Record, due_ms: int | None) -> str:
