@@ -303,6 +303,17 @@ def test_words_that_come_after_the_end_go_as_well(world: World) -> None:
     assert 0 < world.client.pttl(f"{PREFIX}input:k-1") <= INPUT_KEPT_MS
 
 
+def test_the_console_does_not_deny_words_that_are_all_there_is(console: Operator) -> None:
+    """Where the customer's details are gone and Iron's words are not, the page shows these alone."""
+    console.world.client.hdel(f"{PREFIX}input:declined", "customer")
+    console.sign_in(Role.ADMIN)
+    shown = text(console.send("/console/personal", csrf=console.csrf, key="declined"))
+    assert (MARK in shown, "Nothing is stored" in shown) == (True, False)
+    console.world.client.delete(f"{PREFIX}input:declined")
+    shown = text(console.send("/console/personal", csrf=console.csrf, key="declined"))
+    assert (MARK in shown, "Nothing is stored" in shown) == (False, True)
+
+
 def test_every_sealed_part_of_irons_is_known(told: World) -> None:
     """What is stored beside the job's own parts is among those that are shown as Iron's words."""
     stored = set().union(*(parts(told, key) for key in OPEN))
