@@ -33,7 +33,10 @@ def status(
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
     personal: Annotated[
-        bool, typer.Option("--personal", help="Show the personal data too; the history then says who read it.")
+        bool,
+        typer.Option(
+            "--personal", help="Show the personal data and Iron's own words too; the history then says who read it."
+        ),
     ] = False,
     json: Json = False,
 ) -> int:
@@ -238,15 +241,19 @@ def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None
 
     `details`: the personal data, where it was asked for; `link`: the customer's, where the settings say enough.
     """
-    from pipelines.view import read_view
+    from pipelines.reasons import PARTS, iron_says
+    from pipelines.view import in_words, read_view
 
-    view = read_view(found.record, found.due_ms, link)
+    view, details = read_view(found.record, found.due_ms, link), details or {}
+    said = iron_says(found.record, details)
     if as_json:
-        output.give(view | ({"personal": details} if details else {}))
+        output.give(view | ({"personal": details, "iron_says": said} if details else {}))
         return
     output.show_record(view)
+    if said:
+        output.table(("Iron says", ""), [(about, "\n".join(text)) for about, text in map(in_words, said)])
     if details:
-        output.table(("personal data", ""), [(name, value) for name, value in details.items()])
+        output.table(("personal data", ""), [(name, value) for name, value in details.items() if name not in PARTS])
 
 
 def _customer_link(session: Session, found: Read) -> str | None:
