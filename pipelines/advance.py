@@ -114,7 +114,8 @@ def joined(record: Record, wanted: Record) -> Record:
         *("key", "lane", "external_id", "fingerprint", "risk_tier", "labels", "identification_type", "with_edd"),
         "import_name",
     )
-    return record.evolve(**{name: getattr(wanted, name) for name in fields}, adopted=False, step="refresh")
+    taken = {name: getattr(wanted, name) for name in fields}
+    return record.evolve(**taken, adopted=False, step="refresh", reasons_read=False)
 
 
 def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,6 +217,7 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
             return replace(_after_trouble(known, error, attempt), delay_s=attempt.policy.settle_s)
         case _:
             following = _after_trouble(known, error, attempt)
+    following = replace(following, record=_with_irons_code(following.record, error))
     return replace(_read_first(following), keep=_said(error, following.record.problem))
 
 
@@ -257,6 +259,14 @@ def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> 
         problem = replace(problem, operator=now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
     return Next(record.evolve(problem=problem, attempts=record.attempts + 1), _jittered(pause_s), error.code)
+
+
+def _with_irons_code(record: Record, error: OnboardingError) -> Record:
+    """Let the problem that an answer made name Iron's own code of it."""
+    problem = record.problem
+    if not isinstance(error, IronError) or problem is None or problem.code != error.code:
+        return record
+    return record.evolve(problem=replace(problem, iron_code=error.iron_code))
 
 
 def _said(error: OnboardingError, problem: Problem | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from pipelines.iron import BEFORE_ALL, IDENTIFICATION, Customer, Document, Ident
 from pipelines.keys import iron_id
 from pipelines.lifecycle import IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Again, Done, Effect, Outcome, Partly, Record, Refused, Signing, Wait
+from pipelines.reasons import OF_IDENTIFICATION
 from pipelines.reidentification import Doing, announced, announced_start, date_of, plan, turn_ms
 
 Step = Callable[[Record, Iron, Attempt], Outcome]
@@ -101,7 +102,8 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
         changes |= {"again": replace(record.again or Again(), day="", begun_ms=attempt.now_ms())}
     if identification.id != follows:
         changes |= {"customer_status": CustomerStatus.IDENTIFICATION_REQUIRED.value, "was_active": False}
-    return Done(changes, keep={"identification": None} if given else {})
+    keep = _said_of(record, identification) | ({"identification": None} if given else {})
+    return Done(changes, keep=keep)
 
 
 def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -153,7 +155,7 @@ def _identification_now(
         return _told_by(customer.identification_status) if same else {}, {}
     changes = _identified(record, newest, attempt) | _begun(record, newest, attempt)
     changes["identifications"] = len(listed)
-    keep = _comments(newest) if newest.status != record.identification_status else {}
+    keep = _said_of(record, newest)
     return changes, keep | ({"identification": None} if record.identification_id is None else {})
 
 
@@ -166,10 +168,13 @@ def _may_be_begun(record: Record, listed: list[Identification], attempt: Attempt
     return newest is None or (newest.id == record.identification_id and newest.url is None)
 
 
-def _comments(identification: Identification) -> dict[str, Any]:
-    """Give what reviewers wrote, by the part of the input under which it is kept."""
-    given = {"review_comment": identification.review_comment, "step_comments": dict(identification.comments)}
-    return {name: text for name, text in given.items() if text}
+def _said_of(record: Record, newest: Identification) -> dict[str, Any]:
+    """Give what reviewers wrote, by the part of the input under which it is kept; what was said of another one goes."""
+    if (newest.id, newest.status) == (record.identification_id, record.identification_status):
+        return {}
+    given = {"review_comment": newest.review_comment, "step_comments": dict(newest.comments)}
+    gone = OF_IDENTIFICATION if record.identification_id not in (None, newest.id) else ()
+    return dict.fromkeys(gone) | {name: text for name, text in given.items() if text}
 
 
 def _list_of(customer: Customer, iron: Iron) -> list[Identification]:
@@ -219,7 +224,7 @@ def _identification_then(record: Record, customer: Customer, iron: Iron, attempt
     else:
         changes = _told_by(customer.identification_status)
     shown = changes.get("identification_status", record.identification_status)
-    if active and shown in IN_FLIGHT and customer.identification_status is None:
+    if active and shown in IN_FLIGHT:  # a list that lags behind says so, or the customer's own word
         changes["identification_status"] = IdentificationStatus.APPROVED.value  # or Iron would not have them active
     return changes
 
