@@ -226,7 +226,7 @@ def test_the_api_gives_the_words_to_those_who_may(console: Operator, role: Role)
 
 def test_the_document_shows_the_statements(console: Operator) -> None:
     """What is answered has the form that the OpenAPI document gives it, member for member."""
-    from ops.gateway import shapes
+    from ops.gateway.api import shapes
 
     for key in OPEN:
         answer = console.get(f"{JOBS}/{key}/personal", role=Role.ADMIN).json()
