@@ -1,1 +1,8 @@
-"""How people reach and run the pipeline: command line, gateway, sandbox, embedded Redis, files of operation."""
+"""How people reach and run the pipeline.
+
+    cli        the command line
+    gateway    the HTTP gateway
+    listening  the socket of a server of ours
+    local      everything on one machine
+    sandbox    the simulated provider
+"""
