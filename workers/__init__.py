@@ -1,29 +1,29 @@
 """How an onboarding runs: Dramatiq, Redis and pace. Uses `pipelines`; never imports `ops`.
 
-    app               the worker process, wired on one screen
-    budget            may a call to Iron leave, and when
-    engine            one step: message, claim, step, commit, message
-    events            news goes out to endpoints
-    imports           files of jobs
-    intake            jobs and consents come in
-    ledger            records in Redis
-    logs              log lines, and the fields that may pass
-    operate           what operators look with: doctor, audit, search, summary
-    process           what lives with a worker process
-    reconcile         Iron's list compared with the ledger
-    reidentification  who is identified again, and when
-    secrets           encryption, links, tokens
-    settings          every setting, read once
-    watchdog          ends a process that hangs
+- `app`: the worker process, wired on one screen
+- `budget`: may a call to Iron leave, and when
+- `engine`: one step: message, claim, step, commit, message
+- `events`: news goes out to endpoints
+- `imports`: files of jobs
+- `intake`: jobs and consents come in
+- `ledger`: records in Redis
+- `logs`: log lines, and the fields that may pass
+- `operate`: what operators look with: doctor, audit, search, summary
+- `process`: what lives with a worker process
+- `reconcile`: Iron's list compared with the ledger
+- `reidentification`: who is identified again, and when
+- `secrets`: encryption, links, tokens
+- `settings`: every setting, read once
+- `watchdog`: ends a process that hangs
 
 The threads of a worker process, beside Dramatiq's (its worker threads run the steps; each queue has a consumer thread):
 
-    leases      renews the claims in hand            engine/leases.py
-    pulse       moves what is due to the queues      engine/pulse.py
-    tally       adds the counters up in the ledger   process/counters.py
-    sweep       compares Iron's list with ours       reconcile/sweep.py
-    mover       moves due times to a new policy      reidentification/policy_store.py
-    courier     holds endpoints, each with a thread  events/courier.py
-    first call  asks Iron once at the start          operate/first_call.py
-    watchdog    ends the process when a part died    watchdog.py
+- `leases`: renews the claims in hand: engine/leases.py
+- `pulse`: moves what is due to the queues: engine/pulse.py
+- `tally`: adds the counters up in the ledger: process/counters.py
+- `sweep`: compares Iron's list with ours: reconcile/sweep.py
+- `mover`: moves due times to a new policy: reidentification/policy_store.py
+- `courier`: holds endpoints, each with a thread: events/courier.py
+- `first call`: asks Iron once at the start: operate/first_call.py
+- `watchdog`: ends the process when a part died: watchdog.py
 """

@@ -10,7 +10,7 @@ import sys
 from dramatiq.middleware import CurrentMessage
 
 from pipelines.events import source
-from pipelines.transport import ThreadTransport
+from pipelines.iron.transport import ThreadTransport
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases

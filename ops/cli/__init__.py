@@ -2,14 +2,14 @@
 
 This module may import nothing heavy: each command imports what it needs when it runs, so that `--help` is quick.
 
-    commands   the commands
-    exits      exit statuses, and the error that every foreseen failure becomes
-    importing  the work of `import`
-    inputs     what people type, read strictly
-    options    options that commands share
-    output     data on standard output, words on standard error
-    session    settings, ledger and front door of a command
-    waiting    waiting for a phase
+- `commands`: the commands
+- `exits`: exit statuses, and the error that every foreseen failure becomes
+- `importing`: the work of `import`
+- `inputs`: what people type, read strictly
+- `options`: options that commands share
+- `output`: data on standard output, words on standard error
+- `session`: settings, ledger and front door of a command
+- `waiting`: waiting for a phase
 """
 
 from __future__ import annotations

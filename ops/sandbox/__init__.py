@@ -3,11 +3,11 @@
 `Sandbox` is the whole thing without a server; `SandboxTransport` puts it behind an httpx client; `server.serve`
 behind a port.
 
-    api    the provider's API
-    core   one request in, one answer out
-    hosts  where it lives: server, test, file
-    lab    what people and tests do to it
-    world  the provider's own books
+- `api`: the provider's API
+- `core`: one request in, one answer out
+- `hosts`: where it lives: server, test, file
+- `lab`: what people and tests do to it
+- `world`: the provider's own books
 """
 
 from ops.sandbox.api.answers import Answer

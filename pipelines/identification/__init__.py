@@ -1,6 +1,12 @@
 """How a customer is identified, with all the fields Iron takes, checked before anything is stored.
 
 Follows section 5 of Iron's API facts (iron-api.md). Nothing here reads a clock, a file or the environment.
+
+- `business`: a business with its owners and directors
+- `checks`: what a job's fields must be to each other
+- `countries`: country codes
+- `fields`: kinds of fields, and their problems
+- `person`: a person: by link, token or data
 """
 
 from __future__ import annotations

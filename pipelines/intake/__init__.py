@@ -2,6 +2,14 @@
 
 Reads one row after the other, so memory does not grow with the file. Nothing is guessed: what could be read in two ways
 is refused with the way out. Contract, section 7; JSON Lines; RFC 4180.
+
+- `columns`: the header of a table
+- `files`: the file itself
+- `lines`: JSON Lines
+- `report`: what became of each row
+- `rows`: one row
+- `seen`: keys and external ids of the rows before
+- `table`: CSV
 """
 
 from __future__ import annotations

@@ -1,4 +1,11 @@
-"""Re-identification: the policy, the days and hours it counts in, each customer's plan. Contract section 8."""
+"""Re-identification: the policy, the days and hours it counts in, each customer's plan. Contract section 8.
+
+- `days`: days and hours of a time zone
+- `forecast`: the calendar
+- `plan`: who is identified again, and when
+- `policy`: the policy as it is written and in force
+- `sentences`: what a policy means, in sentences
+"""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ import httpx
 
 from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import Iron
+from pipelines.iron.transport import ThreadTransport
 from pipelines.model import Policy
-from pipelines.transport import ThreadTransport
 from tests.bench.peers.iron import DOCUMENTS
 from tests.support import API_KEY, a_job
 from workers.engine.actors import declare_actors
@@ -41,8 +41,16 @@ from workers.secrets.vault import Vault, new_key
 PARTS = {
     "Dramatiq": "/dramatiq/",
     "Redis": "/redis/",
-    "HTTP": ("/httpx/", "/http/client", "/email/", "pipelines/transport", "pipelines/iron", "/socket.py", "/urllib/"),
-    "encryption": ("/cryptography/", "workers/vault", "/hmac", "/base64"),
+    "HTTP": (
+        "/httpx/",
+        "/http/client",
+        "/email/",
+        "pipelines/iron/transport",
+        "pipelines/iron",
+        "/socket.py",
+        "/urllib/",
+    ),
+    "encryption": ("/cryptography/", "workers/secrets/vault", "/hmac", "/base64"),
     "logging": ("/structlog/", "workers/logs"),
     "JSON and digests": ("/json/", "pipelines/keys"),
     "record and rules": "pipelines/",

@@ -14,7 +14,7 @@ import pytest
 from pipelines import transport as module
 from pipelines.errors import AnswerLostError, OutcomeUnknownError, UnreachableError
 from pipelines.iron import Iron
-from pipelines.transport import ThreadTransport
+from pipelines.iron.transport import ThreadTransport
 
 CUSTOMER = b'{"id": "c-1", "status": "Active"}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(CUSTOMER), CUSTOMER)

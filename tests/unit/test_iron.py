@@ -29,17 +29,9 @@ from pipelines.errors import (
     StaleClaimError,
     UnreachableError,
 )
-from pipelines.iron import (
-    LONGEST_ANSWER,
-    LONGEST_RETRY_AFTER_S,
-    LONGEST_SAID,
-    MAX_PAGES,
-    TRANSPORT_ERRORS,
-    USER_AGENT,
-    Iron,
-    Requirement,
-    retry_after_s,
-)
+from pipelines.iron import Iron, Requirement, retry_after_s
+from pipelines.iron.answers import LONGEST_RETRY_AFTER_S, LONGEST_SAID, TRANSPORT_ERRORS
+from pipelines.iron.client import LONGEST_ANSWER, MAX_PAGES, USER_AGENT
 from pipelines.job import JobInvalidError, parse_job
 
 #: Stands wherever something must not come out again: key, e-mail, link, body, header, foreign message.
@@ -274,7 +266,7 @@ def test_an_answer_that_does_not_end_is_in_doubt() -> None:
 def test_an_answer_that_trickles_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit holds for the whole answer, not for each piece: a body that comes slowly ends in time as well."""
     clock = iter(range(0, 1_000, 3))
-    monkeypatch.setattr("pipelines.iron.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("pipelines.iron.client.time", SimpleNamespace(monotonic=lambda: next(clock)))
     body = Pieces(b" ", 10**6)
     with pytest.raises(AnswerLostError):
         iron_with(lambda _: httpx.Response(201, stream=body)).create_signing("c-1", "d-1", KEY)

@@ -1,7 +1,7 @@
 """Files of jobs: loaded, followed, paused, cancelled.
 
-    completion  when imports will be finished
-    imports     an import under its name
-    loading     rows into records
-    store       what the ledger keeps of imports
+- `completion`: when imports will be finished
+- `imports`: an import under its name
+- `loading`: rows into records
+- `store`: what the ledger keeps of imports
 """

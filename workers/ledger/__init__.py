@@ -1,4 +1,16 @@
-"""Records in Redis; knows nothing above it. What the rest of the program uses of it stands here."""
+"""Records in Redis; knows nothing above it. What the rest of the program uses of it stands here.
+
+- `clock`: this process's own clock
+- `connection`: connections, and how safe a write must be
+- `hints`: what a webhook says, as a line of text
+- `ledger`: the life of each record
+- `limits`: Iron's budget as values
+- `lists`: lists and counts of records
+- `pending_calls`: calls answered later
+- `scripts`: calls of Lua scripts
+- `values`: what the ledger takes and returns
+- `wire`: what scripts are sent and answer
+"""
 
 from pipelines.lanes import LANES, lane_of
 from workers.ledger.connection import DURABLE_WITHIN_MS, REDIS_TIMEOUT_S, Durability, NotDurableError, connect

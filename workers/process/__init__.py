@@ -1,6 +1,6 @@
 """What lives with a worker process.
 
-    background  a thread that goes round
-    counters    what workers count
-    lifespan    threads and connections that start and end with it
+- `background`: a thread that goes round
+- `counters`: what workers count
+- `lifespan`: threads and connections that start and end with it
 """

@@ -1,6 +1,6 @@
 """Encryption, and what opens doors.
 
-    links   a customer's link
-    tokens  API tokens
-    vault   the key ring
+- `links`: a customer's link
+- `tokens`: API tokens
+- `vault`: the key ring
 """

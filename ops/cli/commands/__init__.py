@@ -1,20 +1,20 @@
 """The commands, a module a group. Each imports what it needs when it runs.
 
-    acts        retry, correct, restart, cancel, adopt
-    audit       audit
-    doctor      doctor
-    endpoints   endpoints
-    events      events
-    imports     imports
-    jobs        submit, import, sign
-    keys        keys
-    link        link
-    look        status, history, list, summary
-    pausing     pause, resume
-    policies    what a policy means
-    refused     refused
-    reidentify  reidentify
-    run         demo, dev, worker, gateway, sandbox
-    runs        runs of re-identification
-    tokens      tokens
+- `acts`: retry, correct, restart, cancel, adopt
+- `audit`: audit
+- `doctor`: doctor
+- `endpoints`: endpoints
+- `events`: events
+- `imports`: imports
+- `jobs`: submit, import, sign
+- `keys`: keys
+- `link`: link
+- `look`: status, history, list, summary
+- `pausing`: pause, resume
+- `policies`: what a policy means
+- `refused`: refused
+- `reidentify`: reidentify
+- `run`: demo, dev, worker, gateway, sandbox
+- `runs`: runs of re-identification
+- `tokens`: tokens
 """

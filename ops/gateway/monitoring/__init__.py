@@ -1,5 +1,5 @@
 """What a scraper or an orchestrator asks.
 
-    metrics  `GET /metrics`
-    probes   `GET /healthz` and `GET /readyz`
+- `metrics`: `GET /metrics`
+- `probes`: `GET /healthz` and `GET /readyz`
 """

@@ -1,6 +1,9 @@
 """What every page for people has in common: templates that escape, and headers that let nothing else in.
 
 No page loads anything from another host, runs a script that stands in it, may be framed, or is kept by a cache.
+
+- `console`: the operators' console
+- `customer`: the customer's page
 """
 
 from __future__ import annotations

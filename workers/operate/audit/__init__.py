@@ -19,6 +19,16 @@ are the kinds, each a rule or a place in `records`, `motion`, `indexes` or `cont
     input           input_missing, input_kept*, input_expiring*, input_nowhere*
     people          acts_stranded*, acts_nowhere, evidence_nowhere
     history         history_missing, history_broken, history_head, history_phase, history_length, history_nowhere
+
+- `contents`: rules of what belongs to a record
+- `indexes`: rules of the indexes
+- `kinds`: what a kind of finding is
+- `motion`: rules of due times and claims
+- `proof`: the chain of digests
+- `records`: rules of the record itself
+- `rules`: all rules together
+- `seen`: what the auditor sees of a key
+- `walk`: the walk through all records
 """
 
 from workers.operate.audit.kinds import KINDS, Kind

@@ -1,6 +1,9 @@
 """What `onboarding doctor` looks at, one check after the other: what is wrong, what that endangers, how to mend it.
 
 It only looks: one call to Iron, a handful to Redis, nothing is written. Source: contract section 5, design section 7.
+
+- `check`: what one look finds
+- `outward`: what others get from us
 """
 
 from __future__ import annotations

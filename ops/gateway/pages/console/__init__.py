@@ -2,6 +2,15 @@
 
 Pages are made on the server and work without JavaScript; a small script of our own only keeps them fresh. Whoever has
 an API token may look; what else, says the one table of roles in ops/gateway/http/access.py.
+
+- `acting`: acts, each confirmed on a page of its own
+- `desk`: what the pages work with
+- `imports`: imports
+- `looking`: pages that show something
+- `page`: what all pages share
+- `routes`: all routes, and the guard before them
+- `session`: who is signed in
+- `words`: the console's words
 """
 
 from ops.gateway.pages.console.desk import Desk

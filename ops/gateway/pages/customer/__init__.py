@@ -1,6 +1,10 @@
 """`/go/{token}`: the customer's page. It says in plain words what is the case, and leads to Iron's hosted page.
 
 To look costs nothing and changes nothing, however often a mail scanner does it; only the button does something.
+
+- `routes`: the page and its button
+- `situation`: what the customer has to do now
+- `texts`: every text, in each language
 """
 
 from ops.gateway.pages.customer.routes import LOOK_WITHIN_S, Visits, routes

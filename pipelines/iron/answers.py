@@ -1,0 +1,168 @@
+"""An answer of Iron as it came, and what a status, a header or a lost answer means. Source: iron-api 1.4 to 1.6."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+import httpx
+
+from pipelines.codes import is_code, is_code_alone
+from pipelines.errors import (
+    AccessRefusedError,
+    AnswerLostError,
+    AnswerUnreadableError,
+    ConflictError,
+    IronError,
+    NotFoundError,
+    RateLimitedError,
+    RequestRefusedError,
+    ServerFaultError,
+    UnreachableError,
+)
+from pipelines.iron.values import optional
+
+#: Characters that are kept of what Iron says with a refusal.
+LONGEST_SAID = 500
+#: A pause that Iron asks for is honoured up to this, in seconds: a slip of its hand must not stop the fleet for years.
+LONGEST_RETRY_AFTER_S = 3_600.0
+#: An API version as Iron writes it.
+VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+#: From an HTTP status to the error it means. Other 5xx are faults of Iron, other 4xx are refused requests.
+STATUS_ERRORS: Mapping[int, type[IronError]] = {
+    401: AccessRefusedError,
+    403: AccessRefusedError,
+    404: NotFoundError,
+    408: AnswerLostError,
+    409: ConflictError,
+    429: RateLimitedError,
+}
+
+
+#: From an httpx exception to the error it means, the most special first; every exception of httpx has a row.
+TRANSPORT_ERRORS: tuple[tuple[type[Exception], type[IronError]], ...] = (
+    (httpx.ConnectTimeout, UnreachableError),
+    (httpx.PoolTimeout, UnreachableError),
+    (httpx.ConnectError, UnreachableError),
+    (httpx.ProxyError, UnreachableError),
+    (httpx.UnsupportedProtocol, UnreachableError),
+    (httpx.InvalidURL, UnreachableError),
+    (httpx.TooManyRedirects, AnswerUnreadableError),
+    (httpx.DecodingError, AnswerUnreadableError),
+    (httpx.CookieConflict, AnswerUnreadableError),
+    (httpx.HTTPStatusError, AnswerUnreadableError),
+    (httpx.StreamError, AnswerLostError),
+    (httpx.HTTPError, AnswerLostError),
+)
+
+
+class Answer(NamedTuple):
+    """An answer that was read to its end."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
+def transport_error(error: Exception) -> Exception:
+    """Translate what the transport raised; anything that is not httpx's is not ours to judge."""
+    for kind, meaning in TRANSPORT_ERRORS:
+        if isinstance(error, kind):
+            return meaning(f"{(meaning.__doc__ or '').strip()} ({type(error).__name__})")
+    return error
+
+
+def status_error(answer: Answer) -> IronError:
+    """Return the error that a status is."""
+    status = answer.status
+    meaning = STATUS_ERRORS.get(status) or (
+        ServerFaultError if status >= 500 else RequestRefusedError if status >= 400 else AnswerUnreadableError  # noqa: PLR2004
+    )
+    if meaning is RateLimitedError:
+        headers = answer.headers
+        return RateLimitedError(retry_after_s=retry_after_s(headers.get("retry-after"), headers.get("date")))
+    said, code = said_with(answer), code_with(answer)
+    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{code and f', {code}'}{_trace(answer)})"
+    error = meaning(text, status=status, said=said)
+    error.iron_code = code
+    return error
+
+
+def answered_by(answer: Answer) -> str:
+    """Give the API version that an answer names; "" where it names none, or nothing like a version."""
+    named = answer.headers.get("x-api-version", "")
+    return named if VERSION.fullmatch(named) else ""
+
+
+def said_with(answer: Answer) -> str:
+    """Give the text of a refusal. It may hold personal data; what is given as a code and is none is text too."""
+    code, text = _refusal(answer)
+    return ": ".join(part for part in ("" if is_code(code) else code, text) if part)[:LONGEST_SAID]
+
+
+def code_with(answer: Answer) -> str:
+    """Give the code of a refusal, which says nothing about a person; "" where there is none."""
+    code, text = _refusal(answer)
+    return code if is_code(code) else text if is_code_alone(text) else ""
+
+
+def _refusal(answer: Answer) -> tuple[str, str]:
+    """Give what a refusal calls its code, and its text: a JSON string, members of an object, or plain text.
+
+    Source: iron-api 1.6.
+    """
+    try:
+        found = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        found = answer.content.decode("utf-8", "replace")
+    if not isinstance(found, dict):
+        return "", _words(found)
+    code, error, message = (_words(found.get(name)) for name in ("code", "error", "message"))
+    return code or (error if is_code_alone(error) else ""), message or error
+
+
+def _words(value: Any) -> str:
+    """Give a text on one line. An HTML page, of a proxy, says nothing that is worth keeping."""
+    text = " ".join(optional(value).split())
+    return "" if text.startswith("<") else text
+
+
+def retry_after_s(value: str | None, sent: str | None = None) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date, as seconds from now. Source: RFC 9110, 10.2.3.
+
+    `sent`: the answer's Date header. A date counts from there, by Iron's own clock, and without it for nothing.
+    """
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - parsedate_to_datetime(sent or "")).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) else None
+
+
+def _trace(answer: Answer) -> str:
+    """Give Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
+    try:
+        trace = json.loads(answer.content)["trace_id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    known = isinstance(trace, str) and len(trace) <= 64 and trace.replace("-", "").isalnum()  # noqa: PLR2004
+    return f", trace {trace}" if known else ""
+
+
+def content_of(answer: Answer) -> Any:
+    """Return the JSON of an answer. Raises AnswerUnreadableError."""
+    try:
+        return json.loads(answer.content)
+    except (ValueError, RecursionError):
+        raise AnswerUnreadableError(status=answer.status) from None
