@@ -8,7 +8,7 @@ the first give a `Next` to commit.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +27,7 @@ from pipelines.errors import (
     SettlingError,
     UnreachableError,
 )
-from pipelines.iron import Customer
-from pipelines.keys import fingerprint, name_of
-from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
 from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES, knows_newest
 from pipelines.reidentification import Doing, plan
@@ -69,63 +67,6 @@ TOLD = 3
 WEATHER = frozenset(error.code for error in (UnreachableError, AnswerLostError, ServerFaultError))
 #: Each pause is drawn from this part of itself up to all of it, so that a fleet does not move in step.
 JITTER_FROM = 0.8
-
-
-def begin(job: Mapping[str, Any], import_name: str = "", mark: str = "") -> Record:
-    """Make the record of a new onboarding from a job as its model writes it.
-
-    `import_name`: the import it came with; `mark`: the job's fingerprint, where it is known already.
-    """
-    return Record(
-        key=job["idempotency_key"],
-        lane=job["lane"],
-        external_id=job["external_id"],
-        fingerprint=mark or fingerprint(job),
-        risk_tier=job["risk_tier"],
-        sub_partner_id=job["sub_partner_id"],
-        labels=dict(job["labels"]),
-        identification_type=job["identification"]["type"],
-        with_edd=job["identification"].get("with_edd") is True,
-        import_name=import_name,
-    )
-
-
-def adopted(customer: Customer, sub_partner_id: str | None) -> Record:
-    """Make the record of a customer that was found on Iron without a job of ours."""
-    known = customer.external_id or name_of(customer.id)
-    record = Record(
-        key=known,
-        lane="bulk",
-        external_id=known,
-        sub_partner_id=sub_partner_id,
-        adopted=True,
-        customer_id=customer.id,
-        customer_status=customer.status,
-        identification_status=customer.identification_status,
-        was_active=customer.status == CustomerStatus.ACTIVE or customer.identification_status == "Approved",
-        step="refresh",
-    )
-    return record.evolve(phase=_row(record).phase)
-
-
-def joined(record: Record, wanted: Record) -> Record:
-    """Let a job take over an adopted record: what the job says, and what Iron showed."""
-    fields = (
-        *("key", "lane", "external_id", "fingerprint", "risk_tier", "labels", "identification_type", "with_edd"),
-        "import_name",
-    )
-    taken = {name: getattr(wanted, name) for name in fields}
-    return record.evolve(**taken, adopted=False, step="refresh", reasons_read=False)
-
-
-def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Split off what has to be encrypted: the customer, and the identification if the record does not hold it all.
-
-    Of a link it holds everything but fields that this release does not know.
-    """
-    identification = job["identification"]
-    in_record = identification["type"] == "Link" and identification.keys() <= {"type", "with_edd"}
-    return {"customer": job["customer"]} | ({} if in_record else {"identification": identification})
 
 
 def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
@@ -321,27 +262,6 @@ def before_acts(following: Next, stored: Sequence[bytes]) -> Next:
     return replace(following, delay_s=0) if left and apply_acts(following.record, left).acts else following
 
 
-def waiting_on(record: Record) -> Actor:
-    """Say who must act before this onboarding can move on."""
-    if record.problem is not None and record.problem.operator:
-        return Actor.OPERATOR
-    if record.phase is Phase.ON_HOLD:
-        return Actor.OPERATOR
-    if record.phase in OWN_PHASES:
-        return OWN_PHASES[record.phase]
-    if record.phase is Phase.SIGNINGS_REQUIRED:
-        return _who_signs(record)
-    return _row(record).who
-
-
-def _who_signs(record: Record) -> Actor:
-    """Say whose turn it is: ours while documents are fetched or submitted, Iron's when all are signed."""
-    open_ = [signing for signing in record.signings if not signing.signed_ms]
-    if any(not signing.consented_ms for signing in open_):
-        return Actor.CUSTOMER
-    return Actor.IRON if record.signings and not open_ else Actor.US
-
-
 def poll_pause_s(record: Record, attempt: Attempt) -> float:
     """Give the pause before the next read: growing while the phase is fresh, then far."""
     policy = attempt.policy
@@ -415,20 +335,10 @@ def _carried(record: Record, before: Record) -> Effect | None:
     return effect if record.phase in _LEADING_TO[effect.step] else None
 
 
-def _row(record: Record) -> Row:
-    return decide(
-        record.customer_status or "",
-        record.identification_status,
-        has_url=record.link is not None,
-        was_active=record.was_active,
-        may_retry=record.may_retry,
-    )
-
-
 def _phase(record: Record, policy: Policy) -> Phase:
     if record.phase is Phase.CANCELLED:
         return record.phase
-    phase = Phase.RECEIVED if record.customer_id is None else _row(record).phase
+    phase = Phase.RECEIVED if record.customer_id is None else record.row().phase
     refused = record.effect.step if record.effect else "create_identification"
     if record.phase is Phase.FAILED and phase in _LEADING_TO[refused]:
         return record.phase  # what Iron refused is refused until somebody corrects it
@@ -541,7 +451,7 @@ def _spacing_s(record: Record, attempt: Attempt) -> float:
 
 
 def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
-    if _row(record).phase is Phase.EXPIRED:
+    if record.row().phase is Phase.EXPIRED:
         code, text = (
             "rounds_exhausted",
             f"{record.round} links in a row expired unused. Ask the customer, then restart.",

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.advance import waiting_on
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from pipelines.view import needs
@@ -96,7 +95,7 @@ def place(id_: str) -> tuple[int, int]:
 
 def beginning(record: Record) -> str:
     """Say for the ledger's script what is told when a record begins, or gets another key: its phase."""
-    return f"{waiting_on(record).value} {record.phase.value}"
+    return f"{record.waiting_on().value} {record.phase.value}"
 
 
 def of_commit(before: Record, following: Next) -> str:
@@ -112,12 +111,12 @@ def of_commit(before: Record, following: Next) -> str:
         names.insert(0, record.phase.value)
     elif _asked(record) != _asked(before):
         names.insert(0, NEEDS_CHANGED)
-    return " ".join([waiting_on(record).value, *names]) if names else ""
+    return " ".join([record.waiting_on().value, *names]) if names else ""
 
 
 def _asked(record: Record) -> tuple[str, list[dict[str, Any]]]:
     """Say who must act and what is needed, in a form to compare: without sentences, which may hold counts."""
-    return waiting_on(record).value, [_compared(need) for need in needs(record)]
+    return record.waiting_on().value, [_compared(need) for need in needs(record)]
 
 
 def _compared(need: dict[str, Any]) -> dict[str, Any]:

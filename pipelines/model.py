@@ -21,7 +21,7 @@ from pipelines.errors import (
     RequestRefusedError,
     ServerFaultError,
 )
-from pipelines.lifecycle import Phase
+from pipelines.lifecycle import OWN_PHASES, Actor, Phase, Row, decide
 
 T = TypeVar("T")
 
@@ -296,6 +296,33 @@ class Record:
     api_version: str = ""
     #: Digest of the newest history entry.
     head: str = ""
+
+    def row(self) -> Row:
+        """Return the row of the table of a customer's life that Iron's statuses lead to."""
+        return decide(
+            self.customer_status or "",
+            self.identification_status,
+            has_url=self.link is not None,
+            was_active=self.was_active,
+            may_retry=self.may_retry,
+        )
+
+    def waiting_on(self) -> Actor:
+        """Return who must act before this onboarding can move on."""
+        if self.problem is not None and self.problem.operator:
+            return Actor.OPERATOR
+        if self.phase is Phase.ON_HOLD:
+            return Actor.OPERATOR
+        if self.phase in OWN_PHASES:
+            return OWN_PHASES[self.phase]
+        return self._who_signs() if self.phase is Phase.SIGNINGS_REQUIRED else self.row().who
+
+    def _who_signs(self) -> Actor:
+        """Return whose turn it is: ours while documents are fetched or submitted, Iron's when all are signed."""
+        open_ = [signing for signing in self.signings if not signing.signed_ms]
+        if any(not signing.consented_ms for signing in open_):
+            return Actor.CUSTOMER
+        return Actor.IRON if self.signings and not open_ else Actor.US
 
     def evolve(self, **changes: Any) -> Self:
         """Copy with some fields changed, like dataclasses.replace, which takes fifteen times as long for so many."""

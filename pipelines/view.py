@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
-from pipelines.advance import waiting_on
 from pipelines.lifecycle import IN_FLIGHT, Actor, IdentificationStatus, Phase
 from pipelines.model import Problem, Record
+from pipelines.times import timestamp
 
 #: What is needed in a phase: a stable code and a sentence. Phases without a line need nothing from anybody outside.
 NEEDS = {
@@ -76,7 +75,7 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
         "lane": record.lane,
         "risk_tier": record.risk_tier,
         "phase": record.phase.value,
-        "waiting_on": waiting_on(record).value,
+        "waiting_on": record.waiting_on().value,
         "since": timestamp(record.since_ms),
         "due": timestamp(due_ms),
         "needs": needs(record),
@@ -133,7 +132,7 @@ def _refused_for(problem: Problem | None) -> list[str]:
 
 def needs(record: Record) -> list[dict[str, Any]]:
     """Say what exactly is needed, from whom it can be had."""
-    if waiting_on(record) is not Actor.OPERATOR:
+    if record.waiting_on() is not Actor.OPERATOR:
         return _of_the_customer(record)
     also_the_customers = record.problem is not None and record.phase is not Phase.DECLINED
     return [_of_the_operator(record), *(_of_the_customer(record) if also_the_customers else [])]
@@ -204,16 +203,6 @@ def next_sentence(record: Record, due_ms: int | None) -> str:
         return ENDED.get(record.phase, "Nothing.")
     sentence = f"{NEXT.get(record.step, 'Look again')} at {_clock(due_ms)} UTC"
     return sentence + (", or at once when Iron's webhook arrives." if record.step == "refresh" else ".")
-
-
-def timestamp(at_ms: int | None) -> str | None:
-    """Write milliseconds since the epoch as RFC 3339 in UTC, to the second."""
-    return None if at_ms is None else _second(at_ms // 1000)
-
-
-@lru_cache(64)  # a record says the same second more than once, and many records of a moment do
-def _second(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _clock(at_ms: int) -> str:

@@ -27,7 +27,6 @@ from ops.cli.session import Session, opened
 from ops.local.processes import TerminatedError, is_setting
 from ops.local.story import ROUNDS, SAMPLE, Story, more_of_the_sample
 from ops.local.system import LOOK_EVERY_S, PLENTY, System, running
-from pipelines.advance import waiting_on
 from pipelines.lifecycle import Phase
 from workers.imports.imports import Imports
 from workers.intake.consent import Consent, open_documents, record_consent
@@ -210,7 +209,7 @@ def _sum_up(session: Session, story: Story) -> None:
     groups: dict[tuple[Phase, str], Counter[str]] = {}
     for found in session.ledger.read_many(story.keys()):
         record = found.record
-        groups.setdefault((record.phase, waiting_on(record).value), Counter())[tags[record.key]] += 1
+        groups.setdefault((record.phase, record.waiting_on().value), Counter())[tags[record.key]] += 1
     order = list(Phase)
     rows = [
         (phase.value, by_tag.total(), who, ", ".join(f"{tag} {count}" for tag, count in by_tag.most_common()))

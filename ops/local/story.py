@@ -15,7 +15,6 @@ from pathlib import Path
 import ops
 from ops.sandbox.world.scripts import tag_of
 from ops.sandbox.world.switches import DEFAULT_DOCUMENTS
-from pipelines.advance import waiting_on
 from pipelines.intake import Row
 from pipelines.lifecycle import Actor, Phase
 from pipelines.model import Record
@@ -100,7 +99,7 @@ class Story:
         wrong = []
         for key, tag in self.customers.values():
             record, ending = records.get(key), ENDINGS[tag]
-            now = (record.phase, waiting_on(record)) if record else None
+            now = (record.phase, record.waiting_on()) if record else None
             if now != (ending.phase, ending.who):
                 is_ = f"in {now[0]}, waiting on {now[1]}" if now else "not in the ledger"
                 wrong.append(f"{key} is {is_}; it should be in {ending.phase}, waiting on {ending.who}.")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pipelines.acts import MAX_ROUNDS_ASKED, WAIT_FOR_CERTAINTY, Applied, apply_acts, refusal
-from pipelines.advance import after_acts, after_error, after_outcome, begin
+from pipelines.advance import after_acts, after_error, after_outcome
 from pipelines.attempt import Attempt
+from pipelines.begin import begin
 from pipelines.errors import AnswerLostError, InputLostError, RequestRefusedError
 from pipelines.job import parse_job
 from pipelines.keys import canonical_json

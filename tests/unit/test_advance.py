@@ -10,19 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import advance
-from pipelines.advance import (
-    LATE_PAUSE_S,
-    adopted,
-    after_acts,
-    after_crashes,
-    after_error,
-    after_outcome,
-    begin,
-    input_parts,
-    joined,
-    waiting_on,
-)
+from pipelines.advance import LATE_PAUSE_S, after_acts, after_crashes, after_error, after_outcome
 from pipelines.attempt import Attempt, effect_in_hand
+from pipelines.begin import adopted, begin, input_parts, joined
 from pipelines.errors import (
     AccessRefusedError,
     AnswerLostError,
@@ -214,7 +204,7 @@ def test_a_refusal_is_an_end() -> None:
     record = following.record
     assert (record.phase, record.step, following.delay_s) == (Phase.FAILED, "create_customer", None)
     assert record.problem == Problem("request_refused", "Wrong.", False, NOW_MS, operator=True)
-    assert waiting_on(record) == "operator"
+    assert record.waiting_on() == "operator"
     assert record.effect == EFFECT
 
 
@@ -405,7 +395,7 @@ def test_a_trouble_of_its_own_calls_an_operator() -> None:
         assert record.problem.code == STORMS[number % 3].code
         told.append(record.problem.operator)
     assert told == [False] * 9 + [True] * 3
-    assert waiting_on(record) == "operator"
+    assert record.waiting_on() == "operator"
 
 
 @pytest.mark.parametrize("error", STORMS, ids=repr)
@@ -481,14 +471,14 @@ def test_a_lasting_conflict_calls_an_operator(error: IronError) -> None:
     found = [following.record for following in again(error, 20, every_s=10)]
     told = [record.problem.operator for record in found if record.problem]
     assert told == [False] * 12 + [True] * 8
-    assert waiting_on(found[0]) == "customer"
-    assert waiting_on(found[-1]) == "operator"
+    assert found[0].waiting_on() == "customer"
+    assert found[-1].waiting_on() == "operator"
 
 
 def test_what_only_an_operator_can_mend_calls_one_at_once() -> None:
     """The operator is told at the first time, and the pause is long at once."""
     following = after_error(begin(JOB), InputLostError(), at())
-    assert waiting_on(following.record) == "operator"
+    assert following.record.waiting_on() == "operator"
     assert following.delay_s is not None
     assert 240 <= following.delay_s <= 300
 
@@ -509,7 +499,7 @@ def test_a_refusal_of_the_caller_fails_no_job(step: str, error: IronError) -> No
         assert record.problem is not None
         assert (record.step, record.attempts, record.problem.retryable) == (step, 0, True)
         assert record.phase is not Phase.FAILED
-        told.append(waiting_on(record) == "operator")
+        told.append(record.waiting_on() == "operator")
     assert told == [False] * 2 + [True] * 18
 
 
@@ -736,9 +726,9 @@ def test_an_input_that_cannot_be_read_is_not_asked_for_all_the_time() -> None:
     """A correction whose input no key opens stays with the operator while the customer is read."""
     before = LEADS_TO["update_customer"]
     met = after_error(before, InputLostError(), at()).record
-    assert waiting_on(met) == "operator"
+    assert met.waiting_on() == "operator"
     led = read(met, update=True)
-    assert (led.record.step, waiting_on(led.record)) == ("update_customer", "operator")
+    assert (led.record.step, led.record.waiting_on()) == ("update_customer", "operator")
     assert led.delay_s
 
 
@@ -840,13 +830,13 @@ def test_a_refused_update_stays_with_an_operator(status: int) -> None:
         error, _ = struck("update_customer", 1, status)
         record = after_outcome(record, Partly({"updates": number}, error), at()).record
         assert (record.step, record.tried, record.phase) == ("refresh", "update_customer", WAITING.phase)
-        assert (waiting_on(record) == "operator") == (number == MAX_UPDATES)
+        assert (record.waiting_on() == "operator") == (number == MAX_UPDATES)
         if number < MAX_UPDATES:
             record = read(record, update=True).record
             assert record.step == "update_customer"
     for _ in range(3):
         record = read(record, update=False).record
-        assert (record.step, waiting_on(record), record.phase) == ("refresh", "operator", WAITING.phase)
+        assert (record.step, record.waiting_on(), record.phase) == ("refresh", "operator", WAITING.phase)
         assert record.problem is not None
         assert (record.problem.code, record.problem.retryable) == ("request_refused", False)
 
@@ -949,7 +939,7 @@ def test_rounds_are_capped(round_: int, phase: str) -> None:
         assert following.record.problem is not None
         assert following.record.problem.code == "rounds_exhausted"
         assert following.record.step == "refresh"
-        assert waiting_on(following.record) == "operator"
+        assert following.record.waiting_on() == "operator"
 
 
 @pytest.mark.parametrize(
@@ -1079,7 +1069,7 @@ def test_a_signed_record_that_iron_still_asks_for_reads_the_list_again() -> None
 def test_a_problem_for_an_operator_comes_first(phase: Phase) -> None:
     """Where an operator has to act, nobody else is waited for."""
     problem = Problem("x", "X.", False, 1, operator=True)
-    assert waiting_on(replace(WAITING, phase=phase, problem=problem)) == "operator"
+    assert replace(WAITING, phase=phase, problem=problem).waiting_on() == "operator"
 
 
 @pytest.mark.parametrize(
@@ -1096,7 +1086,7 @@ def test_a_problem_for_an_operator_comes_first(phase: Phase) -> None:
 )
 def test_whose_turn_it_is_to_sign(signings: tuple[Signing, ...], who: str) -> None:
     """We fetch and submit, the customer agrees to each document, and when all are signed it is Iron's turn."""
-    assert waiting_on(replace(TO_SIGN, signings=signings)) == who
+    assert replace(TO_SIGN, signings=signings).waiting_on() == who
 
 
 @pytest.mark.parametrize(
@@ -1128,6 +1118,6 @@ def test_why_is_read_for_each_identification() -> None:
 def test_a_decline_that_turns_out_final_is_the_operators() -> None:
     """What the explanation says about another try decides who must act, in the same phase."""
     declined = read(WAITING, identification_status="Declined").record
-    assert waiting_on(declined) == "customer"
+    assert declined.waiting_on() == "customer"
     final = read(declined, may_retry=False).record
-    assert (final.phase, waiting_on(final)) == (Phase.DECLINED, "operator")
+    assert (final.phase, final.waiting_on()) == (Phase.DECLINED, "operator")

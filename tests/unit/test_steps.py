@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from ops.sandbox import Fault, ManualClock, Sandbox, SandboxTransport, Switches
-from pipelines.advance import EXPLAINED_WITHIN, REFUSED_PAUSE_S, TOLD, after_acts, after_outcome, begin, input_parts
+from pipelines.advance import EXPLAINED_WITHIN, REFUSED_PAUSE_S, TOLD, after_acts, after_outcome
 from pipelines.attempt import Ask, Attempt, Place, effect_in_hand
+from pipelines.begin import begin, input_parts
 from pipelines.errors import (
     AnswerLostError,
     ConflictError,

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.advance import after_acts, after_outcome, begin, waiting_on
+from pipelines.advance import after_acts, after_outcome
 from pipelines.attempt import Attempt
+from pipelines.begin import begin
 from pipelines.job import parse_job
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import FINISHED, TABLE, UNKNOWN, Actor, Phase
@@ -95,7 +96,7 @@ def due(record: Record) -> int | None:
 def test_every_phase_and_every_actor_is_among_the_states() -> None:
     """What follows is said of all of them."""
     assert {record.phase for record in STATES.values()} == set(Phase)
-    assert {waiting_on(record) for record in STATES.values()} == set(Actor)
+    assert {record.waiting_on() for record in STATES.values()} == set(Actor)
 
 
 @EACH

@@ -17,7 +17,7 @@ from pipelines import events
 from pipelines.errors import InputLostError
 from pipelines.events import NAMES, Event, place
 from pipelines.keys import canonical_json
-from pipelines.view import timestamp
+from pipelines.times import timestamp
 from workers.events.addresses import read_url
 from workers.events.sender import new_secret
 from workers.events.stream import STREAM

@@ -18,7 +18,7 @@ from pipelines.intake import Lane, Report, Row, RowProblem, source
 from pipelines.job import STRICT, JobRules
 from pipelines.keys import canonical_json
 from pipelines.model import Next, Record
-from pipelines.view import timestamp
+from pipelines.times import timestamp
 from workers.imports.completion import allowed_per_second, forecast_s, rate
 from workers.imports.loading import COUNTS, RefusedRows, Result, as_if_all_once, comparing, report_owner, through
 from workers.imports.store import ImportStore

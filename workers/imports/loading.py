@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipelines.advance import begin
+from pipelines.begin import begin
 from pipelines.intake import IntakeError, Report, Row, RowProblem
 from pipelines.model import Record
 from pipelines.retention import INPUT_KEPT_MS

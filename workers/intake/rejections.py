@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.identification.fields import Key
 from pipelines.job import Problem
 from pipelines.keys import canonical_json
-from pipelines.view import timestamp
+from pipelines.times import timestamp
 from workers.ledger import PREFIX, Ledger
 
 #: How long a refusal is kept, in ms: a month, for whoever looks seldom.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.advance import begin, input_parts, joined
 from pipelines.attempt import effect_in_hand
+from pipelines.begin import begin, input_parts, joined
 from pipelines.intake import Row
 from pipelines.job import STRICT, Job, JobRules, parse_job
 from pipelines.model import Record

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.iron import CALL, IDENTIFICATION
-from pipelines.view import timestamp
+from pipelines.times import timestamp
 from workers.budget.gate import BudgetStatus, Gate
 from workers.events.endpoints import Endpoints
 from workers.intake.rejections import Refusals

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipelines.advance import adopted
+from pipelines.begin import adopted
 from pipelines.errors import NotFoundError
 from pipelines.iron import Customer, Iron
 from workers.budget.unbound_calls import Aside

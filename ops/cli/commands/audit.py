@@ -134,7 +134,7 @@ def _write(folder: Path, record: Record, stored: tuple[str, ...]) -> None:
 
 
 def _at(entry: dict[str, Any]) -> str | None:
-    from pipelines.view import timestamp
+    from pipelines.times import timestamp
 
     at_ms = entry.get("at_ms")
     return timestamp(at_ms) if isinstance(at_ms, int) else None

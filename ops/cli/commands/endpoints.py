@@ -114,7 +114,7 @@ def show(name: Name, json: Json = False) -> int:
 
     Example: onboarding endpoints show crm.example.com
     """
-    from pipelines.view import timestamp
+    from pipelines.times import timestamp
     from workers.events.endpoints import viewed
 
     with _endpoints(check=False) as (_, endpoints):

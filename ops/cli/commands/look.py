@@ -69,7 +69,7 @@ def history(key: Key, json: Json = False) -> int:
     """
     from ops.cli.session import opened
     from ops.cli.waiting import read
-    from pipelines.view import timestamp
+    from pipelines.times import timestamp
 
     with opened() as session:
         read(session.ledger, key)
@@ -304,14 +304,13 @@ def _of_import(
 
 
 def _row(found: Read) -> tuple[object, ...]:
-    from pipelines.advance import waiting_on
-    from pipelines.view import timestamp
+    from pipelines.times import timestamp
 
     record = found.record
     return (
         record.key,
         record.phase.value,
-        waiting_on(record).value,
+        record.waiting_on().value,
         timestamp(record.since_ms),
         record.problem.code if record.problem else None,
     )

@@ -78,7 +78,7 @@ def ask_due(
 ) -> int:
     """Ask for those whose announced start has come, the oldest date first."""
     from pipelines.reidentification import date_of
-    from pipelines.view import timestamp
+    from pipelines.times import timestamp
     from workers.reidentification import policy_store, runs
 
     rule = policy_store.in_force(session.ledger)
@@ -121,7 +121,7 @@ def control(session: Session, run: str | None, state: State, *, by: str, reason:
 
 def report(session: Session, run: str | None, *, as_json: bool) -> int:
     """Show what came of a run: by outcome, with the age of what is not finished."""
-    from pipelines.view import timestamp
+    from pipelines.times import timestamp
     from workers.reidentification import runs
 
     if run is None:

@@ -14,7 +14,8 @@ from ops.gateway.http.path_keys import Key
 from ops.gateway.http.problems import ProblemError
 from pipelines.errors import InputLostError
 from pipelines.reasons import iron_says
-from pipelines.view import read_view, timestamp
+from pipelines.times import timestamp
+from pipelines.view import read_view
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, Read
 from workers.secrets.links import CustomerLinks

@@ -11,7 +11,6 @@ from ops.gateway.http.access import Caller
 from ops.gateway.pages.console.page import PageError
 from ops.gateway.pages.console.words import ACTORS, ACTS, PERSONAL, PHASES
 from pipelines.acts import refusal
-from pipelines.advance import waiting_on
 from pipelines.view import explained, read_view, reasons
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import FrontDoor
@@ -44,7 +43,7 @@ class Desk:
         """Show one record to somebody."""
         record = read.record
         label, meaning, tone = PHASES[record.phase]
-        who, who_tone = ACTORS[waiting_on(record)]
+        who, who_tone = ACTORS[record.waiting_on()]
         link = self.links.link(read)
         acts = [
             (name, act, f"/console/act?{urlencode({'key': record.key, 'act': name})}")
@@ -85,7 +84,7 @@ def line_of(read: Read) -> dict[str, Any]:
     """Show a record in a list."""
     record = read.record
     label, _, tone = PHASES[record.phase]
-    who, who_tone = ACTORS[waiting_on(record)]
+    who, who_tone = ACTORS[record.waiting_on()]
     return {
         "key": record.key,
         "address": address_of(record.key),

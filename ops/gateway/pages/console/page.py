@@ -19,7 +19,7 @@ from ops.gateway.http.problems import ProblemError
 from ops.gateway.http.request_log import note
 from ops.gateway.pages.console.session import SignedIn
 from ops.gateway.pages.console.words import ago
-from pipelines.view import timestamp
+from pipelines.times import timestamp
 
 #: A form is at most so large, in bytes: room for a corrected job with some documents.
 FORM_BYTES = 4 * 1024 * 1024

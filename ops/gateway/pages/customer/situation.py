@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.acts import refusal
-from pipelines.advance import waiting_on
 from pipelines.lifecycle import Actor, Phase
 from pipelines.model import Record
 from workers.ledger import Read
@@ -58,7 +57,7 @@ def situation(read: Read) -> Situation:
     record = read.record
     match record.phase:
         case Phase.RECEIVED | Phase.CUSTOMER_CREATED:
-            stuck = record.adopted or waiting_on(record) is Actor.OPERATOR
+            stuck = record.adopted or record.waiting_on() is Actor.OPERATOR
             found = Situation("delayed") if stuck else Situation("preparing", changing=True)
         case Phase.IDENTIFICATION_PENDING | Phase.STEP_UP_REQUIRED if record.link:
             name: Name = "identify" if record.phase is Phase.IDENTIFICATION_PENDING else "step_up"
@@ -90,7 +89,7 @@ def _over(read: Read) -> Situation:
 
 
 def _signings(record: Record) -> Situation:
-    if waiting_on(record) is Actor.CUSTOMER:
+    if record.waiting_on() is Actor.CUSTOMER:
         wanted = (signing for signing in record.signings if not signing.signed_ms and not signing.consented_ms)
         return Situation("signings", documents=tuple(signing.display_name for signing in wanted))
-    return Situation("finishing", changing=waiting_on(record) is not Actor.OPERATOR)
+    return Situation("finishing", changing=record.waiting_on() is not Actor.OPERATOR)
