@@ -509,10 +509,15 @@ def _what_to_sign(record: Record, poll_s: float) -> tuple[str, float]:
 
 
 def _documents_may_differ(record: Record, open_: Sequence[Signing]) -> bool:
-    """Say whether the list of documents is to be read: none is known, or the customer was read a few times since."""
+    """Say whether the list of documents is to be read: none is known, or the customer was read a few times since.
+
+    Where all known ones are signed, also with the read that led here: there are new ones.
+    """
     if not record.signings:
         return True
-    return record.reads > 1 if not open_ else record.reads > 0 and record.reads % LIST_EVERY == 0
+    if open_:
+        return record.reads > 0 and record.reads % LIST_EVERY == 0
+    return record.reads > 1 or (record.reads == 0 and record.step == "refresh")
 
 
 def _spacing_s(record: Record, attempt: Attempt) -> float:
@@ -522,14 +527,14 @@ def _spacing_s(record: Record, attempt: Attempt) -> float:
 
 
 def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
-    if record.identification_status == "Expired":
+    if _row(record).phase is Phase.EXPIRED:
         code, text = (
             "rounds_exhausted",
             f"{record.round} links in a row expired unused. Ask the customer, then restart.",
         )
     elif record.customer_status == "UserRequired":
         code, text = "user_required", "Iron wants a user of its dashboard for this customer first."
-    elif record.identification_status == "Archived":
+    elif record.customer_status in set(CustomerStatus) and record.identification_status == "Archived":
         code, text = "identification_archived", "The identification was archived on Iron's side."
     else:
         code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."

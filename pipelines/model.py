@@ -15,6 +15,7 @@ from pipelines import keys
 from pipelines.errors import (
     ConflictError,
     IronError,
+    NotFoundError,
     OnboardingError,
     OutcomeUnknownError,
     RequestRefusedError,
@@ -155,7 +156,7 @@ class Effect:
     error: str | None = None
     #: The same error came again when the same key was sent after the settle time.
     confirmed: bool = False
-    #: Iron answered 409: the next attempt looks before it calls.
+    #: Iron answered 409, or 404: the next attempt looks before it calls.
     conflict: bool = False
     #: A claim of this key ended without a commit: its worker may be asleep and may call yet.
     abandoned: bool = False
@@ -197,7 +198,8 @@ class Effect:
 
     def after(self, error: IronError, now_ms: int, policy: Policy, *, strikes: int = STRIKES) -> Effect:
         """Note what a call that failed says about the effect. `strikes`: refusals in a row that are an answer."""
-        called = replace(self, first_ms=self.first_ms if self.first_ms is not None else now_ms, conflict=False)
+        first_ms = self.first_ms if self.first_ms is not None else now_ms
+        called = replace(self, first_ms=first_ms, conflict=isinstance(error, NotFoundError))
         if isinstance(error, RequestRefusedError) and not error.concerns_caller:
             called = replace(called, strikes=self.strikes + 1)
             if called.strikes < strikes:

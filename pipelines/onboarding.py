@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.attempt import Ask, Attempt
+from pipelines.attempt import ANY_SUBJECT, Ask, Attempt
 from pipelines.errors import (
     InputLostError,
     IronError,
@@ -24,7 +24,7 @@ from pipelines.errors import (
 )
 from pipelines.iron import BEFORE_ALL, IDENTIFICATION, Customer, Document, Identification, Iron, Requirements
 from pipelines.lifecycle import IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
-from pipelines.model import Again, Done, Outcome, Partly, Record, Refused, Signing, Wait
+from pipelines.model import Again, Done, Effect, Outcome, Partly, Record, Refused, Signing, Wait
 from pipelines.reidentification import Doing, announced, announced_start, date_of, plan, turn_ms
 
 Step = Callable[[Record, Iron, Attempt], Outcome]
@@ -320,14 +320,16 @@ def _documents(record: Record, iron: Iron) -> list[Document]:
 def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     """Submit the signatures that the customer has consented to, after one look; the list that Iron shows is the truth.
 
-    One after the other, as long as there is time. Where one is refused or lost, those before it are told as signed.
+    One after the other, as long as there is time. Where one is refused or lost, those before it are told as signed. One
+    that was refused comes last the next time: Iron may list what is signed already, and waits for the others.
     """
     customer_id, began_ms = _customer_id(record), attempt.now_ms()
     signings = _required(record, _documents(record, iron), attempt)
-    doubtful = attempt.effect is not None
+    doubtful = attempt.effect is not None and not _answered(attempt.effect)
     while (due := _in_hand(signings, attempt)) and attempt.now_ms() - began_ms < SIGNING_FOR_S * 1000:
         if doubtful and not _in_doubt(due, attempt):
             break  # what people did had to wait for certainty: it comes before the next signature
+        _turn_to(due, attempt)
         try:
             attempt.perform(
                 record,
@@ -342,7 +344,7 @@ def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
             return Partly({"signings": signings}, error)
         signed = replace(due, signed_ms=attempt.now_ms())
         signings = tuple(signed if signing is due else signing for signing in signings)
-        if doubtful:
+        if doubtful or (attempt.effect and attempt.effect.abandoned):
             break
         attempt.effect = None
     return Done({"signings": signings})
@@ -554,9 +556,31 @@ def _signed(signing: Signing, now_ms: int) -> Signing:
 
 
 def _in_hand(signings: tuple[Signing, ...], attempt: Attempt) -> Signing | None:
-    """Choose the signature to submit: the one whose call is in doubt before any other."""
+    """Choose the signature to submit: the one whose call is in doubt first, the one that Iron did not take last."""
     agreed = [signing for signing in signings if signing.consented_ms and not signing.signed_ms]
-    return min(agreed, key=lambda signing: not _in_doubt(signing, attempt), default=None)
+    return min(agreed, key=lambda signing: _rank(signing, attempt), default=None)
+
+
+def _rank(signing: Signing, attempt: Attempt) -> int:
+    effect = attempt.effect
+    if effect is None or effect.subject[1:2] != (signing.id,):
+        return 1
+    return 2 if _answered(effect) else 0
+
+
+def _answered(effect: Effect) -> bool:
+    """Say whether Iron answered the last call, and did not take it, so that other signatures may go before.
+
+    A 409 may be about our own call, still under way: its key is safe to send later, as long as it is the first one.
+    """
+    return not (effect.last_ms or effect.abandoned) or effect.refused or (effect.conflict and not effect.generation)
+
+
+def _turn_to(signing: Signing, attempt: Attempt) -> None:
+    """Let go of a signature that Iron did not take for another one; a worker that may be asleep is not forgotten."""
+    effect = attempt.effect
+    if effect is not None and effect.abandoned and effect.subject[1:2] not in ((), (signing.id,)):
+        attempt.effect = Effect(effect.step, ANY_SUBJECT, first_ms=effect.first_ms, abandoned=True)
 
 
 def _in_doubt(signing: Signing, attempt: Attempt) -> bool:

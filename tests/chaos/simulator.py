@@ -484,8 +484,9 @@ def play(client: redis.Redis, seed: int, odds: Odds | None = None, *, second: bo
     schedule.submit_all()
 
     def truly(record: Record) -> bool:
-        """Say whether the record's phase is what Iron's own books say now."""
-        return world.status_of(record.key) == ("Active" if record.phase == "active" else "IdentificationRequired")
+        """Say whether the record's phase, and the status it rests on, are what Iron's own books say now."""
+        status = world.status_of(record.key)
+        return status == record.customer_status == ("Active" if record.phase == "active" else "IdentificationRequired")
 
     def arrived() -> bool:
         done = True

@@ -75,6 +75,19 @@ def test_new_terms(world: World) -> None:
     assert world.effects()["k-1"]["signings"] == 3
 
 
+def test_new_terms_are_read_at_once(world: World) -> None:
+    """When a webhook tells of new terms their list is read with the customer, also where all known ones are signed."""
+    world.onboard()
+    world.advance(3600)
+    world.hear()
+    world.drain()
+    asked, moved_ms = world.sandbox.traffic.total, world.shift_ms
+    world.sandbox.move(str(world.record().customer_id), "newterms")
+    world.run(until=lambda: any(not signing.signed_ms for signing in world.record().signings), seconds=60)
+    assert world.shift_ms - moved_ms <= 1_000
+    assert world.sandbox.traffic.total - asked == 2
+
+
 def test_suspended_and_back(world: World) -> None:
     """A suspension is told and watched, and ends when Iron lifts it."""
     world.onboard(tag="suspend")

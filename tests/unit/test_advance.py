@@ -947,6 +947,9 @@ def test_rounds_are_capped(round_: int, phase: str) -> None:
         ({"identification_status": "Archived"}, "identification_archived"),
         ({"identification_status": "Pondering"}, "unknown_status"),
         ({"customer_status": "Frozen"}, "unknown_status"),
+        ({"customer_status": "Frozen", "identification_status": "Archived"}, "unknown_status"),
+        ({"customer_status": "Frozen", "identification_status": "Expired"}, "unknown_status"),
+        ({"customer_status": "UserRequired", "identification_status": "Expired"}, "user_required"),
     ],
 )
 def test_who_is_on_hold_knows_why(found: dict[str, str], code: str) -> None:
@@ -984,6 +987,14 @@ def test_entering_the_signing_phase_reads_the_documents_at_once() -> None:
     fetched = read(entered.record, signings=(Signing("d-1"),))
     assert fetched.record.step == "refresh"
     assert fetched.delay_s
+
+
+def test_new_documents_are_read_at_once_where_all_known_ones_are_signed() -> None:
+    """Who is to sign again has new documents: the read that tells so leads to their list."""
+    signed = (Signing("d-1", consented_ms=1, signed_ms=2),)
+    active = replace(TO_SIGN, phase=Phase.ACTIVE, customer_status="Active", step="refresh", signings=signed, reads=7)
+    entered = read(active, customer_status="SigningsRequired")
+    assert (entered.record.step, entered.delay_s) == ("fetch_required_signings", 0)
 
 
 def test_a_customer_without_known_documents_is_asked_about_them_again() -> None:
