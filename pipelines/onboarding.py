@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.attempt import ANY_SUBJECT, Ask, Attempt
 from pipelines.errors import (
+    AnswerUnreadableError,
     InputLostError,
     IronError,
     NothingDueError,
@@ -74,6 +75,9 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
     def look() -> Identification | None:
         newest = _newest(_not_older(record, iron.identifications(customer_id)))
+        if newest and newest.id == follows and newest.status not in KNOWN_STATUSES:
+            message = "Iron shows the identification before with a status that this release does not know."
+            raise AnswerUnreadableError(message)
         over = OVER | {IdentificationStatus.APPROVED} if again else OVER
         return newest if newest and (newest.id != follows or newest.status not in over) else None
 
@@ -406,6 +410,8 @@ CARRIES: MappingProxyType[str, str] = MappingProxyType(
 
 #: Statuses of an identification that the customer has done something with: the next one begins a new row of rounds.
 _USED = frozenset({"Processed", "PendingReview", "Approved", "Declined"})
+#: Statuses of an identification that this release knows.
+KNOWN_STATUSES = frozenset(IdentificationStatus)
 #: Statuses after which another identification may follow.
 OVER = frozenset({"Declined", "Expired", "Archived"})
 

@@ -16,6 +16,7 @@ from pipelines.advance import EXPLAINED_WITHIN, REFUSED_PAUSE_S, TOLD, after_act
 from pipelines.attempt import Ask, Attempt, Place, effect_in_hand
 from pipelines.errors import (
     AnswerLostError,
+    AnswerUnreadableError,
     ConflictError,
     InputLostError,
     IronError,
@@ -828,6 +829,20 @@ def test_a_restart_is_over_when_iron_is_through(status: str, stage: Stage) -> No
 # --- an identification with data of its own --------------------------------------------------------------------------
 
 GIVEN = {"Token": TOKEN, "Person": PERSON, "Business": BUSINESS}
+
+
+def test_a_status_that_is_new_is_no_beginning(stage: Stage) -> None:
+    """The identification before, shown with a status that nobody knows, is not the one that a restart asked for."""
+    stage.identified()
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    stage.sandbox.faults.add(Fault(operation="list_identifications", odd="unknown_status", times=1))
+    assert isinstance(stage.step("create_identification"), AnswerUnreadableError)
+    stage.steps("refresh")
+    assert (stage.record.phase, stage.record.restart) == (Phase.DECLINED, True)
+    stage.steps("create_identification")
+    assert stage.effects["identifications"] == 2
 
 
 def job_with(identification: dict[str, Any]) -> dict[str, Any]:
