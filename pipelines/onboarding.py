@@ -302,7 +302,13 @@ def explain_decline(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  #
 
 
 def _explained(requirements: Requirements, **changes: Any) -> Done:
-    """Keep what Iron wants: codes and labels for everybody, all of it encrypted."""
+    """Keep what Iron wants: codes and labels for everybody, all of it encrypted.
+
+    Raises NothingDueError where it is nothing: the customer's status says that there is something.
+    """
+    if not requirements.open:
+        message = "Iron says neither what is missing nor why it declined."
+        raise NothingDueError(message)
     codes = {"reasons": requirements.codes, "reject_labels": requirements.labels, "reasons_read": True}
     said = [item.said() for item in requirements.open]
     return Done({**codes, **changes}, keep={"requirements": {"open": said} if said else None})

@@ -1264,7 +1264,13 @@ def test_an_explanation_that_fails_is_repeated(name: str, stage: Stage) -> None:
     assert (stage.record.reasons_read, stage.record.step) == (True, "refresh")
 
 
-@pytest.mark.parametrize("answer", [{"status": 404}, {"status": 409}, {"status": 200, "body": [5]}], ids=str)
+NO_EXPLANATION: list[dict[str, Any]] = [
+    *({"status": 404}, {"status": 409}, {"status": 200, "body": [5]}),
+    *({"status": 200, "body": {}}, {"status": 200, "body": {"missing": [], "issues": None}}),
+]
+
+
+@pytest.mark.parametrize("answer", NO_EXPLANATION, ids=str)
 def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], stage: Stage) -> None:
     """The customer is followed without reasons, and what Iron decides next is heard of."""
     stage.identified()
@@ -1272,7 +1278,7 @@ def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], sta
     stage.steps("refresh")
     stage.sandbox.faults.add(Fault(path="/customers/*/requirements", **answer))
     for _ in range(EXPLAINED_WITHIN):
-        assert isinstance(stage.step(), IronError)
+        assert isinstance(stage.step(), IronError | NothingDueError)
         stage.steps("refresh")
     record = stage.record
     assert (record.phase, record.step, record.reasons, record.problem) == (Phase.DECLINED, "refresh", (), None)
@@ -1280,6 +1286,16 @@ def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], sta
     stage.move("approve")
     stage.later(5)
     assert stage.steps("refresh").phase is Phase.SIGNINGS_REQUIRED
+
+
+@pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
+def test_an_explanation_that_says_nothing_is_repeated(name: str, stage: Stage) -> None:
+    """An answer that lists nothing explains nothing: why is read again, and then known."""
+    to_an_explanation(stage, name)
+    stage.sandbox.faults.add(Fault(path="/customers/*/requirements", odd="empty_object", times=1))
+    assert isinstance(stage.step(), NothingDueError)
+    assert isinstance(stage.come_again(name), Done)
+    assert stage.record.reasons
 
 
 @pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
