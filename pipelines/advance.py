@@ -450,12 +450,14 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
         rest_s = _spacing_s(record, attempt)
         return ("refresh", rest_s) if rest_s > 0 else ("create_identification", 0)
     if record.phase is Phase.ACTIVE:
-        return _next_identification(record, attempt)
+        return _next_identification(record, attempt, poll_s)
     return "refresh", poll_s
 
 
-def _next_identification(record: Record, attempt: Attempt) -> tuple[str, float]:
+def _next_identification(record: Record, attempt: Attempt, poll_s: float) -> tuple[str, float]:
     """Give the step and the pause of an active customer: the due time is the next notice or start, if there is one."""
+    if record.identified_ms is None:
+        return "refresh", poll_s  # Iron's list made no sense: the date is read again
     far_s = _jittered(attempt.policy.poll_far_s)
     if given_up(record):
         return "refresh", far_s

@@ -109,7 +109,7 @@ def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> O
     if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):
         return Wait("Iron does not show the new identification with the customer yet")
     if customer.status == CustomerStatus.IDENTIFICATION_REQUIRED:
-        listed = None if _says_enough(record, customer) else _list_of(customer, iron)
+        listed = None if _says_enough(record, customer) else _list_of(customer, iron) or []
         if listed is not None and _may_be_begun(record, listed, attempt):
             return Wait("Iron does not show yet whether our new identification has begun", "create_identification")
         found, keep = _identification_now(record, customer, listed, attempt)
@@ -165,14 +165,14 @@ def _comments(identification: Identification) -> dict[str, Any]:
     return {name: text for name, text in given.items() if text}
 
 
-def _list_of(customer: Customer, iron: Iron) -> list[Identification]:
-    """Read a customer's identifications; an answer that is no list shows none, where the customer tells their state."""
+def _list_of(customer: Customer, iron: Iron) -> list[Identification] | None:
+    """Read a customer's identifications; None for an answer that is no list, where the customer tells their state."""
     try:
         return iron.identifications(customer.id)
     except IronError as error:
         if error.weather or isinstance(error, RateLimitedError) or customer.identification_status is None:
             raise
-        return []
+        return None
 
 
 def _says_enough(record: Record, customer: Customer) -> bool:
@@ -207,7 +207,7 @@ def _identification_then(record: Record, customer: Customer, iron: Iron, attempt
     active = customer.status == CustomerStatus.ACTIVE
     if active and record.identified_ms is None:
         listed = _list_of(customer, iron)
-        changes = _known_since(record, listed, attempt) | {"identifications": len(listed)}
+        changes = {} if listed is None else _known_since(record, listed, attempt) | {"identifications": len(listed)}
         changes |= _told_by(customer.identification_status)
     else:
         changes = _told_by(customer.identification_status)

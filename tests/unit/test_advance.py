@@ -345,10 +345,17 @@ def test_news_ends_what_was_fresh_before() -> None:
 
 def test_active_is_read_far_apart() -> None:
     """Who is active is looked at as seldom as the sweep looks."""
-    following = read(WAITING, customer_status="Active")
+    following = read(WAITING, customer_status="Active", identified_ms=NOW_MS)
     assert following.record.phase is Phase.ACTIVE
     assert following.delay_s is not None
     assert 0.8 * POLICY.poll_far_s <= following.delay_s <= POLICY.poll_far_s
+
+
+def test_active_since_when_is_read_soon() -> None:
+    """Who is active and has no date to count from is read again as after any change: Iron's list made no sense."""
+    following = read(WAITING, customer_status="Active", identified_ms=None)
+    assert following.delay_s is not None
+    assert 0.8 * POLICY.poll_min_s <= following.delay_s <= POLICY.poll_min_s
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
