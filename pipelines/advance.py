@@ -204,6 +204,9 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
             return Next(known, error.retry_after_s + _spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
         case RenewedError():
             return Next(known, 0, str(error))
+        case IronError() if (record.phase, record.step) == (Phase.FAILED, "refresh"):  # what is told is why it failed
+            pause_s = backoff_s(record.attempts, attempt.policy)
+            return Next(known.evolve(attempts=record.attempts + 1), _jittered(pause_s), error.code)
         case RequestRefusedError() if record.step in CARRIES and not error.concerns_caller:
             following = _after_refusal(known, error, attempt)
         case IronError() if error.weather or error.concerns_caller:

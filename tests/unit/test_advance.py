@@ -737,6 +737,25 @@ def test_an_input_that_cannot_be_read_is_not_asked_for_all_the_time() -> None:
     assert led.delay_s
 
 
+@pytest.mark.usefixtures("no_jitter")
+@pytest.mark.parametrize(
+    "error",
+    [NotFoundError(status=404), RequestRefusedError(status=400), ServerFaultError(status=503), AnswerUnreadableError()],
+    ids=repr,
+)
+def test_why_a_job_failed_stays_while_its_customer_cannot_be_read(error: IronError) -> None:
+    """What the operator has to correct is Iron's answer to the job; what failed is read again, ever later."""
+    problem = Problem.of("request_refused", "Correct it.", retryable=False, operator=True, now_ms=1, before=None)
+    record = replace(WAITING, phase=Phase.FAILED, problem=problem)
+    pauses = []
+    for _ in range(4):
+        following = after_error(record, error, at())
+        record = following.record
+        assert (record.phase, record.step, record.problem) == (Phase.FAILED, "refresh", problem)
+        pauses.append(following.delay_s)
+    assert pauses == [1, 2, 4, 8]
+
+
 # --- a refusal -------------------------------------------------------------------------------------------------------
 
 
