@@ -369,6 +369,8 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     record = record.evolve(phase=phase, reads=0 if entered else record.reads + 1)
     if entered:
         record = record.evolve(reasons_read=False, fresh_ms=None)
+    if before.phase is Phase.FAILED and phase is not before.phase:
+        record = record.evolve(problem=None)  # Iron went on without what it refused
     elsewhere = phase not in (Phase.ACTIVE, Phase.ON_HOLD)  # what is on hold may be active all the while
     if elsewhere and record.again is not None and (record.again.asked or record.again.starting):
         record = record.evolve(again=record.again.withdrawn())  # something else came first

@@ -240,6 +240,18 @@ def test_identification_refused_and_corrected(world: World) -> None:
     assert world.effects() == {"k-1": {"customers": 1, "identifications": 1, "signings": 0}}
 
 
+@pytest.mark.parametrize("status", ["Active", "Suspended"])
+def test_what_was_refused_matters_no_more(world: World, status: str) -> None:
+    """Who failed here and went on elsewhere is shown as Iron shows them, with nothing left to correct."""
+    refuse_once(world, "create_identification")
+    world.submit(tag="manual")
+    world.run_until("k-1", "failed")
+    world.sandbox.move("k-1", "status", status=status)
+    record = world.run_until("k-1", status.lower(), seconds=60)
+    assert record.problem is None
+    assert view(world)["waiting_on"] != "operator"
+
+
 def test_cancelled_after_a_refusal(world: World) -> None:
     """A cancelled onboarding that is taken up again does not meet the old refusal."""
     refuse_once(world, "create_customer")
