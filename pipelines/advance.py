@@ -28,7 +28,7 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.iron import Customer
-from pipelines.keys import fingerprint
+from pipelines.keys import fingerprint, name_of
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, OWN_PHASES, Actor, CustomerStatus, Phase, Row, decide
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
 from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES, knows_newest
@@ -46,6 +46,8 @@ BACKOFF_MIN_S = 1.0
 BACKOFF_MAX_S = 300.0
 #: Pause where only an operator can help; long enough to be quiet, short enough to notice the repair.
 OPERATOR_PAUSE_S = 300.0
+#: Pause before a step comes again that has met answers which help nobody for longer than polls go on, in seconds.
+LATE_PAUSE_S = 3_600.0
 #: Pause before details that Iron refused once are sent again, in seconds: longer than a slip of one of Iron's machines,
 #: shorter than whoever submitted the job waits.
 REFUSED_PAUSE_S = 2.0
@@ -90,7 +92,7 @@ def begin(job: Mapping[str, Any], import_name: str = "", mark: str = "") -> Reco
 
 def adopted(customer: Customer, sub_partner_id: str | None) -> Record:
     """Make the record of a customer that was found on Iron without a job of ours."""
-    known = customer.external_id or f"iron-{customer.id}"
+    known = customer.external_id or name_of(customer.id)
     record = Record(
         key=known,
         lane="bulk",
@@ -112,7 +114,8 @@ def joined(record: Record, wanted: Record) -> Record:
         *("key", "lane", "external_id", "fingerprint", "risk_tier", "labels", "identification_type", "with_edd"),
         "import_name",
     )
-    return record.evolve(**{name: getattr(wanted, name) for name in fields}, adopted=False, step="refresh")
+    taken = {name: getattr(wanted, name) for name in fields}
+    return record.evolve(**taken, adopted=False, step="refresh", reasons_read=False)
 
 
 def input_parts(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,6 +164,8 @@ def _again_later(before: Record, following: Next, attempt: Attempt) -> Next:
         return replace(following, record=again)
     refused = problem.code == RequestRefusedError.code and record.step in CARRIES
     pause_s = REFUSED_PAUSE_S if refused else backoff_s(max(before.attempts, problem.count) - 1, attempt.policy)
+    if attempt.now_ms() - problem.first_seen_ms > attempt.policy.poll_for_s * 1000:
+        pause_s = max(pause_s, LATE_PAUSE_S)
     return replace(following, record=again, delay_s=_jittered(pause_s))
 
 
@@ -215,6 +220,7 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
             return replace(_after_trouble(known, error, attempt), delay_s=attempt.policy.settle_s)
         case _:
             following = _after_trouble(known, error, attempt)
+    following = replace(following, record=_with_irons_code(following.record, error))
     return replace(_read_first(following), keep=_said(error, following.record.problem))
 
 
@@ -256,6 +262,14 @@ def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> 
         problem = replace(problem, operator=now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
     return Next(record.evolve(problem=problem, attempts=record.attempts + 1), _jittered(pause_s), error.code)
+
+
+def _with_irons_code(record: Record, error: OnboardingError) -> Record:
+    """Let the problem that an answer made name Iron's own code of it."""
+    problem = record.problem
+    if not isinstance(error, IronError) or problem is None or problem.code != error.code:
+        return record
+    return record.evolve(problem=replace(problem, iron_code=error.iron_code))
 
 
 def _said(error: OnboardingError, problem: Problem | None) -> dict[str, Any]:

@@ -58,6 +58,9 @@ class IronError(OnboardingError):
     #: Whether it answers a call that would have changed something: the answer to a read says nothing about the job.
     of_effect = False
 
+    #: Iron's own code of what is wrong, where it gives one, such as country_not_supported.
+    iron_code = ""
+
     def __init__(self, message: str | None = None, *, status: int | None = None, said: str = "") -> None:
         """Keep the HTTP status, where there was one, and what Iron said: that may hold personal data."""
         super().__init__(message)

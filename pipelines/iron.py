@@ -25,6 +25,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
+from pipelines.codes import is_code, is_code_alone
 from pipelines.errors import (
     AccessRefusedError,
     AnswerLostError,
@@ -62,8 +63,6 @@ LONGEST_ANSWER = 4_000_000
 #: Stands for a time that an answer does not say: it sorts before all others.
 BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
-#: A text of Iron's that is a code, such as country_not_supported: it says nothing about a person.
-CODE = re.compile(r"[a-z]{2,40}(_[a-z]{1,40}){1,7}")
 #: An API version as Iron writes it.
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -111,7 +110,10 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One thing that Iron still wants, or why it declined. The texts may be personal, code and labels are not."""
+    """One thing that Iron still wants, or why it declined. The texts may be personal, code and labels are not.
+
+    What Iron gives as a code or a label and is none is one of `texts`.
+    """
 
     code: str
     labels: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ class Requirement:
     reasons: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     #: Titles of the questions that are not answered.
     questions: tuple[str, ...] = field(default=(), repr=False)
+    texts: tuple[str, ...] = field(default=(), repr=False)
 
     def said(self) -> dict[str, Any]:
         """Give all of it as JSON, without what is empty."""
@@ -132,6 +135,7 @@ class Requirement:
             "description": self.description,
             "reasons": [{"code": code, "text": text} for code, text in self.reasons],
             "questions": list(self.questions),
+            "texts": list(self.texts),
         }
         return {name: value for name, value in given.items() if value not in (None, "", [])}
 
@@ -244,10 +248,10 @@ class Iron:
         self._send("PUT", f"/customers/{_segment(customer_id)}", {"email": email, "external_id": external_id}, None)
 
     def customers(
-        self, *, statuses: Iterable[str] = (), cursor: str | None = None
+        self, *, statuses: Iterable[str] = (), cursor: str | None = None, page_size: int = PAGE_SIZE
     ) -> tuple[list[Customer], str | None]:
         """GET /customers, one page, newest first. Iron 3.4. Answers the customers and the cursor of the next page."""
-        query: dict[str, Any] = {"page_size": PAGE_SIZE}
+        query: dict[str, Any] = {"page_size": page_size}
         if wanted := ",".join(statuses):
             query["status"] = wanted
         if cursor:
@@ -403,10 +407,11 @@ def _status_error(answer: Answer) -> IronError:
     if meaning is RateLimitedError:
         headers = answer.headers
         return RateLimitedError(retry_after_s=retry_after_s(headers.get("retry-after"), headers.get("date")))
-    said = said_with(answer)
-    code = f", {said}" if CODE.fullmatch(said) else ""
-    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{code}{_trace(answer)})"
-    return meaning(text, status=status, said=said)
+    said, code = said_with(answer), code_with(answer)
+    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{code and f', {code}'}{_trace(answer)})"
+    error = meaning(text, status=status, said=said)
+    error.iron_code = code
+    return error
 
 
 def answered_by(answer: Answer) -> str:
@@ -416,18 +421,36 @@ def answered_by(answer: Answer) -> str:
 
 
 def said_with(answer: Answer) -> str:
-    """Give the text of a refusal: a JSON string, a message in an object, or plain text. It may hold personal data.
+    """Give the text of a refusal. It may hold personal data; what is given as a code and is none is text too."""
+    code, text = _refusal(answer)
+    return ": ".join(part for part in ("" if is_code(code) else code, text) if part)[:LONGEST_SAID]
 
-    Source: iron-api 1.6. An HTML page, of a proxy, says nothing that is worth keeping.
+
+def code_with(answer: Answer) -> str:
+    """Give the code of a refusal, which says nothing about a person; "" where there is none."""
+    code, text = _refusal(answer)
+    return code if is_code(code) else text if is_code_alone(text) else ""
+
+
+def _refusal(answer: Answer) -> tuple[str, str]:
+    """Give what a refusal calls its code, and its text: a JSON string, members of an object, or plain text.
+
+    Source: iron-api 1.6.
     """
     try:
         found = json.loads(answer.content)
     except (ValueError, RecursionError):
         found = answer.content.decode("utf-8", "replace")
-    if isinstance(found, dict):
-        found = found.get("message") or found.get("error") or ""
-    text = " ".join(found.split()) if isinstance(found, str) and _is_text(found) else ""
-    return "" if text.startswith("<") else text[:LONGEST_SAID]
+    if not isinstance(found, dict):
+        return "", _words(found)
+    code, error, message = (_words(found.get(name)) for name in ("code", "error", "message"))
+    return code or (error if is_code_alone(error) else ""), message or error
+
+
+def _words(value: Any) -> str:
+    """Give a text on one line. An HTML page, of a proxy, says nothing that is worth keeping."""
+    text = " ".join(_optional(value).split())
+    return "" if text.startswith("<") else text
 
 
 def retry_after_s(value: str | None, sent: str | None = None) -> float | None:
@@ -493,14 +516,15 @@ def _requirement(item: dict[str, Any]) -> Requirement:
     reasons, questions = item.get("reject_reasons"), item.get("missing_questions")
     told = [one for one in reasons if isinstance(one, dict)] if isinstance(reasons, list) else []
     asked = [one for one in questions if isinstance(one, dict)] if isinstance(questions, list) else []
-    retryable = item.get("retryable")
+    retryable, code, labels = item.get("retryable"), _optional(item.get("code")), _strings(item.get("reject_labels"))
     return Requirement(
-        code=_optional(item.get("code")) or "unknown",
-        labels=_strings(item.get("reject_labels")),
+        code=code if is_code(code) else "unknown",
+        labels=tuple(filter(is_code, labels)),
         retryable=retryable if isinstance(retryable, bool) else None,
         description=_optional(item.get("description")),
         reasons=tuple((_optional(one.get("code")), _optional(one.get("description"))) for one in told),
         questions=tuple(title for one in asked if (title := _optional(one.get("title")))),
+        texts=tuple(text for text in (code, *labels) if text and not is_code(text)),
     )
 
 

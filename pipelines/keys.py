@@ -9,10 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import urlsafe_b64encode
 from uuid import UUID
 
+#: How a customer of Iron without an external id is called here. Source: contract section 5, `adopt`.
+_NAMED = re.compile(r"iron-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def name_of(customer_id: str) -> str:
+    """Return the external id of a customer to whom nobody gave one at Iron."""
+    return f"iron-{customer_id}"
+
+
+def iron_id(external_id: str) -> str | None:
+    """Return the id of Iron that such a name holds; None: it is a name like any other."""
+    named = _NAMED.fullmatch(external_id)
+    return named[1] if named else None
 
 
 def canonical_json(value: object) -> bytes:

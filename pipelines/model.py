@@ -82,6 +82,8 @@ class Problem:
     first_seen_ms: int
     count: int = 1
     operator: bool = False
+    #: Iron's own code of it, where Iron gave one with its refusal.
+    iron_code: str = ""
 
     @classmethod
     def of(cls, code: str, text: str, *, retryable: bool, operator: bool, now_ms: int, before: Problem | None) -> Self:

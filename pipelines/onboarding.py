@@ -6,6 +6,7 @@ label's and the test id's. It returns a value saying what is now true and raises
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from pipelines.errors import (
     AnswerUnreadableError,
     InputLostError,
     IronError,
+    NotFoundError,
     NothingDueError,
     OnboardingError,
     RateLimitedError,
@@ -24,8 +26,10 @@ from pipelines.errors import (
     StaleClaimError,
 )
 from pipelines.iron import BEFORE_ALL, IDENTIFICATION, Customer, Document, Identification, Iron, Requirements
+from pipelines.keys import iron_id
 from pipelines.lifecycle import IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Again, Done, Effect, Outcome, Partly, Record, Refused, Signing, Wait
+from pipelines.reasons import OF_IDENTIFICATION
 from pipelines.reidentification import Doing, announced, announced_start, date_of, plan, turn_ms
 
 Step = Callable[[Record, Iron, Attempt], Outcome]
@@ -45,7 +49,7 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         record,
         (record.external_id,),
         call=call,
-        look=lambda: iron.customer_by_external_id(record.external_id),
+        look=lambda: _existing(iron, record.external_id),
     )
     return Done(
         {
@@ -56,6 +60,14 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
             "none_yet": bool(made) and before is None and customer.identification_ids == (),
         }
     )
+
+
+def _existing(iron: Iron, external_id: str) -> Customer | None:
+    """Find the customer that a job means: one that Iron has without an external id goes by Iron's own id."""
+    if (customer_id := iron_id(external_id)) is not None:
+        with contextlib.suppress(NotFoundError):
+            return iron.customer(customer_id)
+    return iron.customer_by_external_id(external_id)
 
 
 def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -94,7 +106,8 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
         changes |= {"again": replace(record.again or Again(), day="", begun_ms=attempt.now_ms())}
     if identification.id != follows:
         changes |= {"customer_status": CustomerStatus.IDENTIFICATION_REQUIRED.value, "was_active": False}
-    return Done(changes, keep={"identification": None} if given else {})
+    keep = _said_of(record, identification) | ({"identification": None} if given else {})
+    return Done(changes, keep=keep)
 
 
 def refresh(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
@@ -146,7 +159,7 @@ def _identification_now(
         return _told_by(customer.identification_status) if same else {}, {}
     changes = _identified(record, newest, attempt) | _begun(record, newest, attempt)
     changes["identifications"] = len(listed)
-    keep = _comments(newest) if newest.status != record.identification_status else {}
+    keep = _said_of(record, newest)
     return changes, keep | ({"identification": None} if record.identification_id is None else {})
 
 
@@ -159,10 +172,13 @@ def _may_be_begun(record: Record, listed: list[Identification], attempt: Attempt
     return newest is None or (newest.id == record.identification_id and newest.url is None)
 
 
-def _comments(identification: Identification) -> dict[str, Any]:
-    """Give what reviewers wrote, by the part of the input under which it is kept."""
-    given = {"review_comment": identification.review_comment, "step_comments": dict(identification.comments)}
-    return {name: text for name, text in given.items() if text}
+def _said_of(record: Record, newest: Identification) -> dict[str, Any]:
+    """Give what reviewers wrote, by the part of the input under which it is kept; what was said of another one goes."""
+    if (newest.id, newest.status) == (record.identification_id, record.identification_status):
+        return {}
+    given = {"review_comment": newest.review_comment, "step_comments": dict(newest.comments)}
+    gone = OF_IDENTIFICATION if record.identification_id not in (None, newest.id) else ()
+    return dict.fromkeys(gone) | {name: text for name, text in given.items() if text}
 
 
 def _list_of(customer: Customer, iron: Iron) -> list[Identification] | None:
@@ -212,7 +228,7 @@ def _identification_then(record: Record, customer: Customer, iron: Iron, attempt
     else:
         changes = _told_by(customer.identification_status)
     shown = changes.get("identification_status", record.identification_status)
-    if active and shown in IN_FLIGHT and customer.identification_status is None:
+    if active and shown in IN_FLIGHT:  # a list that lags behind says so, or the customer's own word
         changes["identification_status"] = IdentificationStatus.APPROVED.value  # or Iron would not have them active
     return changes
 
@@ -379,7 +395,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
 )
 
 #: Calls to Iron that one run of a step makes at most: they must end within the step's limit. A look and an operation;
-#: only signatures go on after that, while there is time.
+#: only signatures go on after that, while there is time, and a job for `iron-<id>` looks twice.
 MOST_CALLS = 2
 
 #: For how long one run of a step begins further signatures, in seconds: a third of the step's limit, so that the last

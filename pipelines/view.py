@@ -1,17 +1,19 @@
 """A record as everybody reads it: phase, who must act, what exactly is needed, and what happens next, in plain words.
 
 This is the shape of contract section 4. It holds no personal data but the hosted link, which only authorised readers
-get to see. Every phase has a sentence; a table test proves that there is no combination without one.
+get to see. Of Iron's reasons it holds codes and labels; the texts are in pipelines/reasons.py. Every phase has a
+sentence; a table test proves that there is no combination without one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from pipelines.advance import waiting_on
-from pipelines.lifecycle import Actor, Phase
+from pipelines.lifecycle import IN_FLIGHT, Actor, IdentificationStatus, Phase
 from pipelines.model import Problem, Record
 
 #: What is needed in a phase: a stable code and a sentence. Phases without a line need nothing from anybody outside.
@@ -89,8 +91,10 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
             "customer_id": record.customer_id,
             "customer_status": record.customer_status,
             "identification_id": record.identification_id,
-            "identification_status": record.identification_status,
+            "identification_status": _identification_status(record),
         },
+        "reasons": reasons(record),
+        "reject_labels": list(record.reject_labels),
         "signings": [
             {
                 "id": signing.id,
@@ -109,14 +113,40 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
     }
 
 
+def _identification_status(record: Record) -> str | None:
+    """Give Iron's status of the newest identification; one that made the customer active is under way no more.
+
+    Iron's lists lag behind its decisions, so that what was read last may be older than the customer's status.
+    """
+    status = record.identification_status
+    return IdentificationStatus.APPROVED.value if record.phase is Phase.ACTIVE and status in IN_FLIGHT else status
+
+
+def reasons(record: Record) -> list[str]:
+    """Give Iron's codes of why it goes no further: of a refused request, and of what is required of the customer."""
+    return list(dict.fromkeys([*_refused_for(record.problem), *record.reasons]))
+
+
+def _refused_for(problem: Problem | None) -> list[str]:
+    return [problem.iron_code] if problem and problem.iron_code else []
+
+
 def needs(record: Record) -> list[dict[str, Any]]:
     """Say what exactly is needed, from whom it can be had."""
-    who = waiting_on(record)
-    if who is Actor.OPERATOR:
-        text = record.problem.text if record.problem else "Iron's decision is final; decide what to do with this case."
-        review = {"code": record.problem.code if record.problem else "review_case", "text": text}
-        return [review, *(_of_the_customer(record) if record.problem and record.phase is not Phase.DECLINED else [])]
-    return _of_the_customer(record)
+    if waiting_on(record) is not Actor.OPERATOR:
+        return _of_the_customer(record)
+    also_the_customers = record.problem is not None and record.phase is not Phase.DECLINED
+    return [_of_the_operator(record), *(_of_the_customer(record) if also_the_customers else [])]
+
+
+def _of_the_operator(record: Record) -> dict[str, Any]:
+    """Say what an operator has to look after."""
+    problem = record.problem
+    if problem is None:
+        text = "Iron's decision is final; decide what to do with this case."
+        return _about({"code": "review_case", "text": text}, record)
+    refused_for = _refused_for(problem)
+    return {"code": problem.code, "text": problem.text} | ({"reasons": refused_for} if refused_for else {})
 
 
 def _of_the_customer(record: Record) -> list[dict[str, Any]]:
@@ -135,11 +165,37 @@ def _of_the_customer(record: Record) -> list[dict[str, Any]]:
     if record.phase not in NEEDS:
         return []
     code, text = NEEDS[record.phase]
-    need: dict[str, Any] = {"code": code, "text": text}
-    if record.reasons:
-        named = ", ".join(REASONS.get(reason, reason) for reason in record.reasons)
-        need |= {"text": f"{text} It is about: {named}.", "reasons": list(record.reasons)}
+    need = _about({"code": code, "text": text}, record)
     return [need | ({"link": record.link} if record.link else {})]
+
+
+def _about(need: dict[str, Any], record: Record) -> dict[str, Any]:
+    """Let a need say what it is about, by Iron's codes and labels."""
+    if record.reasons:
+        need |= {"text": f"{need['text']} It is about: {', '.join(map(explained, record.reasons))}."}
+        need |= {"reasons": list(record.reasons)}
+    return need | ({"reject_labels": list(record.reject_labels)} if record.reject_labels else {})
+
+
+def explained(reason: str) -> str:
+    """Say for people what one of Iron's codes of requirements means; a code that is new to us stands for itself."""
+    return REASONS.get(reason, reason)
+
+
+def in_words(said: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Write one of Iron's statements for people: what it is about, and its sentences."""
+    code, labels, step = said.get("code", ""), said.get("labels", ()), said.get("step", "")
+    about = {
+        "refusal": f"refusal (HTTP {said.get('status')})",
+        "requirement": f"requires {explained(code)}{', '.join(['', *labels])}",
+        "review": "review",
+        "step": f"step {step}",
+    }
+    reasons = [": ".join(filter(None, (one.get("code"), one.get("text")))) for one in said.get("reasons", ())]
+    questions = [f"Not answered: {question}" for question in said.get("questions", ())]
+    sentences = [said["text"], *said.get("texts", ()), *reasons, *questions]
+    over = "" if said["current"] else ", of before"
+    return f"{about[said['about']]}{over}", list(dict.fromkeys(filter(None, sentences)))
 
 
 def next_sentence(record: Record, due_ms: int | None) -> str:

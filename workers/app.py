@@ -16,6 +16,7 @@ from workers.broker import NudgeBroker
 from workers.counters import Tally
 from workers.courier import Courier
 from workers.direct import DirectEnqueueing
+from workers.first_call import FirstCall
 from workers.leases import Leases
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
@@ -60,6 +61,7 @@ broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
 mover = Mover(ledger, settings.policy.poll_far_s)
-broker.add_middleware(ProcessLife([leases, Pulse(ledger, broker), sweep, mover, tally, courier], transport, runner.end))
+threads = [leases, Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
+broker.add_middleware(ProcessLife(threads, transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)

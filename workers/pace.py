@@ -201,7 +201,10 @@ def _classes(class_: str) -> tuple[str, ...]:
 HELD_BACK = {
     "paused": "Calls to Iron are paused for the lane {lane}: `onboarding resume {lane}` lets them go on.",
     "closed": "Iron has asked for a pause of all calls (429).",
-    "open": "Iron is in trouble, or refuses all calls: none leaves until a probe gets through.",
+    "open": (
+        "Iron is in trouble, or refuses all calls: none leaves until a probe gets through. `onboarding doctor` says"
+        " what is wrong."
+    ),
     "budget": "The budget for calls to Iron is used up for now.",
 }
 

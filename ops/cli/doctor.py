@@ -21,8 +21,8 @@ def doctor(json: Json = False) -> int:
     """Look at everything that the settings name, and say how it is, a line each.
 
     Settings, Redis (release, eviction, persistence, memory), what an acknowledged job would survive, clocks, queues,
-    workers, the sweep, endpoints, refused jobs, re-identification, customers' links, Iron, webhooks and tokens.
-    Nothing is changed. The exit status is 1 when something is broken.
+    workers and their calls, the sweep, endpoints, refused jobs, re-identification, customers' links, Iron, webhooks and
+    tokens. Nothing is changed. The exit status is 1 when something is broken.
 
     Example: onboarding doctor
     """

@@ -33,7 +33,10 @@ def status(
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
     personal: Annotated[
-        bool, typer.Option("--personal", help="Show the personal data too; the history then says who read it.")
+        bool,
+        typer.Option(
+            "--personal", help="Show the personal data and Iron's own words too; the history then says who read it."
+        ),
     ] = False,
     json: Json = False,
 ) -> int:
@@ -203,6 +206,8 @@ def summary(json: Json = False) -> int:
 
 def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
     """Say what keeps calls to Iron from leaving, or makes them fewer than the budget."""
+    from workers.diagnosis import rejects_all
+
     budget = counts["budget"]
     now, per_minute = budget["rate_per_second_now"], budget["identifications_per_minute_now"]
     if (now, per_minute) != (budget["rate_per_second"], budget["identifications_per_minute"]):
@@ -210,8 +215,8 @@ def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
     if budget["closed_until"]:
         yield f"Iron wants no call before {budget['closed_until']} (429)."
     if counts["breaker"] != "closed":
-        why = f"Iron rejects every call (HTTP {counts['refusal']})" if counts["refusal"] else "Iron is in trouble"
-        yield f"The breaker is {counts['breaker']}: {why}; one call at a time finds out if it still does."
+        why = rejects_all(counts["refusal"]) if counts["refusal"] else "Iron is in trouble."
+        yield f"The breaker is {counts['breaker']}: {why} One call at a time finds out if it still does."
     for lane, pause in counts["paused"].items():
         why = f": {pause['reason']}" if pause["reason"] else ""
         yield f"{lane} is paused since {pause['at']} by {pause['by']}{why}."
@@ -236,15 +241,19 @@ def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None
 
     `details`: the personal data, where it was asked for; `link`: the customer's, where the settings say enough.
     """
-    from pipelines.view import read_view
+    from pipelines.reasons import PARTS, iron_says
+    from pipelines.view import in_words, read_view
 
-    view = read_view(found.record, found.due_ms, link)
+    view, details = read_view(found.record, found.due_ms, link), details or {}
+    said = iron_says(found.record, details)
     if as_json:
-        output.give(view | ({"personal": details} if details else {}))
+        output.give(view | ({"personal": details, "iron_says": said} if details else {}))
         return
     output.show_record(view)
+    if said:
+        output.table(("Iron says", ""), [(about, "\n".join(text)) for about, text in map(in_words, said)])
     if details:
-        output.table(("personal data", ""), [(name, value) for name, value in details.items()])
+        output.table(("personal data", ""), [(name, value) for name, value in details.items() if name not in PARTS])
 
 
 def _customer_link(session: Session, found: Read) -> str | None:

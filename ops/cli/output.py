@@ -104,6 +104,7 @@ def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
             yield "link", need["link"]
     if view["customer_link"]:
         yield "for the customer", view["customer_link"]
+    yield from _reasons(view)
     yield "next", view["next"]
     if view["problem"]:
         problem = view["problem"]
@@ -117,3 +118,13 @@ def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
         yield "", f"identification {iron['identification_id']} is {state}"
     for name, value in view["labels"].items():
         yield "label", f"{name}={value}"
+
+
+def _reasons(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
+    """Give Iron's codes with what they mean, and its labels."""
+    from pipelines.view import explained
+
+    for code in view["reasons"]:
+        yield "reason", code if explained(code) == code else f"{code}: {explained(code)}"
+    for label in view["reject_labels"]:
+        yield "reject label", label

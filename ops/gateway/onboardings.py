@@ -13,6 +13,7 @@ from ops.gateway.access import Who, refusals
 from ops.gateway.keys import Key
 from ops.gateway.problems import ProblemError
 from pipelines.errors import InputLostError
+from pipelines.reasons import iron_says
 from pipelines.view import read_view, timestamp
 from workers.ledger import Ledger, Read
 from workers.links import CustomerLinks
@@ -58,14 +59,16 @@ def routes(ledger: Ledger, door: FrontDoor, show: Show) -> APIRouter:
         responses={200: {"model": shapes.Personal}, **refusals("onboarding_unknown", "input_lost", "not_durable")},
     )
     def personal(key: Key, caller: Who) -> JSONResponse:
-        """Open the personal data; who read them goes into the history first."""
+        """Open the personal data, and what Iron says in its own words; who read them goes into the history first."""
         try:
             opened = door.personal(key, by=caller.name)
         except KeyError:
             raise _unknown() from None
         except InputLostError as error:
             raise ProblemError("input_lost", str(error)) from None
-        return JSONResponse({"idempotency_key": key, "personal": opened}, headers={"Cache-Control": "no-store"})
+        said = iron_says(found(ledger, key).record, opened)
+        answer = {"idempotency_key": key, "personal": opened, "iron_says": said}
+        return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
     return router
 

@@ -85,6 +85,7 @@ class Need(BaseModel):
     link: str | None = Field(None, description="Where the customer does it. A secret: show it to the customer only.")
     document: str | None = Field(None, description="Id of the document that it is about.")
     reasons: list[str] | None = Field(None, description="Iron's codes of what it is about.")
+    reject_labels: list[str] | None = Field(None, description="Labels of the same, which say more.")
 
 
 class IronState(BaseModel):
@@ -152,6 +153,8 @@ class Onboarding(BaseModel):
                         "identification_id": "5b0f8b1e-29f4-44f0-8b6b-0d5b1a3a2a1f",
                         "identification_status": "Pending",
                     },
+                    "reasons": [],
+                    "reject_labels": [],
                     "signings": [],
                     "problem": None,
                     "created_at": _AT,
@@ -180,6 +183,11 @@ class Onboarding(BaseModel):
     import_: str | None = Field(alias="import", description="Name of the import that it came with.")
     sub_partner_id: str | None
     iron: IronState
+    reasons: list[str] = Field(
+        description="Iron's codes of why it refused, declined or asks for more, such as `country_not_supported` and"
+        " `kyc_selfie`. Decide by these; Iron's texts may be personal and are read at `/personal`."
+    )
+    reject_labels: list[str] = Field(description="Labels of the same, which say more: `UNSATISFACTORY_PHOTOS`.")
     signings: list[SigningState]
     problem: ProblemState | None
     created_at: str
@@ -212,17 +220,47 @@ class History(BaseModel):
     next_cursor: str | None
 
 
+class IronsReason(BaseModel):
+    """A reason that Iron gives for a requirement."""
+
+    code: str
+    text: str
+
+
+class Statement(BaseModel):
+    """What Iron said in its own words. Show it; never decide by it: Iron may change it at any time."""
+
+    about: Literal["refusal", "requirement", "review", "step"]
+    current: bool = Field(description="False: it is of something that is over, and still stored.")
+    text: str = Field(description="May be empty where a code or a label says it all.")
+    status: int | None = Field(None, description="Of a refusal: the HTTP status.")
+    code: str | None = Field(None, description="Of a requirement: its code.")
+    labels: list[str] | None = Field(None, description="Of a requirement: its labels.")
+    retryable: bool | None = Field(None, description="Of a requirement: whether the customer may try again.")
+    reasons: list[IronsReason] | None = Field(None, description="Of a requirement: why.")
+    questions: list[str] | None = Field(None, description="Of a requirement: questions that are not answered.")
+    texts: list[str] | None = Field(None, description="Of a requirement: what Iron gave as a code and is none.")
+    step: str | None = Field(None, description="Of a step of the identification: which one.")
+
+
 class Personal(BaseModel):
-    """What is stored about the customer, by part of the input."""
+    """What is stored about the customer, by part of the input, and what Iron said in its own words."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"idempotency_key": "crm-2026-000123", "personal": {"customer": _JOB["customer"]}}]
+            "examples": [
+                {
+                    "idempotency_key": "crm-2026-000123",
+                    "personal": {"customer": _JOB["customer"], "review_comment": "The photo is blurred."},
+                    "iron_says": [{"about": "review", "current": True, "text": "The photo is blurred."}],
+                }
+            ]
         }
     )
 
     idempotency_key: str
     personal: dict[str, Any]
+    iron_says: list[Statement]
 
 
 class EventData(BaseModel):

@@ -24,9 +24,13 @@ def test_the_console(page: Page, site: Site) -> None:
         page.open(site.gateway + path)
         found[path] = findings(page)
         page.complaints.clear()  # a 409 is a page too: what cannot be done now says why
-    page.open(f"{site.gateway}/console/onboarding?key=look")
-    page.follow("form[action='/console/personal'] button")
-    found["personal data"] = findings(page)
+    site.submit("look-why", "decline")
+    site.until("look-why", "declined")
+    for key in ("look", "look-why"):
+        page.open(f"{site.gateway}/console/onboarding?key={key}")
+        found[key] = findings(page)
+        page.follow("form[action='/console/personal'] button")
+        found[f"personal data of {key}"] = findings(page)
     assert {name: one for name, one in found.items() if one} == {}
 
 

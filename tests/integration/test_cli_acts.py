@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support import API_KEY, Run, World, a_job
+from workers.ledger import PREFIX
 
 
 def settle(world: World) -> None:
@@ -228,3 +229,11 @@ def test_summary_of_a_fleet_that_is_held_back(
     assert budget["closed_until"] is not None
     assert run("summary") == 0
     assert "Iron wants no call before" in capsys.readouterr().err
+
+
+def test_summary_while_iron_rejects_all(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """What Iron rejects all calls with is told with the setting that it is likely about."""
+    world.client.hset(f"{PREFIX}pace", mapping={"opened": 1, "retry_at": 1, "refusal": 400})
+    assert run("summary") == 0
+    told = capsys.readouterr().err
+    assert "The breaker is open: Iron rejects every call (HTTP 400). Check IRON_API_VERSION first" in told

@@ -309,6 +309,7 @@ def test_how_we_stand_with_iron(breaker: BreakerState, closed_ms: int | None, re
     }
     told = iron_state({"budget": budget, "sweep": {"running": False, "finished_at": None}}, standing)
     assert told.state == words
+    assert {400: "IRON_API_VERSION", 401: "IRON_API_KEY", None: ""}[refusal] in told.meaning
     assert told.rates == (("Calls", "5 a second now, of 10"), ("Identifications", "60 a minute"))
 
 

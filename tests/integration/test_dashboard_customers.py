@@ -168,3 +168,11 @@ def test_the_ledger_is_lost_when_all_are_active(client: redis.Redis) -> None:
     dashboard.wait(600)
     assert dashboard.active()
     assert dashboard.books() == [("Active", 1, 2, 2)] * CUSTOMERS
+
+
+def test_jobs_that_come_before_adopt_make_nobody_twice(client: redis.Redis) -> None:
+    """A job named by Iron's id finds its customer, also where nobody has adopted it yet."""
+    dashboard = Dashboard(client)
+    for act in (dashboard.join, dashboard.identify, dashboard.sign_all):
+        act()
+    assert dashboard.books() == [("Active", 1, 2, 2)] * CUSTOMERS

@@ -70,7 +70,19 @@ def test_all_is_well(look: Look) -> None:
     found = look()
     assert {check.state for checks in found.values() for check in checks} == {"ok"}
     assert set(found) >= {
-        *("settings", "redis", "durability", "memory", "clocks", "queue", "workers", "sweep", "iron", "webhooks"),
+        *(
+            "settings",
+            "redis",
+            "durability",
+            "memory",
+            "clocks",
+            "queue",
+            "workers",
+            "calls",
+            "sweep",
+            "iron",
+            "webhooks",
+        ),
         *("tokens", "endpoints", "refused", "reidentification", "links"),
     }
     assert "survives a crash of Redis" in found["durability"][0].text
@@ -139,12 +151,63 @@ def test_a_server_that_is_not_right(
     assert [check for check in found[name] if check.state == state and words in check.text], found[name]
 
 
-@pytest.mark.parametrize(("status", "words"), [(401, "API key"), (500, "no answer of use"), (429, "no answer of use")])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "Check IRON_API_KEY: the API key"),
+        (403, "Check IRON_API_KEY: the API key"),
+        (400, "Check IRON_API_VERSION first"),
+        (404, "Check IRON_BASE_URL"),
+        (302, "Check IRON_BASE_URL"),
+        (200, "Check IRON_BASE_URL"),
+        (500, "no answer of use"),
+        (429, "no answer of use"),
+    ],
+)
 def test_iron_that_does_not_answer(status: int, words: str, look: Look) -> None:
-    """Iron's refusals and faults are told, and that nothing is lost by them."""
-    [check] = look(httpx.MockTransport(lambda _: httpx.Response(status)))["iron"]
+    """Iron's refusals name the setting that they are likely about; its faults are told; nothing is lost by either."""
+    [check] = look(httpx.MockTransport(lambda _: httpx.Response(status, text="<html>")))["iron"]
     assert check.state == "broken"
     assert words in check.text
+    assert "nothing is lost" in check.text
+
+
+def test_iron_that_cannot_be_reached(look: Look) -> None:
+    """An address that nobody answers at is told with its setting, and without a password that stands in it."""
+    with httpx.HTTPTransport() as transport:
+        [check] = look(transport, IRON_BASE_URL="http://ada:marker@127.0.0.1:1/api")["iron"]
+    assert check.state == "broken"
+    assert check.text.startswith("Iron at http://127.0.0.1:1/api takes no call of ours")
+    assert "Check IRON_BASE_URL, and the network" in check.text
+    assert "marker" not in check.text
+
+
+def test_iron_that_answers_by_another_version(look: Look) -> None:
+    """A version that Iron echoes and nobody set is a warning with both; one that it does not say is well."""
+    for echoed, state in (("2025-03-13", "warning"), ("2026-07-01", "ok"), ("", "ok"), ("none of these", "ok")):
+        answer = httpx.Response(200, json={"items": []}, headers={"X-API-Version": echoed})
+        [check] = look(httpx.MockTransport(lambda _, answer=answer: answer))["iron"]
+        assert check.state == state
+        assert ("IRON_API_VERSION is 2026-07-01, and Iron answers by 2025-03-13" in check.text) == (state == "warning")
+
+
+@pytest.mark.parametrize(
+    ("breaker", "state", "words"),
+    [
+        ({}, "ok", "is closed"),
+        ({"opened": 1, "retry_at": 1}, "broken", "5xx"),
+        ({"opened": 1, "retry_at": 1, "refusal": 403}, "broken", "rejects every call (HTTP 403). Check IRON_API_KEY"),
+    ],
+)
+def test_workers_calls(breaker: dict[str, int], state: str, words: str, look: Look, client: redis.Redis) -> None:
+    """What the breaker knows of the workers' calls is told, also where the settings here are right."""
+    if breaker:
+        client.hset(f"{PREFIX}pace", mapping=breaker)
+    found = look()
+    [check] = found["calls"]
+    assert check.state == state
+    assert words in check.text
+    assert found["iron"][0].state == "ok"
 
 
 def test_clocks_that_differ(look: Look) -> None:

@@ -14,7 +14,8 @@ import redis
 
 from ops.sandbox import Fault
 from tests.second_iron import SecondIron
-from tests.support import World
+from tests.support import API_KEY, BASE_URL, World
+from workers.checkup import Check, examined
 
 #: What the list of documents may answer where nothing is to be signed.
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -64,8 +65,26 @@ def test_the_webhook_of_the_last_signature_is_lost(world: World) -> None:
     assert world.shift_ms - signed_ms <= 15_000
 
 
-def test_a_refused_api_version_fails_nobody(world: World) -> None:
-    """While Iron refuses all calls nobody fails and no attempt counts; put right, all go on without a person."""
+Doctor = Callable[..., dict[str, Check]]
+
+
+@pytest.fixture
+def doctor(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """Make the checks of `onboarding doctor` with one API version, on this world's ledger and Iron."""
+    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
+    monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
+    monkeypatch.setenv("IRON_BASE_URL", BASE_URL)
+    monkeypatch.setenv("IRON_API_KEY", API_KEY)
+
+    def examine(api_version: str) -> dict[str, Check]:
+        monkeypatch.setenv("IRON_API_VERSION", api_version)
+        return {check.name: check for check in examined(world.transport)}
+
+    return examine
+
+
+def test_a_refused_api_version_fails_nobody(world: World, doctor: Doctor) -> None:
+    """20 jobs with a wrong IRON_API_VERSION: none fails, doctor names it, and with the right one all become active."""
     right = world.runner.iron
     world.runner.iron = replace(right, api_version="2020-01-01")
     for number in range(20):
@@ -75,6 +94,11 @@ def test_a_refused_api_version_fails_nobody(world: World) -> None:
     assert world.sandbox.traffic.total - asked < 400
     assert (world.ledger.standing().breaker, world.ledger.standing().refusal) == ("open", 400)
     assert {(record.phase.value, record.attempts) for record in world.records()} == {("received", 0)}
+    found = doctor("2020-01-01")
+    for name in ("iron", "calls"):  # its own call, and what the breaker knows of the workers'
+        assert (found[name].state, "Check IRON_API_VERSION first" in found[name].text) == ("broken", True)
+    found = doctor(right.api_version)
+    assert (found["iron"].state, found["calls"].state) == ("ok", "broken")
     world.runner.iron = right
 
     def active() -> bool:
@@ -85,6 +109,7 @@ def test_a_refused_api_version_fails_nobody(world: World) -> None:
 
     world.run(until=active, seconds=1_800)
     assert world.ledger.standing().refusal is None
+    assert doctor(right.api_version)["calls"].state == "ok"
     assert {tuple(seen.values()) for seen in world.effects().values()} == {(1, 1, 2)}
 
 

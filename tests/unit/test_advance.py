@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines import advance
 from pipelines.advance import (
+    LATE_PAUSE_S,
     adopted,
     after_acts,
     after_crashes,
@@ -639,6 +640,17 @@ def test_a_step_that_comes_again_and_again_comes_ever_later(step: str) -> None:
     """While the customer still leads to the step it is tried after 1, 2, 4 ... seconds, each time after a read."""
     found = reads_and_tries(LEADS_TO[step], ConflictError(status=409), 4)
     assert found == [(0, 1), (0, 2), (0, 4), (0, 8)]
+
+
+@EACH_STEP
+@pytest.mark.usefixtures("no_jitter")
+def test_a_step_that_meets_answers_that_help_nobody_for_days_comes_once_an_hour(step: str) -> None:
+    """Iron's budget is what others wait for; the step is never given up."""
+    record = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
+    for days, pause_s in ((0.5, 1), (1.5, LATE_PAUSE_S), (300, LATE_PAUSE_S)):
+        changes = {"update": True} if record.update else {}
+        led = after_outcome(record, Done(changes), at(NOW_MS + int(days * 86_400_000)))
+        assert (led.record.step, led.delay_s) == (step, pause_s)
 
 
 @EACH_STEP

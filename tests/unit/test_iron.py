@@ -334,6 +334,17 @@ def test_requirements_keep_what_iron_says() -> None:
     assert MARKER not in repr(found)
 
 
+@pytest.mark.parametrize("text", [MARKER, f"see {MARKER}", "ada@example.com", "a" * 65, "C01X00T47"])
+def test_a_code_that_is_none_is_a_text(text: str) -> None:
+    """What stands where codes and labels stand and is none is not told in the open, and kept with the texts."""
+    item = {"code": text, "reject_labels": ["FORGERY", text], "retryable": False}
+    found = answering(200, {"issues": [item]}).requirements("c")
+    assert (found.codes, found.labels) == (("unknown",), ("FORGERY",))
+    (told,) = found.open
+    assert told.said() == {"code": "unknown", "labels": ["FORGERY"], "retryable": False, "texts": [text, text]}
+    assert text not in repr(found)
+
+
 @pytest.mark.parametrize("odd", [None, 5, "text", {}, [5], [None], [{}], ["\ud800"], [{"code": 5}]], ids=repr)
 def test_odd_details_of_a_requirement_do_not_hide_it(odd: Any) -> None:
     """Whatever stands beside the code, the requirement is told."""
@@ -394,6 +405,32 @@ def test_a_code_of_irons_shows_in_the_message(said: str, shows: bool) -> None:
         answering(400, said).customer("c-1")
     assert (f"(HTTP 400, {said})" in str(raised.value)) == shows
     assert str(raised.value).endswith(f"(HTTP 400, {said})" if shows else "(HTTP 400)")
+    assert raised.value.iron_code == (said if shows else "")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ({"code": "COUNTRY_NOT_SUPPORTED", "message": MARKER}, "COUNTRY_NOT_SUPPORTED", MARKER),
+        ({"code": "country_not_supported"}, "country_not_supported", ""),
+        ({"error": "country_not_supported", "message": MARKER}, "country_not_supported", MARKER),
+        ({"error": "country_not_supported"}, "country_not_supported", "country_not_supported"),
+        ({"message": "country_not_supported"}, "country_not_supported", "country_not_supported"),
+        ({"code": "ada@example.com", "message": MARKER}, "", f"ada@example.com: {MARKER}"),
+        ({"code": f"of {MARKER}"}, "", f"of {MARKER}"),
+        ({"code": 5, "error": "Ada", "message": None}, "", "Ada"),
+        ("country_not_supported\n", "country_not_supported", "country_not_supported"),
+        ([], "", ""),
+    ],
+    ids=str,
+)
+def test_a_refusal_has_a_code_and_a_text(body: Any, code: str, said: str) -> None:
+    """The code is found wherever Iron may put it; what is none is kept with the text and shown nowhere."""
+    with pytest.raises(RequestRefusedError) as raised:
+        answering(400, body).customer("c-1")
+    assert (raised.value.iron_code, raised.value.said) == (code, said)
+    assert MARKER not in shown(raised.value)
+    assert "ada" not in shown(raised.value).casefold()
 
 
 def test_a_creation_that_finds_nothing_is_a_refusal_of_the_caller() -> None:

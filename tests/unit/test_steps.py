@@ -34,7 +34,7 @@ from pipelines.iron import Iron
 from pipelines.job import JobRules, parse_job
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
-from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Record, Refused, Signing
+from pipelines.model import STRIKES, Done, Effect, Next, Outcome, Partly, Policy, Record, Refused, Signing
 from pipelines.onboarding import CARRIES, HAS_EFFECT, INPUT, MAX_UPDATES, MOST_CALLS, SECURED, SIGNING_FOR_S, STEPS
 from pipelines.reidentification import InForce
 from pipelines.view import read_view
@@ -869,7 +869,8 @@ def test_given_data_go_out_as_they_were_given_once(kind: str) -> None:
     stage.act("restart")
     outcome = stage.step()
     assert isinstance(outcome, Done)
-    assert outcome.keep == {}
+    assert "identification" not in outcome.keep
+    assert set(stage.parts) == {"customer"}
     assert json.loads(stage.posts()[-1][3])["type"] == "Link"
     assert stage.effects["identifications"] == 2
 
@@ -1329,6 +1330,49 @@ def test_reasons_go_with_their_identification(stage: Stage) -> None:
     assert stage.steps("refresh").reasons == ()
 
 
+def test_irons_code_of_a_refusal_stands_in_the_open(stage: Stage) -> None:
+    """Everybody reads which code Iron refused a job with, from the first refusal until it is corrected."""
+    stage.sandbox.faults.add(Fault(name="no", operation="create_customer", status=400, body="country_not_supported"))
+    for _ in range(STRIKES):
+        assert isinstance(stage.step(), RequestRefusedError)
+        assert read_view(stage.record, 1)["reasons"] == ["country_not_supported"]
+    assert stage.record.phase is Phase.FAILED
+    assert read_view(stage.record, 1)["needs"][0]["reasons"] == ["country_not_supported"]
+    stage.sandbox.faults.clear("no")
+    stage.correct(email="ada+manual@example.com")
+    assert read_view(stage.identified(), 1)["reasons"] == []
+
+
+def test_another_trouble_has_not_the_code_of_the_one_before(stage: Stage) -> None:
+    """The code goes with the answer that gave it."""
+    for body, reasons in (("country_not_supported", ["country_not_supported"]), (f"bad {EMAIL}", [])):
+        stage.sandbox.faults.add(Fault(name=body, operation="create_customer", status=400, body=body, times=1))
+        assert isinstance(stage.step(), RequestRefusedError)
+        assert read_view(stage.record, 1)["reasons"] == reasons
+        assert EMAIL not in repr(stage.record)
+
+
+def test_words_go_with_their_identification(stage: Stage) -> None:
+    """When another identification follows, what Iron said of the one before is kept no more, also where we learn late.
+
+    The second is declined without a word: the first one's must not be taken for it.
+    """
+    stage.identified()
+    stage.move("decline", comment="marker: blurred")
+    stage.steps("refresh", "explain_decline")
+    assert {"requirements", "review_comment", "step_comments"} <= set(stage.parts)
+    stage.act("restart")
+    stage.steps("create_identification")
+    assert set(stage.parts) == {"customer"}
+    stage.move("decline", comment="marker: too dark")
+    stage.steps("refresh", "explain_decline")
+    stage.sandbox.switches.review_comments = False
+    stage.iron.create_identification(str(stage.record.customer_id), {"type": "Link"}, "somebody else's")
+    stage.move("decline")
+    stage.steps("refresh")
+    assert set(stage.parts) == {"customer"}
+
+
 def test_a_reviewers_comment_is_kept_sealed(stage: Stage) -> None:
     """What Iron's reviewer wrote may be personal: it is a part of the input, never of the record, and kept once."""
     stage.identified()
@@ -1428,6 +1472,24 @@ def test_a_customer_whose_members_are_missing_is_still_followed() -> None:
     record = stage.steps("submit_signings", "refresh")
     assert (record.phase, record.identification_status) == (Phase.ACTIVE, "Approved")
     assert stage.effects == {"customers": 1, "identifications": 1, "signings": 2}
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first date", "date known"])
+@pytest.mark.parametrize("word", [None, "Pending", "Processed", "PendingReview"])
+@pytest.mark.parametrize("listed", [[], ["Pending"], ["PendingReview"]], ids=str)
+def test_an_active_customers_identification_is_not_under_way(
+    listed: list[str], word: str | None, known: bool, stage: Stage
+) -> None:
+    """Whatever lags behind, the list or the customer's own word, a customer who is active was approved."""
+    stage.identified()
+    stage.record = replace(stage.record, identified_ms=stage.now_ms() if known else None)
+    shown = {"id": stage.record.customer_id, "status": "Active", "identification_status": word}
+    items = [{"id": stage.record.identification_id, "status": status, "url": "https://x"} for status in listed]
+    answers: dict[str, Any] = {"/customers/*/identifications": {"items": items}, "/customers/*": shown}
+    for path, body in answers.items():
+        stage.sandbox.faults.add(Fault(method="GET", path=path, status=200, body=body))
+    record = stage.steps("refresh")
+    assert (record.phase, record.identification_status, record.link) == (Phase.ACTIVE, "Approved", None)
 
 
 def test_unknown_words_lead_to_an_operator(stage: Stage) -> None:

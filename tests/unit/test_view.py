@@ -216,6 +216,45 @@ def test_an_operators_decision_is_not_handed_to_the_customer() -> None:
         ]
 
 
+DECLINED = {"reasons": ("kyc_selfie", "kyc_data_new"), "reject_labels": ("BAD_FACE",)}
+
+
+@pytest.mark.parametrize("may_retry", [True, False])
+def test_everybody_reads_codes_and_labels(may_retry: bool) -> None:
+    """Whether the customer or an operator is to act, it is said what it is about: by codes, by labels, in words."""
+    state = next(one for name, one in STATES.items() if name.startswith("declined"))
+    view = read_view(replace(state, may_retry=may_retry, **DECLINED), DUE_MS)
+    assert view["waiting_on"] == ("customer" if may_retry else "operator")
+    [need] = view["needs"]
+    for told in (view, need):
+        assert (told["reasons"], told["reject_labels"]) == (["kyc_selfie", "kyc_data_new"], ["BAD_FACE"])
+    assert need["text"].endswith("It is about: a selfie, kyc_data_new.")
+
+
+@EACH
+def test_without_reasons_the_lists_are_there_and_empty(record: Record) -> None:
+    """A reader need not ask whether the members exist."""
+    view = read_view(record, due(record))
+    assert (view["reasons"], view["reject_labels"]) == ([], [])
+
+
+def test_a_refusals_code_comes_first_and_once() -> None:
+    """Iron's code of a refused request stands before those of requirements."""
+    refused = replace(OPERATORS, iron_code="country_not_supported")
+    record = replace(NEW, problem=refused, reasons=("kyc_selfie", "country_not_supported"))
+    view = read_view(record, DUE_MS)
+    assert view["reasons"] == ["country_not_supported", "kyc_selfie"]
+    assert view["needs"][0]["reasons"] == ["country_not_supported"]
+
+
+@pytest.mark.parametrize("status", ["Pending", "Processed", "PendingReview", "Approved", "Declined", None])
+def test_an_active_customer_is_never_shown_as_under_way(status: str | None) -> None:
+    """Also a record that was adopted or stored with what a list said that lagged behind."""
+    record = replace(NEW, phase=Phase.ACTIVE, customer_status="Active", identification_status=status)
+    shown = read_view(record, None)["iron"]["identification_status"]
+    assert shown == (status if status in ("Approved", "Declined", None) else "Approved")
+
+
 def test_every_step_has_its_sentence() -> None:
     """What happens next is said for each step, and for no other."""
     assert set(NEXT) == set(STEPS)

@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import redis
 
-from pipelines.errors import AccessRefusedError, IronError
 from workers.broker import NudgeBroker
 from workers.checkup.check import Check, State
 from workers.checkup.outward import endpoints, links, refused, reidentification
+from workers.diagnosis import Diagnosis, diagnosed, rejects_all
 from workers.ledger import Ledger, connect
+from workers.pace import Standing
 from workers.preflight import address, check_broker, check_ledger, product_of, unanswered
 from workers.settings import Settings, SettingsError
 
@@ -157,6 +159,7 @@ def _of_the_queue(settings: Settings, ledger: Ledger) -> Iterator[Check]:
         else:
             yield _queues(broker, ledger)
         yield _due(ledger)
+        yield _calls(ledger.standing())
         yield _sweep(settings, ledger)
     except redis.RedisError as error:
         yield Check("queue", "broken", unanswered(ledger.client, error))
@@ -184,6 +187,20 @@ def _due(ledger: Ledger) -> Check:
         " is used up, or Iron wants no calls. Look at `onboarding summary`, and start `onboarding worker`."
     )
     return Check("workers", "warning", text)
+
+
+def _calls(standing: Standing) -> Check:
+    """Say whether workers' calls to Iron leave, as the breaker stands."""
+    if standing.refusal is not None:
+        text = f"{rejects_all(standing.refusal)} So it answers the workers; when it accepts a call, all go on."
+        return Check("calls", "broken", text)
+    if standing.breaker != "closed":
+        text = (
+            "Connections to Iron failed or its answers were 5xx in numbers: workers make one call every few seconds to"
+            " find out when it is well again. Nothing is lost."
+        )
+        return Check("calls", "broken", text)
+    return Check("calls", "ok", "The breaker is closed: workers' calls to Iron leave.")
 
 
 def _sweep(settings: Settings, ledger: Ledger) -> Check:
@@ -235,21 +252,34 @@ def _of_iron(settings: Settings, transport: httpx.BaseTransport) -> Iterator[Che
     if not settings.IRON_BASE_URL or not settings.IRON_API_KEY:
         yield Check("iron", "warning", "IRON_BASE_URL or IRON_API_KEY is not set here, so Iron was not asked.")
         return
-    dated = _Dated(transport)
-    try:
-        # The one call of the program that asks nobody for leave: it must tell how Iron is also while the ledger is
-        # away, a lane paused or the breaker open, and a person makes it, now and then, once.
-        settings.iron(dated).customers()
-    except AccessRefusedError as error:
-        yield Check("iron", "broken", f"{error} Nothing moves until then.")
-    except IronError as error:
-        text = f"Iron at {settings.IRON_BASE_URL} gives no answer of use: {error} Nothing moves, and nothing is lost."
-        yield Check("iron", "broken", text)
-    else:
-        yield Check("iron", "ok", f"Iron at {settings.IRON_BASE_URL} answers and accepts the API key.")
+    iron = settings.iron(dated := _Dated(transport))
+    # The one call of the program that asks nobody for leave: it must tell how Iron is also while the ledger is away, a
+    # lane paused or the breaker open, and a person makes it, now and then, once.
+    yield _diagnosis(diagnosed(lambda call: call(iron), iron.api_version), settings)
     if dated.date is not None:
         apart_s = (dated.date - datetime.now(UTC)).total_seconds()
         yield _clock("Iron", apart_s, "its webhooks are refused when they are dated too far from now")
+
+
+def _diagnosis(found: Diagnosis, settings: Settings) -> Check:
+    """Say how Iron takes our calls: what came back, the setting that it is likely about, and what to do."""
+    where = f"Iron at {_without_password(str(settings.IRON_BASE_URL))}"
+    if found.outcome == "accepted" and found.cause:
+        return Check("iron", "warning", f"{where} accepts our calls. {found.cause.remedy}")
+    if found.outcome == "accepted":
+        version = f", by version {found.api_version}" if found.api_version else ""
+        return Check("iron", "ok", f"{where} answers and accepts the API key{version}.")
+    if found.cause:
+        text = f"{where} takes no call of ours: {found.text} {found.cause.remedy} Customers wait; nothing is lost."
+        return Check("iron", "broken", text)
+    text = f"{where} gives no answer of use: {found.text} Nothing moves, and nothing is lost."
+    return Check("iron", "broken", text)
+
+
+def _without_password(url: str) -> str:
+    """Give an address without what stands before its host."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _of_the_gateway(settings: Settings) -> Iterator[Check]:

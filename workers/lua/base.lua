@@ -70,6 +70,7 @@
 --                           nudged for it again, has been nudged up to, and where those who were refused stand in line;
 --                           closed: until then Iron wants no call (429); opened retry_at retry_ms probe probe_ends: the
 --                           breaker since it opened; ramp_at: when it closed; bad_since bad_at bad good: calls counted for it
+--   first_call:<digest>  string  a worker with these settings has just made its first call to Iron; expires
 --   paused          hash    lane -> "<ms> <json>": when a person paused it, and who and why
 --
 -- Idempotent under replay: redis-py repeats a call whose answer was lost. Each writing operation carries a token (its

@@ -12,7 +12,7 @@ from ops.gateway.console.page import PageError
 from ops.gateway.console.words import ACTORS, ACTS, PERSONAL, PHASES
 from pipelines.acts import refusal
 from pipelines.advance import waiting_on
-from pipelines.view import read_view
+from pipelines.view import explained, read_view, reasons
 from workers.broker import NudgeBroker
 from workers.ledger import Ledger, Nudge, Read
 from workers.links import CustomerLinks
@@ -54,6 +54,7 @@ class Desk:
         return {
             "now_ms": read.now_ms,
             "view": read_view(record, read.due_ms, link),
+            "reasons": [(code, explained(code)) for code in reasons(record)],
             "record": record,
             "due_ms": read.due_ms,
             "acts_waiting": read.acts_waiting,

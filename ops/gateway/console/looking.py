@@ -18,6 +18,8 @@ from ops.gateway.console.words import PERSONAL, PHASES, endpoint_line, iron_stat
 from ops.gateway.paging import cursor_of, place_of
 from pipelines.errors import InputLostError
 from pipelines.lifecycle import Phase
+from pipelines.reasons import PARTS, iron_says
+from pipelines.view import in_words
 from workers.endpoints import Endpoints
 from workers.ledger import Ledger, Listed, Read
 from workers.search import Filters, find, page
@@ -103,13 +105,15 @@ def add(router: APIRouter, desk: Desk) -> None:
     @router.post("/console/personal")
     def personal(request: Request, present: Present, form: Form) -> Response:
         must(present.caller, PERSONAL)
-        key = desk.read(form.get("key", "")).record.key
+        record = desk.read(form.get("key", "")).record
         try:
-            opened = desk.door.personal(key, by=present.caller.name)
+            opened = desk.door.personal(record.key, by=present.caller.name)
         except InputLostError as error:
             raise PageError(409, "It cannot be read", str(error)) from None
-        parts = [(name, json.dumps(part, ensure_ascii=False, indent=2)) for name, part in opened.items()]
-        return rendered(request, "personal.html", present, key=key, address=address_of(key), parts=parts)
+        given = {name: json.dumps(part, ensure_ascii=False, indent=2) for name, part in opened.items()}
+        parts = [(name, text) for name, text in given.items() if name not in PARTS]
+        said, address = [in_words(one) for one in iron_says(record, opened)], address_of(record.key)
+        return rendered(request, "personal.html", present, key=record.key, address=address, parts=parts, said=said)
 
 
 def _endpoints(ledger: Ledger, now_ms: int) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.lifecycle import Actor, Phase
+from workers.diagnosis import rejects_all
 from workers.endpoints import Standing as EndpointStanding
 from workers.pace import BreakerState, Standing
 
@@ -176,14 +177,8 @@ BREAKER: dict[BreakerState, tuple[str, Tone, str]] = {
     ),
     "half_open": ("Probing", "warn", "A probe is finding out whether Iron is well again; everything else waits."),
 }
-REFUSED: tuple[str, Tone, str] = (
-    "Rejecting our calls",
-    "bad",
-    (
-        "Iron rejects every call (HTTP {status}): check IRON_API_KEY, IRON_API_VERSION and IRON_BASE_URL."
-        " Customers wait; none fails. We go on by ourselves when Iron takes our calls again."
-    ),
-)
+#: What follows the sentence of workers/diagnosis.py.
+REFUSED = "Customers wait; none fails. We go on by ourselves when Iron takes our calls again."
 TAP_CLOSED: tuple[str, Tone, str] = ("Asked for a pause", "warn", "Iron asked for a pause of all calls (429).")
 
 
@@ -192,7 +187,7 @@ def iron_state(summary: Mapping[str, Any], standing: Standing) -> IronState:
     closed = standing.closed_until_ms is not None and standing.breaker == "closed"
     state, tone, meaning = TAP_CLOSED if closed else BREAKER[standing.breaker]
     if standing.refusal is not None:
-        state, tone, meaning = REFUSED[0], REFUSED[1], REFUSED[2].format(status=standing.refusal)
+        state, tone, meaning = "Rejecting our calls", "bad", f"{rejects_all(standing.refusal)} {REFUSED}"
     budget, sweep = summary["budget"], summary["sweep"]
     rates = (
         ("Calls", _rate(budget["rate_per_second"], budget["rate_per_second_now"], "second")),
