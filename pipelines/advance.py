@@ -150,6 +150,9 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
             return Next(known, error.retry_after_s + _spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
         case RenewedError():
             return Next(known, 0, str(error))
+        case IronError() if (record.phase, record.step) == (Phase.FAILED, "refresh"):  # what is told is why it failed
+            pause_s = backoff_s(record.attempts, attempt.policy)
+            return Next(known.evolve(attempts=record.attempts + 1), _jittered(pause_s), error.code)
         case RequestRefusedError() if record.step in CARRIES and not error.concerns_caller:
             following = _after_refusal(known, error, attempt)
         case IronError() if error.weather or error.concerns_caller:
@@ -300,7 +303,10 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     record = record.evolve(phase=phase, reads=0 if entered else record.reads + 1)
     if entered:
         record = record.evolve(reasons_read=False, fresh_ms=None)
-    if phase is not Phase.ACTIVE and record.again is not None and (record.again.asked or record.again.starting):
+    if before.phase is Phase.FAILED and phase is not before.phase:
+        record = record.evolve(problem=None)  # Iron went on without what it refused
+    elsewhere = phase not in (Phase.ACTIVE, Phase.ON_HOLD)  # what is on hold may be active all the while
+    if elsewhere and record.again is not None and (record.again.asked or record.again.starting):
         record = record.evolve(again=record.again.withdrawn())  # something else came first
     if phase is Phase.ON_HOLD and record.problem is None:
         record = record.evolve(problem=_why_on_hold(record, before, attempt.now_ms()))
@@ -374,12 +380,14 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
         rest_s = _spacing_s(record, attempt)
         return ("refresh", rest_s) if rest_s > 0 else ("create_identification", 0)
     if record.phase is Phase.ACTIVE:
-        return _next_identification(record, attempt)
+        return _next_identification(record, attempt, poll_s)
     return "refresh", poll_s
 
 
-def _next_identification(record: Record, attempt: Attempt) -> tuple[str, float]:
+def _next_identification(record: Record, attempt: Attempt, poll_s: float) -> tuple[str, float]:
     """Give the step and the pause of an active customer: the due time is the next notice or start, if there is one."""
+    if record.identified_ms is None:
+        return "refresh", poll_s  # Iron's list made no sense: the date is read again
     far_s = _jittered(attempt.policy.poll_far_s)
     if given_up(record):
         return "refresh", far_s

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines.attempt import ANY_SUBJECT, Ask, Attempt
 from pipelines.errors import (
+    AnswerUnreadableError,
     InputLostError,
     IronError,
     NotFoundError,
@@ -86,6 +87,9 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
     def look() -> Identification | None:
         newest = _newest(_not_older(record, iron.identifications(customer_id)))
+        if newest and newest.id == follows and newest.status not in KNOWN_STATUSES:
+            message = "Iron shows the identification before with a status that this release does not know."
+            raise AnswerUnreadableError(message)
         over = OVER | {IdentificationStatus.APPROVED} if again else OVER
         return newest if newest and (newest.id != follows or newest.status not in over) else None
 
@@ -118,7 +122,7 @@ def _seen(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> O
     if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):
         return Wait("Iron does not show the new identification with the customer yet")
     if customer.status == CustomerStatus.IDENTIFICATION_REQUIRED:
-        listed = None if _says_enough(record, customer) else _list_of(customer, iron)
+        listed = None if _says_enough(record, customer) else _list_of(customer, iron) or []
         if listed is not None and _may_be_begun(record, listed, attempt):
             return Wait("Iron does not show yet whether our new identification has begun", "create_identification")
         found, keep = _identification_now(record, customer, listed, attempt)
@@ -177,14 +181,14 @@ def _said_of(record: Record, newest: Identification) -> dict[str, Any]:
     return dict.fromkeys(gone) | {name: text for name, text in given.items() if text}
 
 
-def _list_of(customer: Customer, iron: Iron) -> list[Identification]:
-    """Read a customer's identifications; an answer that is no list shows none, where the customer tells their state."""
+def _list_of(customer: Customer, iron: Iron) -> list[Identification] | None:
+    """Read a customer's identifications; None for an answer that is no list, where the customer tells their state."""
     try:
         return iron.identifications(customer.id)
     except IronError as error:
         if error.weather or isinstance(error, RateLimitedError) or customer.identification_status is None:
             raise
-        return []
+        return None
 
 
 def _says_enough(record: Record, customer: Customer) -> bool:
@@ -219,7 +223,7 @@ def _identification_then(record: Record, customer: Customer, iron: Iron, attempt
     active = customer.status == CustomerStatus.ACTIVE
     if active and record.identified_ms is None:
         listed = _list_of(customer, iron)
-        changes = _known_since(record, listed, attempt) | {"identifications": len(listed)}
+        changes = {} if listed is None else _known_since(record, listed, attempt) | {"identifications": len(listed)}
         changes |= _told_by(customer.identification_status)
     else:
         changes = _told_by(customer.identification_status)
@@ -314,7 +318,13 @@ def explain_decline(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  #
 
 
 def _explained(requirements: Requirements, **changes: Any) -> Done:
-    """Keep what Iron wants: codes and labels for everybody, all of it encrypted."""
+    """Keep what Iron wants: codes and labels for everybody, all of it encrypted.
+
+    Raises NothingDueError where it is nothing: the customer's status says that there is something.
+    """
+    if not requirements.open:
+        message = "Iron says neither what is missing nor why it declined."
+        raise NothingDueError(message)
     codes = {"reasons": requirements.codes, "reject_labels": requirements.labels, "reasons_read": True}
     said = [item.said() for item in requirements.open]
     return Done({**codes, **changes}, keep={"requirements": {"open": said} if said else None})
@@ -422,6 +432,8 @@ CARRIES: MappingProxyType[str, str] = MappingProxyType(
 
 #: Statuses of an identification that the customer has done something with: the next one begins a new row of rounds.
 _USED = frozenset({"Processed", "PendingReview", "Approved", "Declined"})
+#: Statuses of an identification that this release knows.
+KNOWN_STATUSES = frozenset(IdentificationStatus)
 #: Statuses after which another identification may follow.
 OVER = frozenset({"Declined", "Expired", "Archived"})
 

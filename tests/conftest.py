@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import redis
 
 from ops.cli import main
 from ops.local.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
+from tests.second_iron import SecondIron
 from tests.sharing import Sharing, in_order, why_skipped
 from tests.support import Run, World
 from workers.ledger import connect
@@ -23,12 +25,22 @@ if TYPE_CHECKING:
 #: Logical databases of the tests' server. Each test takes two; after half as many tests a pair comes round again.
 DATABASES = 1024
 
+#: The stand-ins for Iron: the sandbox, and the second one by seed.
+STAND_INS = ("sandbox", "second-1", "second-2", "second-3")
+
 _pairs = itertools.cycle(range(0, DATABASES, 2))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the fast tests first."""
     items[:] = in_order(items)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for a stand-in for Iron on both, the second one by several seeds, unless it says why it cannot."""
+    if "stand_in" in metafunc.fixturenames:
+        alone = metafunc.definition.get_closest_marker("sandbox_only")
+        metafunc.parametrize("stand_in", STAND_INS[:1] if alone else STAND_INS)
 
 
 def pytest_report_header() -> str:
@@ -146,3 +158,16 @@ def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.Monk
 def world(client: redis.Redis) -> World:
     """A whole pipeline in this process, with a clock to turn."""
     return World(client)
+
+
+@pytest.fixture
+def either(client: redis.Redis, stand_in: str, request: pytest.FixtureRequest) -> World:
+    """A whole pipeline as above, on one of the stand-ins for Iron.
+
+    A test may fix what the second one answers to some of its questions, by the marker `second`.
+    """
+    if stand_in == "sandbox":
+        return World(client)
+    fixed = request.node.get_closest_marker("second")
+    seed, choices = int(stand_in.partition("-")[2]), fixed.kwargs if fixed else {}
+    return World(client, second=partial(SecondIron, seed=seed, choices=choices))

@@ -6,6 +6,7 @@ a list, and time stands still until a test moves it.
 
 from __future__ import annotations
 
+import json
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,6 +35,16 @@ Run = Callable[..., int]
 
 #: A budget that no test exhausts by accident.
 PLENTY = Budget(rate_per_second=100_000, identifications_per_minute=6_000_000)
+#: Steps of the sandbox that the second stand-in calls something else.
+SECOND_STEPS = {
+    "process": "finish",
+    "stepup": "step_up",
+    "newterms": "new_terms",
+    "decline-final": "decline_final",
+    "userrequired": "status:UserRequired",
+}
+#: How much longer things may take on the second stand-in.
+SECOND_SLOWER = 60
 API_KEY = "sandbox-key"
 BASE_URL = "http://iron.test/api"
 
@@ -164,6 +175,32 @@ class World:
         customers = self.sandbox.provider.store.customers.values()
         return next(one.status for one in customers if one.external_id == external_id)
 
+    def move(self, subject: str, step: str, *, status: str | None = None) -> None:
+        """Let something happen to a customer, by external id, or to an identification; the sandbox's names of steps."""
+        if self.second:
+            self.second.act(subject, f"{step}:{status}" if status else SECOND_STEPS.get(step, step))
+        else:
+            self.sandbox.move(subject, step, status=status)
+
+    def request(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        """Let somebody else send a request to Iron, and give what it answers; path without `/api`."""
+        headers = {"X-API-Key": API_KEY} | ({"IDEMPOTENCY-KEY": key} if key else {})
+        request = httpx.Request(method, BASE_URL + path, json=body, headers=headers)
+        response = (self.second or SandboxTransport(self.sandbox)).handle_request(request)
+        assert response.status_code < 300, response.status_code
+        return json.loads(response.content) if response.content else None
+
+    def email_of(self, external_id: str) -> str:
+        """The e-mail address that Iron has of a customer."""
+        if self.second:
+            return self.second.life.named(external_id).email
+        return self.sandbox.provider.store.with_external_id(external_id)[0].email
+
+    @property
+    def calls(self) -> int:
+        """How many requests Iron was sent."""
+        return sum(self.second.calls.values()) if self.second else self.sandbox.traffic.total
+
     def next_event_s(self) -> float | None:
         """Seconds until something happens on Iron's side."""
         if self.second:
@@ -179,8 +216,11 @@ class World:
         return max(0.0, (min(due) - self.ledger.now_ms()) / 1000) if due else None
 
     def run(self, *, until: Callable[[], bool], seconds: float = 3600.0) -> None:
-        """Let time pass from due time to due time until the condition holds; fail after so many simulated seconds."""
-        end_ms = self.shift_ms + seconds * 1000
+        """Let time pass from due time to due time until the condition holds; fail after so many simulated seconds.
+
+        The second stand-in answers falsely for up to ten minutes, again and again: on it everything may take longer.
+        """
+        end_ms = self.shift_ms + seconds * 1000 * (SECOND_SLOWER if self.second else 1)
         while True:
             self.hear()
             again_s = self.pulse.run_once().again_s or 0.0
@@ -231,9 +271,15 @@ class World:
         """Bring one customer from the job to active."""
         self.submit(key, **changes)
         self.run_until(key, "signings_required")
-        self.run(until=lambda: bool(self.record(key).signings))
-        self.consent(key)
-        return self.run_until(key, "active")
+        self.run(until=lambda: self.agree(key) or self.record(key).phase is Phase.ACTIVE)
+        return self.record(key)
+
+    def agree(self, key: str = "k-1") -> None:
+        """Let the customer agree to what is shown and not agreed to yet; for use while time passes."""
+        record = self.record(key)
+        if record.phase is Phase.SIGNINGS_REQUIRED and any(not signing.consented_ms for signing in record.signings):
+            self.consent(key)
+            self.drain()
 
     def effects(self) -> dict[str, dict[str, int]]:
         """What Iron's ledger holds, by external id: customers, identifications, signings."""

@@ -250,6 +250,8 @@ class Sandbox:
             return fault.spoil(Answer(202))
         if fault.executes:
             answer = self._answer(route, call, fault)
+            if fault.odd and route.method == "GET":
+                answer = odd(answer, fault.odd, self._refused)
             return fault.spoil(fault.answer() or answer)
         injected = fault.answer() or Answer(500)
         if fault.stored == "injected" and call.idempotency_key is not None:

@@ -6,11 +6,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import httpx
 import pytest
 import redis
 
+from ops.sandbox import Fault
 from pipelines.errors import HeldBackError, StaleClaimError
 from pipelines.iron import Customer, Iron
 from pipelines.model import Next
@@ -68,6 +70,19 @@ def test_joined_under_another_key(world: World) -> None:
     assert world.submit("k-1", external_id="e-1").status == "unchanged"
     assert world.submit("k-2", external_id="e-1").holder == "k-1"
     assert world.effects()["e-1"] == {"customers": 1, "identifications": 1, "signings": 2}
+
+
+@pytest.mark.parametrize("answer", ["404", "null", "missing_member"])
+def test_an_odd_list_is_no_date(world: World, answer: Any) -> None:
+    """Since when an adopted customer is identified is read until Iron says it: re-identification counts from it."""
+    known = world.onboard()
+    world.client.flushdb()
+    world.advance(86_400)
+    world.sandbox.faults.add(Fault(operation="list_identifications", odd=answer, times=3))
+    list(adopt(world.ledger, iron(world)))
+    world.run(until=lambda: world.record().identified_ms is not None, seconds=60)
+    record = world.record()
+    assert (record.identified_ms, record.identification_id) == (known.identified_ms, known.identification_id)
 
 
 def test_nothing_begun_for_a_stranger(world: World) -> None:

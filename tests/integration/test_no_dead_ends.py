@@ -1,8 +1,10 @@
-"""No answer of Iron's is a dead end: the customer is read, and the table decides. Source: design section 2, rule 6."""
+"""No answer of Iron's is a dead end: the customer is read, and the table decides. Source: design section 2, rule 6.
+
+Each read in each phase is in test_reads.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,24 +18,16 @@ from tests.support import API_KEY, BASE_URL, World
 from workers.budget.gate import Gate
 from workers.operate.doctor import Check, examined
 
-#: What a read may answer that nobody foresees: a status with an odd body.
+#: What the list of documents may answer where nothing is to be signed.
 ANSWERS: dict[str, dict[str, Any]] = {
-    **{str(status): {"status": status} for status in (400, 403, 404, 409, 410, 422, 500)},
+    **{str(status): {"status": status} for status in (404, 409, 422, 500)},
     "empty list": {"status": 200, "body": []},
-    "null": {"status": 200, "malformed": True},
-    "missing member": {"status": 200, "body": {"id": "x"}},
-    "unknown value": {"status": 200, "body": {"id": "x", "status": "Frozen", "items": [{"id": "x", "status": "Odd"}]}},
 }
 
 
 def to_pending(world: World) -> None:
     world.submit(tag="manual")
     world.run_until("k-1", "identification_pending")
-
-
-def to_decline(world: World) -> None:
-    to_pending(world)
-    world.sandbox.move("k-1", "decline")
 
 
 def to_documents(world: World) -> None:
@@ -46,33 +40,7 @@ def to_consent(world: World) -> None:
     world.run(until=lambda: bool(world.record().signings), seconds=60)
 
 
-#: The reads, each with how the customer comes to it.
-READS: dict[str, Callable[[World], None]] = {
-    "get_customer": to_documents,
-    "list_identifications": to_decline,
-    "get_requirements": to_decline,
-    "get_required_signings": to_documents,
-}
-
-
 @pytest.mark.parametrize("answer", ANSWERS)
-@pytest.mark.parametrize("operation", READS)
-def test_an_odd_answer_is_followed_by_a_read(world: World, operation: str, answer: str) -> None:
-    """Whatever a read answers, the customer is read again within a poll, and with sane answers the record is right."""
-    world.hears = False
-    READS[operation](world)
-    world.sandbox.faults.add(Fault(name="odd", operation=operation, times=6, **ANSWERS[answer]))
-    asked = world.sandbox.traffic.total
-    world.run(until=lambda: world.sandbox.traffic.total > asked + 4, seconds=600)
-    world.sandbox.faults.clear("odd")
-    phase = "declined" if READS[operation] is to_decline else "signings_required"
-    world.run_until("k-1", phase, seconds=600)
-    assert world.record().phase != "failed"
-    if phase == "signings_required":
-        world.run(until=lambda: bool(world.record().signings), seconds=600)
-
-
-@pytest.mark.parametrize("answer", ["409", "404", "empty list", "422", "500"])
 def test_the_documents_are_gone_because_the_customer_is_active(world: World, answer: str) -> None:
     """Who was signed elsewhere meanwhile is active here too, whatever the list of documents answers from then on."""
     world.hears = False

@@ -162,6 +162,16 @@ def test_a_lost_answer_begins_nothing_twice_and_is_no_step_up(client: redis.Redi
     assert world.effects()["k-1"]["identifications"] == 2
 
 
+def test_a_status_that_nobody_knows_ends_no_request(world: World) -> None:
+    """What somebody asked for happens when Iron shows again what it means."""
+    world.onboard()
+    world.sandbox.faults.add(Fault(operation="get_customer", odd="unknown_status", times=2))
+    ask(world)
+    world.run_until("k-1", "on_hold", seconds=60)
+    world.run_until("k-1", "identification_pending", seconds=DAY_S)
+    assert world.effects()["k-1"]["identifications"] == 2
+
+
 def test_what_iron_refuses_leaves_the_customer_active(world: World) -> None:
     """The customer stays what Iron says; an operator hears of it, nothing is tried again until somebody says so."""
     world.onboard()

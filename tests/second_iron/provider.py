@@ -85,10 +85,17 @@ class SecondIron(httpx.BaseTransport):
         self.run_due()
         return self.webhooks.take(self.now())
 
-    def act(self, external_id: str, what: str) -> None:
-        """Do what people at Iron do, or the customer, or the partner in the dashboard; see Life.act."""
+    def act(self, subject: str, what: str) -> None:
+        """Do what people at Iron do, or the customer, or the partner in the dashboard; see Life.act.
+
+        `subject`: an external id, or the id of an identification, which need not be the newest.
+        """
         self.run_due()
-        self.life.act(self.life.named(external_id), what)
+        identification = self.life.identifications.get(subject)
+        if identification is None:
+            self.life.act(self.life.named(subject), what)
+        else:
+            getattr(self.life, what)(identification)
 
     def add_customer(self, external_id: str, email: str, *, status: str = "IdentificationRequired") -> str:
         """Make a customer in the dashboard, with all that belongs to the status; give Iron's id."""

@@ -336,10 +336,17 @@ def test_news_ends_what_was_fresh_before() -> None:
 
 def test_active_is_read_far_apart() -> None:
     """Who is active is looked at as seldom as the sweep looks."""
-    following = read(WAITING, customer_status="Active")
+    following = read(WAITING, customer_status="Active", identified_ms=NOW_MS)
     assert following.record.phase is Phase.ACTIVE
     assert following.delay_s is not None
     assert 0.8 * POLICY.poll_far_s <= following.delay_s <= POLICY.poll_far_s
+
+
+def test_active_since_when_is_read_soon() -> None:
+    """Who is active and has no date to count from is read again as after any change: Iron's list made no sense."""
+    following = read(WAITING, customer_status="Active", identified_ms=None)
+    assert following.delay_s is not None
+    assert 0.8 * POLICY.poll_min_s <= following.delay_s <= POLICY.poll_min_s
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -730,6 +737,25 @@ def test_an_input_that_cannot_be_read_is_not_asked_for_all_the_time() -> None:
     led = read(met, update=True)
     assert (led.record.step, led.record.waiting_on()) == ("update_customer", "operator")
     assert led.delay_s
+
+
+@pytest.mark.usefixtures("no_jitter")
+@pytest.mark.parametrize(
+    "error",
+    [NotFoundError(status=404), RequestRefusedError(status=400), ServerFaultError(status=503), AnswerUnreadableError()],
+    ids=repr,
+)
+def test_why_a_job_failed_stays_while_its_customer_cannot_be_read(error: IronError) -> None:
+    """What the operator has to correct is Iron's answer to the job; what failed is read again, ever later."""
+    problem = Problem.of("request_refused", "Correct it.", retryable=False, operator=True, now_ms=1, before=None)
+    record = replace(WAITING, phase=Phase.FAILED, problem=problem)
+    pauses = []
+    for _ in range(4):
+        following = after_error(record, error, at())
+        record = following.record
+        assert (record.phase, record.step, record.problem) == (Phase.FAILED, "refresh", problem)
+        pauses.append(following.delay_s)
+    assert pauses == [1, 2, 4, 8]
 
 
 # --- a refusal -------------------------------------------------------------------------------------------------------

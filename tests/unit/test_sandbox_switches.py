@@ -694,6 +694,27 @@ def test_incomplete_and_unknown_reads() -> None:
     assert read(sandbox, path)["status"] == "Unheardof"
     assert read(sandbox, "/customers")["items"][0]["status"] == "Unheardof"
     assert len(read(sandbox, f"{path}/required-signings")) == 2
+    sandbox.switches.odd_reads = dict.fromkeys((*operations, "list_identifications"), "missing_in_items")
+    assert "items" in read(sandbox, "/customers")
+    assert "status" not in read(sandbox, f"{path}/identifications")["items"][0]
+    assert "status" in read(sandbox, path)
+
+
+@pytest.mark.parametrize("kind", ["missing_member", "missing_in_items", "unknown_status"])
+def test_what_is_no_object_cannot_be_spoiled(kind: Any) -> None:
+    """An answer that is null as it is stays so."""
+    sandbox = iron(required_signings_otherwise="null", odd_reads={"get_required_signings": kind})
+    customer_id = create(sandbox).json()["id"]
+    assert read(sandbox, f"/customers/{customer_id}/required-signings") is None
+
+
+def test_unknown_codes_of_requirements() -> None:
+    """What is required may have a code that no document names."""
+    sandbox = iron(odd_reads={"get_requirements": "unknown_status"})
+    customer_id, identification_id = started(sandbox)
+    sandbox.move(identification_id, "decline")
+    found = read(sandbox, f"/customers/{customer_id}/requirements")
+    assert {one["code"] for one in (*found["missing"], *found["issues"])} == {"Unheardof"}
 
 
 # --- Errors and webhooks

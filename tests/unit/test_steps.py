@@ -17,6 +17,7 @@ from pipelines.attempt import Ask, Attempt, Place, effect_in_hand
 from pipelines.begin import begin, input_parts
 from pipelines.errors import (
     AnswerLostError,
+    AnswerUnreadableError,
     ConflictError,
     InputLostError,
     IronError,
@@ -831,6 +832,20 @@ def test_a_restart_is_over_when_iron_is_through(status: str, stage: Stage) -> No
 GIVEN = {"Token": TOKEN, "Person": PERSON, "Business": BUSINESS}
 
 
+def test_a_status_that_is_new_is_no_beginning(stage: Stage) -> None:
+    """The identification before, shown with a status that nobody knows, is not the one that a restart asked for."""
+    stage.identified()
+    stage.move("decline")
+    stage.steps("refresh", "explain_decline")
+    stage.act("restart")
+    stage.sandbox.faults.add(Fault(operation="list_identifications", odd="unknown_status", times=1))
+    assert isinstance(stage.step("create_identification"), AnswerUnreadableError)
+    stage.steps("refresh")
+    assert (stage.record.phase, stage.record.restart) == (Phase.DECLINED, True)
+    stage.steps("create_identification")
+    assert stage.effects["identifications"] == 2
+
+
 def job_with(identification: dict[str, Any]) -> dict[str, Any]:
     """The job with data of its own for the identification."""
     kind = "Business" if identification["type"] == "Business" else "Person"
@@ -1251,7 +1266,13 @@ def test_an_explanation_that_fails_is_repeated(name: str, stage: Stage) -> None:
     assert (stage.record.reasons_read, stage.record.step) == (True, "refresh")
 
 
-@pytest.mark.parametrize("answer", [{"status": 404}, {"status": 409}, {"status": 200, "body": [5]}], ids=str)
+NO_EXPLANATION: list[dict[str, Any]] = [
+    *({"status": 404}, {"status": 409}, {"status": 200, "body": [5]}),
+    *({"status": 200, "body": {}}, {"status": 200, "body": {"missing": [], "issues": None}}),
+]
+
+
+@pytest.mark.parametrize("answer", NO_EXPLANATION, ids=str)
 def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], stage: Stage) -> None:
     """The customer is followed without reasons, and what Iron decides next is heard of."""
     stage.identified()
@@ -1259,7 +1280,7 @@ def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], sta
     stage.steps("refresh")
     stage.sandbox.faults.add(Fault(path="/customers/*/requirements", **answer))
     for _ in range(EXPLAINED_WITHIN):
-        assert isinstance(stage.step(), IronError)
+        assert isinstance(stage.step(), IronError | NothingDueError)
         stage.steps("refresh")
     record = stage.record
     assert (record.phase, record.step, record.reasons, record.problem) == (Phase.DECLINED, "refresh", (), None)
@@ -1267,6 +1288,16 @@ def test_an_explanation_that_never_comes_is_given_up(answer: dict[str, Any], sta
     stage.move("approve")
     stage.later(5)
     assert stage.steps("refresh").phase is Phase.SIGNINGS_REQUIRED
+
+
+@pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])
+def test_an_explanation_that_says_nothing_is_repeated(name: str, stage: Stage) -> None:
+    """An answer that lists nothing explains nothing: why is read again, and then known."""
+    to_an_explanation(stage, name)
+    stage.sandbox.faults.add(Fault(path="/customers/*/requirements", odd="empty_object", times=1))
+    assert isinstance(stage.step(), NothingDueError)
+    assert isinstance(stage.come_again(name), Done)
+    assert stage.record.reasons
 
 
 @pytest.mark.parametrize("name", ["handle_step_up", "explain_decline"])

@@ -40,7 +40,7 @@ INDEX = {
     "POST /_sandbox/faults": {
         "which": "method, path (glob, without /api), operation, idempotency_key, skip, times, probability, name",
         "what": (
-            "when before|after, status, body, retry_after, malformed, lost reset|timeout, delay_s, late_s, "
+            "when before|after, status, body, odd, retry_after, malformed, lost reset|timeout, delay_s, late_s, "
             "stored true|injected|nothing"
         ),
     },

@@ -46,7 +46,7 @@ LENGTHS = (0.0, 0.0, 0.02, 0.2, 1.0)
 #: What an operation's reads may answer for a spell: each alone, so that another read tells what is true.
 ODD_KINDS = (
     *("400", "404", "409", "410", "422"),
-    *("empty_list", "null", "empty_object", "missing_member", "unknown_status"),
+    *("empty_list", "null", "empty_object", "missing_member", "missing_in_items", "unknown_status"),
 )
 ODD_OPERATIONS = (
     "get_customer",

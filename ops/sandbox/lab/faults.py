@@ -1,7 +1,7 @@
 """Faults on request: which calls they hit, and what becomes of the call, its effect and its stored answer.
 
 A rule's action is spelled out by four questions: is the effect executed (`when`), what is answered (`status`, `body`,
-`malformed`), does the answer arrive (`lost`, `delay_s`, `late_s`), and what does the idempotency store remember
+`odd`, `malformed`), does the answer arrive (`lost`, `delay_s`, `late_s`), and what does the idempotency store remember
 (`stored`).
 """
 
@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ops.sandbox.api.answers import Answer, Lost, encode, refuse
+from ops.sandbox.world.switches import OddRead
 
 #: Texts for injected statuses, as a real provider would put them.
 TEXTS = {
@@ -53,6 +54,8 @@ class Fault(BaseModel):
     #: A JSON value as body; absent: the form that belongs to the status (HTML for 502, 503, 504).
     body: JsonValue = None
     retry_after: float | None = Field(default=None, ge=0)
+    #: A read answers this instead of what it should, as with the switch `odd_reads`.
+    odd: OddRead | None = None
     #: Cuts the body in the middle.
     malformed: bool = False
     #: No answer arrives: the connection is closed, or stays silent until the caller gives up.
@@ -67,8 +70,8 @@ class Fault(BaseModel):
     @model_validator(mode="after")
     def _something_happens(self) -> "Fault":
         """Refuse a rule without a consequence."""
-        if not (self.status or self.malformed or self.lost or self.delay_s or self.late_s):
-            raise ValueError("a fault needs one of status, malformed, lost, delay_s, late_s")
+        if not (self.status or self.odd or self.malformed or self.lost or self.delay_s or self.late_s):
+            raise ValueError("a fault needs one of status, odd, malformed, lost, delay_s, late_s")
         return self
 
     @property

@@ -14,7 +14,7 @@ DEFAULT_DOCUMENTS = ("Terms and Conditions", "Privacy Policy")
 VERSIONS = ("2025-03-13", "2026-07-01", "2026-08-01", "2026-10-15")
 
 #: What a read may answer instead of what it should: a status, another JSON value, an object without one of its
-#: members, or with a status that no document names.
+#: members, a list whose objects lack one, or a status or code that no document names.
 OddRead = Literal[
     "400",
     "403",
@@ -26,6 +26,7 @@ OddRead = Literal[
     "null",
     "empty_object",
     "missing_member",
+    "missing_in_items",
     "unknown_status",
 ]
 Order = Literal["newest", "oldest", "shuffled"]
