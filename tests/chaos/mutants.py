@@ -31,8 +31,10 @@ TESTS = (
     *(
         "integration/test_ledger.py",
         "integration/test_clocks.py",
+        "integration/test_news.py",
         "integration/test_findings.py",
         "integration/test_life.py",
+        "integration/test_no_dead_ends.py",
     ),
     *(
         "integration/test_pace.py",
@@ -152,7 +154,7 @@ GUARDS = (
     ),
     Guard(
         "news for a commit that comes late", SAFETY, "workers/lua/wake.lua",
-        "  if claim then\n    mark(claim, 1)", "  if claim and claim.ends > now then\n    mark(claim, 1)",
+        "  if claim then\n    mark(claim, what)", "  if claim and claim.ends > now then\n    mark(claim, what)",
     ),
     Guard(
         "acts that waited for a doubt come at once", SAFETY, "pipelines/advance.py",
@@ -205,7 +207,7 @@ GUARDS = (
     ),
     Guard(
         "a lost claim's step is not replaced by a read", SAFETY, "workers/lua/wake.lua",
-        "if record.step == 'refresh' or claim_of(key) then return end", "if record.step == 'refresh' then return end",
+        "  if claim_of(key) then\n    keep_hint", "  local claim = claim_of(key)\n  if claim and claim.ends > now then\n    keep_hint",
     ),
     Guard(
         "news that came while a record was in hand", SAFETY, "workers/lua/commit.lua",
