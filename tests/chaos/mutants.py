@@ -207,15 +207,53 @@ GUARDS = (
     ),
     Guard(
         "a lost claim's step is not replaced by a read", SAFETY, "workers/lua/wake.lua",
-        "  if claim_of(key) then\n    keep_hint", "  local claim = claim_of(key)\n  if claim and claim.ends > now then\n    keep_hint",
+        "  if claim_of(key) then\n    keep_hint",
+        "  local claim = claim_of(key)\n  if claim and claim.ends > now then\n    keep_hint",
     ),
     Guard(
         "news that came while a record was in hand", SAFETY, "workers/lua/commit.lua",
         "new = newest(phase, json, redis.call('GET', prefix .. 'hints:' .. key) or '!')", "new = nil",
     ),
     Guard(
-        "news lets the customer be read", SAFETY, "workers/lua/commit.lua",
+        "news lets the customer be read", SPEED, "workers/lua/commit.lua",
         "if new and cjson.decode(json).customer_id then step = 'refresh' end", "",
+    ),
+    Guard(
+        "what nobody understands is news", SPEED, "workers/lua/news.lua",
+        "if not kind or kind == 'unclear' then return 'now' end",
+        "if not kind then return 'now' elseif kind == 'unclear' then return nil end",
+    ),
+    Guard(
+        "another identification is news", SPEED, "workers/lua/news.lua",
+        "if shown.identification_id ~= id then return 'now' end",
+        "if shown.identification_id ~= id then return nil end",
+    ),
+    Guard(
+        "more webhooks than are kept are news", SPEED, "workers/lua/news.lua", "#kept > HINTS_MOST and '!' or kept",
+        "#kept > HINTS_MOST and hint or kept",
+    ),
+    Guard(
+        "news puts nothing off", SPEED, "workers/lua/wake.lua", "math.min(at, due or at)", "at",
+    ),
+    Guard(
+        "a customer is read once a second because of webhooks", SPEED, "workers/lua/news.lua",
+        "if math.abs(now_ms - last) < NEWS_EVERY_MS then", "if false then",
+    ),
+    Guard(
+        "news of a lost claim is compared by the next commit", SPEED, "workers/lua/claim.lua",
+        "woken = unread and 2 or 0", "woken = 0",
+    ),
+    Guard(
+        "nobody goes on past news", SPEED, "workers/lua/onward.lua",
+        "if committed[6] ~= given[n + 1] and not repeated then return {committed} end", "",
+    ),
+    Guard(
+        "one onboarding alone opens no breaker", SPEED, "workers/lua/pace.lua",
+        "if not string.find(refused_keys, '\n' .. key .. '\n', 1, true) then", "do",
+    ),
+    Guard(
+        "a granted call in between opens no breaker", SPEED, "workers/lua/pace.lua",
+        "if since then redis.call('HDEL', PACE, 'refused', 'refused_since') end", "",
     ),
     Guard(
         "a record in hand is claimed by nobody else", SPEED, "workers/lua/claim.lua",
