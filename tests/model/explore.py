@@ -42,6 +42,8 @@ class Search:
     seconds: float
     stories: dict[str, list[str]]
     complete: bool
+    #: The most events from any state to one at rest, when nothing goes wrong any more and Iron moves first.
+    steps: int = 0
 
     @property
     def result(self) -> str:
@@ -63,6 +65,8 @@ class Graph:
         self.fair_from = array("l")
         self.fair_to = array("l")
         self.resting = array("l")
+        #: For each state the one that follows when nothing goes wrong any more and Iron moves first; itself: none.
+        self.then = array("l")
 
     def add(self, s: State, parent: int, label: str) -> int:
         """Number a state; a new one is to be looked at."""
@@ -97,6 +101,24 @@ class Graph:
                 names = {"A": names["B"], "B": names["A"]}
         return told
 
+    def farthest(self) -> tuple[int, int]:
+        """Follow each state to rest. Answers the most events that takes, or -1, and a state from which it takes these."""
+        away = array("l", [-2]) * len(self.parent)
+        for number in self.resting:
+            away[number] = 0
+        for number in range(len(self.parent)):
+            path, at = list[int](), number
+            while away[at] == -2:
+                away[at] = -1  # whoever comes here again goes round and round
+                path.append(at)
+                at = self.then[at]
+            if away[at] < 0:
+                return -1, number
+            for steps, one in enumerate(reversed(path), away[at] + 1):
+                away[one] = steps
+        most = max(away)
+        return most, away.index(most)
+
     def stranded(self) -> int | None:
         """Find the first state from which no state at rest can be reached by fair events alone."""
         ok = backwards(len(self.parent), self.fair_from, self.fair_to, self.resting)
@@ -114,6 +136,7 @@ def explore(o: Rules, *, limit: int = 8_000_000, arrival: bool = True) -> Search
         me += 1  # states are numbered in the order in which they are looked at
         if at_rest(s, o):
             graph.resting.append(me)
+        then = me
         for what, kind, after, mirrored in successors(s, o):
             if isinstance(after, str):
                 stories.setdefault(after, graph.path(me, what))
@@ -122,10 +145,17 @@ def explore(o: Rules, *, limit: int = 8_000_000, arrival: bool = True) -> Search
             if kind == FAIR and arrival:
                 graph.fair_from.append(me)
                 graph.fair_to.append(number)
+                then = number
+        graph.then.append(then)
     complete = not graph.todo and not stories
     if arrival and complete and (number := graph.stranded()) is not None:
         stories["L1: stranded"] = graph.path(number)
-    return Search(len(graph.parent), time.monotonic() - began, stories, complete)
+    steps = 0
+    if arrival and complete and not stories:
+        steps, number = graph.farthest()
+        if steps < 0:
+            stories["L2: round and round"] = graph.path(number)
+    return Search(len(graph.parent), time.monotonic() - began, stories, complete, steps)
 
 
 def backwards(n: int, source: array[int], target: array[int], good: Iterable[int]) -> bytearray:
