@@ -2,7 +2,8 @@
 
 Arrival (L1) is checked over the fair events only: from every state that was reached, with whatever faults, a state at
 rest must be reachable without any further fault. In a finite graph and under strong fairness that means it is reached
-in the end.
+in the end. L2: when nothing goes wrong any more and Iron moves first, no state goes round and round; `Search.steps` is
+the most events from any of them to rest.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Graph:
         return told
 
     def farthest(self) -> tuple[int, int]:
-        """Follow each state to rest. Answers the most events that takes, or -1, and a state from which it takes these."""
+        """Follow each state to rest. Answers the most events that this takes, or -1, and a state that needs them."""
         away = array("l", [-2]) * len(self.parent)
         for number in self.resting:
             away[number] = 0

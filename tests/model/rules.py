@@ -549,7 +549,7 @@ def submits(before: Rec, v: Rec) -> tuple[Any, ...]:
 
 
 def listed(v: Rec, required: int) -> Rec:
-    """Bring the documents up to Iron's list: required again is a new occasion; gone is signed if in doubt, else void."""
+    """Bring the documents up to Iron's list: again is a new occasion; gone is signed if in doubt, else void."""
     again = required & v.done
     if again:
         v = v._replace(rnd=v.rnd + 1, cons=v.cons & ~again, done=v.done & ~again)

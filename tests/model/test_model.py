@@ -14,7 +14,7 @@ FARTHEST = 40
 
 @pytest.mark.parametrize(("rules", "wanted"), [run[1:] for run in QUICK], ids=[run[0] for run in QUICK])
 def test_quick(rules: Rules, wanted: str) -> None:
-    """The rules hold over every order of events, and the truth is never far; with a rule taken out, the model sees why."""
+    """The rules hold over every order of events, and the truth is never far; without a rule the model sees why."""
     found = explore(rules)
     assert found.result.startswith(wanted)
     assert found.steps <= FARTHEST
