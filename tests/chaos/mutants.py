@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,25 +25,19 @@ from tests.chaos.figures import keep
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Tests that look after the protocol, the quickest first.
+#: Tests that look after the protocol, the quickest first; those of a line run in one process, since starting is slow.
 TESTS = (
-    *("unit/test_keys.py", "unit/test_attempt.py", "unit/test_acts.py", "unit/test_steps.py", "unit/test_advance.py"),
-    *(
-        "integration/test_ledger.py",
-        "integration/test_clocks.py",
-        "integration/test_news.py",
-        "integration/test_findings.py",
-        "integration/test_life.py",
-        "integration/test_no_dead_ends.py",
-    ),
-    *(
+    ("unit/test_keys.py", "unit/test_attempt.py", "unit/test_acts.py", "unit/test_steps.py", "unit/test_advance.py"),
+    ("integration/test_ledger.py", "integration/test_clocks.py", "integration/test_news.py"),
+    ("integration/test_findings.py", "integration/test_life.py", "integration/test_no_dead_ends.py"),
+    (
         "integration/test_pace.py",
         "integration/test_sweep.py",
         "integration/test_broker.py",
         "integration/test_pulse.py",
     ),
-    *("integration/test_resume.py", "integration/test_adopt.py"),
-    "chaos/test_chaos.py",
+    ("integration/test_resume.py", "integration/test_adopt.py"),
+    ("chaos/test_chaos.py",),
 )
 
 
@@ -249,7 +243,7 @@ GUARDS = (
     ),
     Guard(
         "one onboarding alone opens no breaker", SPEED, "workers/lua/pace.lua",
-        "if not string.find(refused_keys, '\n' .. key .. '\n', 1, true) then", "do",
+        "if not string.find(refused_keys, '\\n' .. key .. '\\n', 1, true) then", "do",
     ),
     Guard(
         "a granted call in between opens no breaker", SPEED, "workers/lua/pace.lua",
@@ -353,22 +347,23 @@ GUARDS = (
 )  # fmt: skip
 
 
-def first_failure(root: Path, test: str) -> str | None:
-    """Run a file of tests on a copy of the project; answers the first that failed, or None.
+def first_failure(root: Path, tests: Iterable[str]) -> str | None:
+    """Run files of tests on a copy of the project; answers the first that failed, or None.
 
-    A file that does not start shows nothing about a guard: SystemExit.
+    Tests that do not start show nothing about a guard: SystemExit.
     """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", f"tests/{test}"]
+    files = [f"tests/{test}" for test in tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *files]
     # CI: hypothesis then has no deadline, so that a busy machine is not taken for a test that noticed something.
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
     run = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=900
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=1800
     )  # fmt: skip
     if run.returncode == 0:
         return None
     failed = [line for line in run.stdout.splitlines() if line.startswith("FAILED ")]
     if not failed:
-        raise SystemExit(f"tests/{test} does not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+        raise SystemExit(f"{' '.join(files)}: does not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     return failed[0].split(" - ")[0].removeprefix("FAILED ")
 
 
@@ -380,10 +375,9 @@ def copied() -> Iterator[Path]:
         yield shutil.copytree(ROOT, Path(folder) / "copy", ignore=ignored)
 
 
-def tests_of(guard: Guard | None) -> tuple[str, ...]:
+def tests_of(guard: Guard | None) -> tuple[tuple[str, ...], ...]:
     """Give the files that may notice: the unit tests look at the pipelines alone, which know nothing of workers."""
-    within = guard is not None and guard.file.startswith("workers/")
-    return tuple(test for test in TESTS if not (within and test.startswith("unit/")))
+    return TESTS[1:] if guard and guard.file.startswith("workers/") else TESTS
 
 
 def caught_by(guard: Guard | None) -> str | None:
@@ -399,10 +393,14 @@ def caught_by(guard: Guard | None) -> str | None:
                 message = f"{guard.name}: {guard.file} has no {guard.there!r} any more; mend the list"
                 raise SystemExit(message)
             file.write_text(text.replace(guard.there, guard.without, 1), encoding="utf-8")
-        for test in tests_of(guard):
-            if (failed := first_failure(root, test)) and first_failure(root, test):
+        for tests in tests_of(guard):
+            if (failed := first_failure(root, tests)) and first_failure(root, [_file_of(failed)]):
                 return failed
     return None
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0].removeprefix("tests/")
 
 
 def main(part: str = "") -> int:
