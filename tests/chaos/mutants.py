@@ -36,7 +36,7 @@ TESTS = (
         "integration/test_broker.py",
         "integration/test_pulse.py",
     ),
-    ("integration/test_resume.py", "integration/test_adopt.py"),
+    ("integration/test_resume.py", "integration/test_adopt.py", "integration/test_reidentify.py"),
     ("chaos/test_chaos.py",),
 )
 
@@ -213,6 +213,113 @@ GUARDS = (
         "if new and cjson.decode(json).customer_id then step = 'refresh' end", "",
     ),
     Guard(
+        "an effect is carried on until a read shows it", SAFETY, "pipelines/advance.py",
+        "    if record.phase in (before.phase, Phase.CANCELLED):\n        return effect\n",
+        "",
+    ),
+    Guard(
+        "an effect ends with the phase that leads to it", SAFETY, "pipelines/advance.py",
+        "    return effect if record.phase in _LEADING_TO[effect.step] else None",
+        "    return effect",
+    ),
+    Guard(
+        "an effect ends when another identification has begun", SAFETY, "pipelines/advance.py",
+        '        if follows != (record.identification_id or ""):\n            return None',
+        "        if False:\n            return None",
+    ),
+    Guard(
+        "what Iron refused is refused until somebody corrects it", SAFETY, "pipelines/advance.py",
+        "        return record.phase  # what Iron refused is",
+        "        pass  # what Iron refused is",
+    ),
+    Guard(
+        "what failed goes on when Iron goes on", SAFETY, "pipelines/advance.py",
+        "if record.phase is Phase.FAILED and phase in _LEADING_TO[refused]:",
+        "if record.phase is Phase.FAILED:",
+    ),
+    Guard(
+        "another call's refusal is not this one's", SAFETY, "pipelines/advance.py",
+        "effect.refused and effect.step == record.step:",
+        "effect.refused:",
+    ),
+    Guard(
+        "a refused key is renewed after the settle time", SAFETY, "pipelines/attempt.py",
+        "known = effect.confirmed or effect.refused",
+        "known = effect.confirmed",
+    ),
+    Guard(
+        "what was refused is looked for before it is sent again", SAFETY, "pipelines/attempt.py",
+        "((effect.error or effect.refused) and settled)",
+        "(effect.error and settled)",
+    ),
+    Guard(
+        "a correction takes another key after the first refusal", SAFETY, "pipelines/acts.py",
+        '    """Let the table decide anew, with a key under which Iron has not refused yet."""\n    '
+        "effect = record.effect\n    if effect is not None and (effect.refused or effect.strikes):",
+        '    """Let the table decide anew, with a key under which Iron has not refused yet."""\n    '
+        "effect = record.effect\n    if effect is not None and effect.refused:",
+    ),
+    Guard(
+        "the list is read of who was approved before", SAFETY, "pipelines/onboarding.py",
+        "if record.was_active or record.restart or ids",
+        "if record.restart or ids",
+    ),
+    Guard(
+        "the customer's word counts only for the identification we know", SAFETY, "pipelines/onboarding.py",
+        " or record.identification_id not in ids:",
+        ":",
+    ),
+    Guard(
+        "a broken list keeps nobody from being read", SAFETY, "pipelines/onboarding.py",
+        "        return []\n\n\ndef _says_enough",
+        "        raise\n\n\ndef _says_enough",
+    ),
+    Guard(
+        "a replayed answer does not say that there is none yet", SAFETY, "pipelines/onboarding.py",
+        '"none_yet": bool(made) and before is None and customer',
+        '"none_yet": bool(made) and customer',
+    ),
+    Guard(
+        "none yet holds for the settle time", SAFETY, "pipelines/onboarding.py",
+        "record.none_yet and follows is None and fresh,",
+        "record.none_yet and follows is None,",
+    ),
+    Guard(
+        "no new identification while ours may have begun", SAFETY, "pipelines/onboarding.py",
+        "if listed is not None and _may_be_begun(record, listed, attempt):",
+        "if False:",
+    ),
+    Guard(
+        "a customer whom a late look shows active again", SAFETY, "pipelines/onboarding.py",
+        "if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):",
+        "if False:",
+    ),
+    Guard(
+        "signing ends before the step's limit", SAFETY, "pipelines/onboarding.py",
+        "and attempt.now_ms() - began_ms < SIGNING_FOR_S * 1000:",
+        "and True:",
+    ),
+    Guard(
+        "documents are read again while all are signed", SAFETY, "pipelines/advance.py",
+        "return record.reads > 1 if not open_ else",
+        "return False if not open_ else",
+    ),
+    Guard(
+        "an operator hears of lasting refusals", SAFETY, "pipelines/advance.py",
+        "(LASTING if error.weather else TOLD)",
+        "(LASTING if error.weather else 10**9)",
+    ),
+    Guard(
+        "an operator hears of lasting answers", SAFETY, "pipelines/advance.py",
+        "problem = replace(problem, operator=now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000)",
+        "pass",
+    ),
+    Guard(
+        "a document in doubt that is gone was signed", SAFETY, "pipelines/onboarding.py",
+        "return replace(signing, signed_ms=attempt.now_ms()) if ours and",
+        "return replace(signing, signed_ms=attempt.now_ms()) if False and",
+    ),
+    Guard(
         "what nobody understands is news", SPEED, "workers/lua/news.lua",
         "if not kind or kind == 'unclear' then return 'now' end",
         "if not kind then return 'now' elseif kind == 'unclear' then return nil end",
@@ -343,6 +450,46 @@ GUARDS = (
     Guard(
         "the weather burns no attempt", SPEED, "pipelines/advance.py",
         "case IronError() if error.weather or error.concerns_caller:", "case IronError() if error.concerns_caller:",
+    ),
+    Guard(
+        "a step that comes again comes ever later", SPEED, "pipelines/advance.py",
+        '    if before.step != "refresh" or record.step != before.tried or',
+        "    if True or",
+    ),
+    Guard(
+        "the step that met an answer is remembered over a read", SPEED, "pipelines/advance.py",
+        'step="refresh", tried=record.step)',
+        'step="refresh")',
+    ),
+    Guard(
+        "an explanation is given up", SPEED, "pipelines/advance.py",
+        "and record.attempts >= EXPLAINED_WITHIN:",
+        "and False:",
+    ),
+    Guard(
+        "updates are capped", SPEED, "pipelines/onboarding.py",
+        "if record.revision == 0 or record.updates >= MAX_UPDATES:",
+        "if record.revision == 0:",
+    ),
+    Guard(
+        "a refused update is counted", SPEED, "pipelines/onboarding.py",
+        '"updates": record.updates + (not error.concerns_caller)',
+        '"updates": record.updates',
+    ),
+    Guard(
+        "a refused re-identification is not tried again", SPEED, "pipelines/advance.py",
+        "    if given_up(record):\n        return",
+        "    if False:\n        return",
+    ),
+    Guard(
+        "a probe says nothing about its record", SPEED, "pipelines/advance.py",
+        "    if attempt.probe:\n        return",
+        "    if False:\n        return",
+    ),
+    Guard(
+        "the first read after our last signature comes soon", SPEED, "pipelines/advance.py",
+        "if record.signings and not open_ and record.reads == 0:",
+        "if False:",
     ),
 )  # fmt: skip
 
