@@ -2,8 +2,7 @@
 
 Arrival (L1) is checked over the fair events only: from every state that was reached, with whatever faults, a state at
 rest must be reachable without any further fault. In a finite graph and under strong fairness that means it is reached
-in the end. L2: when nothing goes wrong any more and Iron moves first, no state goes round and round; `Search.steps` is
-the most events from any of them to rest.
+in the end. `Search.steps` is how far the farthest state is from rest, in fair events.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Search:
     seconds: float
     stories: dict[str, list[str]]
     complete: bool
-    #: The most events from any state to one at rest, when nothing goes wrong any more and Iron moves first.
+    #: How far the farthest state is from one at rest, in events, when nothing goes wrong any more.
     steps: int = 0
 
     @property
@@ -66,8 +65,6 @@ class Graph:
         self.fair_from = array("l")
         self.fair_to = array("l")
         self.resting = array("l")
-        #: For each state the one that follows when nothing goes wrong any more and Iron moves first; itself: none.
-        self.then = array("l")
 
     def add(self, s: State, parent: int, label: str) -> int:
         """Number a state; a new one is to be looked at."""
@@ -102,29 +99,9 @@ class Graph:
                 names = {"A": names["B"], "B": names["A"]}
         return told
 
-    def farthest(self) -> tuple[int, int]:
-        """Follow each state to rest. Answers the most events that this takes, or -1, and a state that needs them."""
-        away = array("l", [-2]) * len(self.parent)
-        for number in self.resting:
-            away[number] = 0
-        for number in range(len(self.parent)):
-            path, at = list[int](), number
-            while away[at] == -2:
-                away[at] = -1  # whoever comes here again goes round and round
-                path.append(at)
-                at = self.then[at]
-            if away[at] < 0:
-                return -1, number
-            for steps, one in enumerate(reversed(path), away[at] + 1):
-                away[one] = steps
-        most = max(away)
-        return most, away.index(most)
-
-    def stranded(self) -> int | None:
-        """Find the first state from which no state at rest can be reached by fair events alone."""
-        ok = backwards(len(self.parent), self.fair_from, self.fair_to, self.resting)
-        first = ok.find(0)
-        return None if first < 0 else first
+    def away(self) -> array[int]:
+        """Tell for each state how many fair events lead to the nearest state at rest; -1: none lead there."""
+        return backwards(len(self.parent), self.fair_from, self.fair_to, self.resting)
 
 
 def explore(o: Rules, *, limit: int = 8_000_000, arrival: bool = True) -> Search:
@@ -137,7 +114,6 @@ def explore(o: Rules, *, limit: int = 8_000_000, arrival: bool = True) -> Search
         me += 1  # states are numbered in the order in which they are looked at
         if at_rest(s, o):
             graph.resting.append(me)
-        then = me
         for what, kind, after, mirrored in successors(s, o):
             if isinstance(after, str):
                 stories.setdefault(after, graph.path(me, what))
@@ -146,21 +122,18 @@ def explore(o: Rules, *, limit: int = 8_000_000, arrival: bool = True) -> Search
             if kind == FAIR and arrival:
                 graph.fair_from.append(me)
                 graph.fair_to.append(number)
-                then = number
-        graph.then.append(then)
     complete = not graph.todo and not stories
-    if arrival and complete and (number := graph.stranded()) is not None:
-        stories["L1: stranded"] = graph.path(number)
     steps = 0
-    if arrival and complete and not stories:
-        steps, number = graph.farthest()
-        if steps < 0:
-            stories["L2: round and round"] = graph.path(number)
+    if arrival and complete:
+        away = graph.away()
+        steps = max(away)
+        if -1 in away:
+            stories["L1: stranded"] = graph.path(away.index(-1))
     return Search(len(graph.parent), time.monotonic() - began, stories, complete, steps)
 
 
-def backwards(n: int, source: array[int], target: array[int], good: Iterable[int]) -> bytearray:
-    """Mark the nodes that can reach a good one: a counting sort of the edges by target, then a search."""
+def backwards(n: int, source: array[int], target: array[int], good: Iterable[int]) -> array[int]:
+    """Give each node's distance to a good one, -1: none. A counting sort of the edges by target, then a search."""
     begin = array("l", [0]) * (n + 1)
     for t in target:
         begin[t + 1] += 1
@@ -170,13 +143,13 @@ def backwards(n: int, source: array[int], target: array[int], good: Iterable[int
     for f, t in zip(source, target, strict=True):
         sources[fill[t]] = f
         fill[t] += 1
-    ok, stack = bytearray(n), list(good)
-    for g in good:
-        ok[g] = 1
-    while stack:
-        t = stack.pop()
+    away, todo = array("l", [-1]) * n, deque(good)
+    for g in todo:
+        away[g] = 0
+    while todo:
+        t = todo.popleft()
         for j in range(begin[t], begin[t + 1]):
-            if not ok[sources[j]]:
-                ok[sources[j]] = 1
-                stack.append(sources[j])
-    return ok
+            if away[sources[j]] < 0:
+                away[sources[j]] = away[t] + 1
+                todo.append(sources[j])
+    return away

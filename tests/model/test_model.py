@@ -8,8 +8,8 @@ from tests.model.explore import explore
 from tests.model.rules import Rules
 from tests.model.run import QUICK
 
-#: Events between any state and the truth, when nothing goes wrong any more: about five attempts of a worker.
-FARTHEST = 40
+#: Events between any state and the truth, when nothing goes wrong any more: about four attempts of a worker.
+FARTHEST = 30
 
 
 @pytest.mark.parametrize(("rules", "wanted"), [run[1:] for run in QUICK], ids=[run[0] for run in QUICK])
