@@ -164,7 +164,7 @@ def test_a_lost_answer_begins_nothing_twice_and_is_no_step_up(client: redis.Redi
 
 def test_who_is_shown_active_late_is_not_active_again(client: redis.Redis) -> None:
     """While Iron's look-ups show the customer as they were, nobody is told that the new identification is through."""
-    world = in_time(World(client, record_lag_s=30))
+    world = in_time(World(client, status_lag_s=30))
     world.hears = False
     world.onboard()
     ask(world)
