@@ -17,7 +17,7 @@ from ops.sandbox.lab.faults import Fault
 from pipelines.errors import HeldBackError
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
-from pipelines.model import Record
+from pipelines.model import Next, Record
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import PLENTY, World
 from workers.budget.gate import PAUSABLE, Gate
@@ -582,6 +582,59 @@ def test_a_fault_of_its_own(world: World) -> None:
     assert sick.problem is not None
     assert (sick.problem.code, sick.problem.operator, sick.attempts) == ("iron_fault", True, 0)
     assert 10 <= sick.problem.count <= 14, "the pauses between its attempts have grown"
+
+
+# --- the breaker for refusals -----------------------------------------------------------------------------------------
+
+
+def answered(ledger: Ledger, record: Record, *, refusal: int | None = None, granted: bool = False) -> None:
+    """Let a claim of a record make a call that Iron refuses to whoever calls, grants, or just answers."""
+    found = ledger.read(record.key)
+    assert found is not None
+    held = ledger.claim(record.key, found.record.version, record.step)
+    assert isinstance(held, Claim), held
+    held.calls, held.refusal, held.granted = 1, refusal, granted
+    ledger.commit(held, Next(held.record, 60))
+
+
+#: Who is answered one after the other, how, and after how many ms; and whether that opens the breaker.
+ANSWERED = {
+    "three are refused": ([(0, 400, 0), (1, 400, 0), (2, 400, 0)], "open"),
+    "in various ways": ([(0, 400, 0), (1, 403, 0), (2, 404, 0)], "open"),
+    "within a minute": ([(0, 400, 0), (1, 400, 29_000), (2, 400, 29_000)], "open"),
+    "in more than a minute": ([(0, 400, 0), (1, 400, 31_000), (2, 400, 31_000)], "closed"),
+    "one is, again and again": ([(0, 400, 0)] * 9, "closed"),
+    "two are, again and again": ([(0, 400, 0), (1, 400, 0)] * 5, "closed"),
+    "one is granted its call": ([(0, 400, 0), (1, 400, 0), (3, None, 0), (2, 400, 0)], "closed"),
+}
+
+
+@pytest.mark.parametrize(("answers", "then"), ANSWERED.values(), ids=ANSWERED)
+def test_refusals_open_the_breaker(
+    ledger: Ledger, clock: Clock, answers: list[tuple[int, int | None, int]], then: str
+) -> None:
+    """Three onboardings refused within a minute, and nothing granted in between, mean that Iron refuses everybody."""
+    made = records(ledger, "interactive", 4)
+    for number, refusal, after_ms in answers:
+        clock.ms += after_ms
+        answered(ledger, made[number], refusal=refusal, granted=refusal is None)
+    standing = Gate(ledger).standing()
+    assert (standing.breaker, standing.refusal) == (then, answers[-1][1] if then == "open" else None)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "granted", "then"), [(None, False, "open"), (400, False, "open"), (None, True, "closed")]
+)
+def test_what_a_granted_call_alone_closes(
+    ledger: Ledger, clock: Clock, refusal: int | None, granted: bool, then: str
+) -> None:
+    """Where Iron refuses everybody, an answer that grants nothing, such as a look's 404, does not say it is over."""
+    made = records(ledger, "interactive", 4)
+    for record in made[:3]:
+        answered(ledger, record, refusal=400)
+    clock.ms += 1_500
+    answered(ledger, made[3], refusal=refusal, granted=granted)
+    assert Gate(ledger).standing().breaker == then
 
 
 # --- pauses -----------------------------------------------------------------------------------------------------------

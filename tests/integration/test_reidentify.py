@@ -172,6 +172,21 @@ def test_a_status_that_nobody_knows_ends_no_request(world: World) -> None:
     assert world.effects()["k-1"]["identifications"] == 2
 
 
+def test_who_is_shown_active_late_is_not_active_again(client: redis.Redis) -> None:
+    """While Iron's look-ups show the customer as they were, nobody is told that the new identification is through."""
+    world = in_time(World(client, status_lag_s=30))
+    world.hears = False
+    world.onboard()
+    ask(world)
+    again(world)
+    world.act("k-1", "read")
+    world.run(until=lambda: not world.read().acts_waiting)
+    world.run_step("refresh", "k-1", world.record().version)
+    assert (world.record().phase, told(world).count("active")) == (Phase.IDENTIFICATION_PENDING, 1)
+    world.run_until("k-1", "active")
+    assert told(world).count("active") == 2
+
+
 def test_what_iron_refuses_leaves_the_customer_active(world: World) -> None:
     """The customer stays what Iron says; an operator hears of it, nothing is tried again until somebody says so."""
     world.onboard()

@@ -12,10 +12,12 @@ from tests.model.rules import (
     EARLY,
     FAIR,
     FAULT,
+    HEARD,
     IDLE,
     KNOWS,
     NOBODY,
     SENT,
+    SIGNING,
     Iron,
     Rec,
     Rules,
@@ -234,8 +236,13 @@ def calls(o: Rules, s: State, i: int, add: Add) -> None:
         sent = w._replace(at=SENT, res=(key, body, label))
         add(f"worker {'AB'[i]} sends {w.op}, key {key}", FAIR, s._replace(workers=with_worker(s.workers, i, sent)))
         return
-    answer = answer_of_read(s, w.op)
-    read = answer[1] if w.op == "I" and o.scenario == "sign" and rec and rec.own == i else s.read
+    if w.op in ("L", "I", "Q") and (budget := spent(s, "odd")):
+        odd = s._replace(workers=with_worker(s.workers, i, w._replace(at=KNOWS, res=("odd",))), budget=budget)
+        add(f"Iron answers worker {'AB'[i]} what nobody foresees ({w.op})", FAULT, odd)
+    answer = answer_of_read(o, s, w.op)
+    read = (
+        answer[1] if w.op == "I" and answer[0] == "list" and o.scenario in SIGNING and rec and rec.own == i else s.read
+    )
     knows = w._replace(at=KNOWS, res=answer)
     label = f"worker {'AB'[i]} reads ({w.op}): {answer}"
     add(label, FAIR, s._replace(workers=with_worker(s.workers, i, knows), read=read))
@@ -259,6 +266,10 @@ def is_answered(o: Rules, s: State, i: int, add: Add) -> None:
         if len(iron.wire) < 2:
             late = iron._replace(wire=tuple(sorted((*iron.wire, w.res))))
             add(f"worker {'AB'[i]} times out, its request is still on the wire", FAULT, unknown._replace(iron=late))
+    if budget := spent(s, "odd"):
+        for answer in (("odd",), ("400",)) if w.op in ("P", "N") else (("odd",),):
+            odd = s._replace(workers=knowing(answer), budget=budget)
+            add(f"Iron answers worker {'AB'[i]} what nobody foresees: {answer}", FAULT, odd)
     budget = spent(s, "error")
     if budget and all(known != key for known, _, _ in iron.store):
         for fail in ("500", "500 not stored", "500 after the effect"):
@@ -311,9 +322,11 @@ def people(s: State, o: Rules, add: Add) -> None:
         return
     words = {"c": "corrects the input", "z": "cancels", "s": "asks for a restart"}
     for act in o.acts.split(","):
+        if act[0] == "g" and o.scenario == "steps" and not rec.docs & ~rec.done & (1 << int(act[1])):
+            continue
         if (act[0] == "g" and rec.ph != "S") or (act == "s" and rec.ph not in "DH"):
             continue
-        later = woken(o, rec._replace(acts=(*rec.acts, act)))
+        later = woken(o, rec._replace(acts=(*rec.acts, act)), 1)
         stored = later if o.acts_wait_for_claims else act_on(o, rec, act)
         add(f"a person {words.get(act, f'consents ({act})')}", FAULT, s._replace(rec=stored, budget=budget))
 
@@ -324,7 +337,7 @@ def iron_moves(s: State, o: Rules, add: Add) -> None:
     n = newest(iron, all_visible=True)
 
     def move(label: str, kind: int, after: Iron, budget: tuple[int, ...] | None = None) -> None:
-        told = after._replace(hook=int(o.scenario == "sign"))
+        told = after._replace(hook=int(o.scenario in SIGNING))
         add(label, kind, s._replace(iron=told, budget=budget or s.budget))
 
     if n >= 0 and iron.idents[n][2] == "Pn":
@@ -342,10 +355,17 @@ def iron_moves(s: State, o: Rules, add: Add) -> None:
     if o.scenario == "ident" and o.sweep and rec and differs and rec.iid != n:
         add("the sweep finds a difference", FAIR, s._replace(rec=rec._replace(due=1)))
     budget = spent(s, "dash")
-    if o.scenario == "ident" and budget and len(iron.idents) < 3 and (n < 0 or iron.idents[n][2] != "Pn"):
+    if (
+        o.scenario == "ident"
+        and budget
+        and iron.status == "IR"
+        and len(iron.idents) < 3
+        and (n < 0 or iron.idents[n][2] != "Pn")
+    ):
         made = iron._replace(idents=(*iron.idents, ("dash", 1, "Pn", 9)))
         move("the dashboard creates an identification", FAULT, made, budget)
-    if o.scenario == "sign":
+        move("the dashboard makes the customer Active", FAULT, iron._replace(status="AC"), budget)
+    if o.scenario in SIGNING:
         customer_moves(s, o, move, budget)
         hooks(s, o, add)
         if o.sweep and rec and differs and iron.status != "AC":
@@ -359,24 +379,37 @@ def customer_moves(s: State, o: Rules, move: Callable[..., None], budget: tuple[
         move("Iron makes the customer Active", FAIR, iron._replace(status="AC"))
     if iron.status == "SU":
         move("Iron lifts the suspension", FAIR, iron._replace(status="AC"))
+    if budget and o.scenario == "steps" and iron.required:
+        move("somebody signs the documents elsewhere", FAULT, iron._replace(required=0), budget)
     if budget and iron.status == "AC":
         move("Iron suspends the customer", FAULT, iron._replace(status="SU"), budget)
         required = 1 if o.docs_again else 2
         move("Iron asks for new terms", FAULT, iron._replace(status="SR", required=required), budget)
 
 
-def woken(o: Rules, rec: Rec) -> Rec:
+def woken(o: Rules, rec: Rec, what: int) -> Rec:
     """Make a record due; while a claim may yet commit, its commit will."""
     may_commit = rec.own >= 0 if o.wake_after_lease else bool(rec.lease)
-    return rec._replace(woken=int(may_commit), due=rec.due if rec.lease else 1)
+    return rec._replace(woken=(rec.woken | what) if may_commit else 0, due=rec.due if rec.lease else 1)
+
+
+def heard(o: Rules, rec: Rec) -> Rec:
+    """Make a record due for a webhook: the customer is read before any step, but not before that of a lost claim."""
+    if o.scenario != "steps":
+        return woken(o, rec, 1)
+    lost = rec.own >= 0 and o.lost_step_first
+    first = o.news_first and not rec.lease and not lost
+    return woken(o, rec._replace(step="r") if first else rec, HEARD)
 
 
 def hooks(s: State, o: Rules, add: Add) -> None:
     """A webhook arrives, or never does."""
     rec, iron = s.rec, s.iron
     if not iron.hook:
+        if o.scenario == "steps" and (budget := spent(s, "nudge")):
+            add("a webhook comes again", FAULT, s._replace(iron=iron._replace(hook=1), budget=budget))
         return
     told = iron._replace(hook=0)
-    add("a webhook arrives", FAIR, s._replace(rec=rec and woken(o, rec), iron=told))
+    add("a webhook arrives", FAIR, s._replace(rec=rec and heard(o, rec), iron=told))
     if budget := spent(s, "nudge"):
         add("a webhook is lost", FAULT, s._replace(iron=told, budget=budget))

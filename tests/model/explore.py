@@ -2,7 +2,7 @@
 
 Arrival (L1) is checked over the fair events only: from every state that was reached, with whatever faults, a state at
 rest must be reachable without any further fault. In a finite graph and under strong fairness that means it is reached
-in the end.
+in the end. `Search.steps` is how far the farthest state is from rest, in fair events.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Search:
     seconds: float
     stories: dict[str, list[str]]
     complete: bool
+    #: How far the farthest state is from one at rest, in events, when nothing goes wrong any more.
+    steps: int = 0
 
     @property
     def result(self) -> str:
@@ -97,11 +99,9 @@ class Graph:
                 names = {"A": names["B"], "B": names["A"]}
         return told
 
-    def stranded(self) -> int | None:
-        """Find the first state from which no state at rest can be reached by fair events alone."""
-        ok = backwards(len(self.parent), self.fair_from, self.fair_to, self.resting)
-        first = ok.find(0)
-        return None if first < 0 else first
+    def away(self) -> array[int]:
+        """Tell for each state how many fair events lead to the nearest state at rest; -1: none lead there."""
+        return backwards(len(self.parent), self.fair_from, self.fair_to, self.resting)
 
 
 def explore(o: Rules, *, limit: int = 8_000_000, arrival: bool = True) -> Search:
@@ -123,13 +123,17 @@ def explore(o: Rules, *, limit: int = 8_000_000, arrival: bool = True) -> Search
                 graph.fair_from.append(me)
                 graph.fair_to.append(number)
     complete = not graph.todo and not stories
-    if arrival and complete and (number := graph.stranded()) is not None:
-        stories["L1: stranded"] = graph.path(number)
-    return Search(len(graph.parent), time.monotonic() - began, stories, complete)
+    steps = 0
+    if arrival and complete:
+        away = graph.away()
+        steps = max(away)
+        if -1 in away:
+            stories["L1: stranded"] = graph.path(away.index(-1))
+    return Search(len(graph.parent), time.monotonic() - began, stories, complete, steps)
 
 
-def backwards(n: int, source: array[int], target: array[int], good: Iterable[int]) -> bytearray:
-    """Mark the nodes that can reach a good one: a counting sort of the edges by target, then a search."""
+def backwards(n: int, source: array[int], target: array[int], good: Iterable[int]) -> array[int]:
+    """Give each node's distance to a good one, -1: none. A counting sort of the edges by target, then a search."""
     begin = array("l", [0]) * (n + 1)
     for t in target:
         begin[t + 1] += 1
@@ -139,13 +143,13 @@ def backwards(n: int, source: array[int], target: array[int], good: Iterable[int
     for f, t in zip(source, target, strict=True):
         sources[fill[t]] = f
         fill[t] += 1
-    ok, stack = bytearray(n), list(good)
-    for g in good:
-        ok[g] = 1
-    while stack:
-        t = stack.pop()
+    away, todo = array("l", [-1]) * n, deque(good)
+    for g in todo:
+        away[g] = 0
+    while todo:
+        t = todo.popleft()
         for j in range(begin[t], begin[t + 1]):
-            if not ok[sources[j]]:
-                ok[sources[j]] = 1
-                stack.append(sources[j])
-    return ok
+            if away[sources[j]] < 0:
+                away[sources[j]] = away[t] + 1
+                todo.append(sources[j])
+    return away

@@ -50,7 +50,7 @@ class Rec(NamedTuple):
     own: int = -1
     #: 0 none, 1 a finite due time, 2 far away (a year: only the sweep or a webhook comes sooner).
     due: int = 1
-    #: A webhook came, or an act was stored, while a claim was in hand.
+    #: A webhook came, or an act was stored, while a claim was in hand: 1; in steps, 2 for a webhook.
     woken: int = 0
     #: Acts of people, stored and not yet applied.
     acts: tuple[str, ...] = ()
@@ -62,6 +62,12 @@ class Rec(NamedTuple):
     done: int = 0
     #: Which upstream job made it: two jobs may share one external id.
     job: int = 0
+    #: What comes next, where the phase alone does not say it: r read the customer, f fetch the documents, s submit.
+    step: str = ""
+    #: The documents that Iron listed last (bit mask).
+    docs: int = 0
+    #: Refusals of the details in a row.
+    strikes: int = 0
 
 
 class Worker(NamedTuple):
@@ -119,13 +125,19 @@ class State(NamedTuple):
 
 
 #: Events that cost budget. The faults among them share a total beside.
-KINDS = ("crash", "zombie", "net", "nudge", "roll", "error", "retention", "act", "dash", "bad", "total")
-FAULTS = frozenset({"crash", "zombie", "net", "nudge", "roll", "error"})
+KINDS = ("crash", "zombie", "net", "nudge", "roll", "error", "odd", "retention", "act", "dash", "bad", "total")
+FAULTS = frozenset({"crash", "zombie", "net", "nudge", "roll", "error", "odd"})
 FAIR, FAULT = 0, 1
 CAP, ROUNDS = 1, 3
 #: Calls that change something: create customer, create identification, sign document 0 or 1.
 CREATES = {"customer": "P", "ident": "N", "sign": "G"}
 BEGIN = {"customer": "R", "ident": "C", "sign": "S"}
+#: Scenarios of signing: the customer's status, and in steps.
+SIGNING = frozenset({"sign", "steps"})
+#: Bit of `woken`: a webhook came.
+HEARD = 2
+#: Refusals of a job's details in a row that are Iron's answer to the job.
+STRIKES = 2
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,15 @@ class Rules:
     wake_after_lease: bool = True
     #: Acts that waited for a call in doubt are applied at once when it is certain.
     acts_after_doubt: bool = True
+    #: After an answer that a step does not foresee the customer is read, and the table decides.
+    read_first: bool = True
+    #: A refusal is Iron's answer to a job only when it came twice in a row.
+    two_strikes: bool = True
+    #: A correction takes the next generation of the key already after the first refusal.
+    strikes_renew: bool = True
+    #: News has the customer read before any step, but not before one whose claim was lost.
+    news_first: bool = True
+    lost_step_first: bool = True
     # Speed or load.
     version: bool = True
     commit_first: bool = True
@@ -201,6 +222,8 @@ def submitted(o: Rules, job: int = 0, *, again: bool = False) -> Rec:
             return Rec("R", job=job)
         case "ident":
             return Rec("C", none_yet=int(not again), cid=0, job=job)
+        case "steps":
+            return Rec("W", cid=0, iid=0 if again else -1, job=job, step="r")
         case _:
             return Rec("W", cid=0, iid=0 if again else -1, job=job)
 
@@ -208,11 +231,8 @@ def submitted(o: Rules, job: int = 0, *, again: bool = False) -> Rec:
 def start(o: Rules) -> State:
     """Give the first state: the job is submitted, its nudge is sent."""
     us = (("us", 0, (0, 0)),)
-    iron = {
-        "customer": Iron(),
-        "ident": Iron(customers=us),
-        "sign": Iron(us, (("us", 0, "Ap", -1),), status="SR", required=o.first_docs),
-    }[o.scenario]
+    signs = Iron(us, (("us", 0, "Ap", -1),), status="SR", required=o.first_docs)
+    iron = {"customer": Iron(), "ident": Iron(customers=us), "sign": signs, "steps": signs}[o.scenario]
     rec = submitted(o)
     budget = tuple(o.budget.get(kind, 0) for kind in KINDS)
     return State(rec, rec if o.budget.get("roll") else None, (NOBODY, NOBODY), (1, 0), iron, budget)
@@ -299,10 +319,19 @@ def execute(
     in_flight = newest(iron, all_visible=True)
     if key[0] == "N" and in_flight >= 0 and iron.idents[in_flight][2] == "Pn" and o.pending == "409":
         return kept(iron, ("409",)), ("409",), ""
+    if moved_on(o, iron, key):
+        return kept(iron, ("odd",)), ("odd",), ""
     after, answer, bad = _effect(iron, key, body, label)
     if fail == "500 after the effect":
         return kept(after, ("500",)), ("500",), bad
     return kept(after, answer), answer, bad
+
+
+def moved_on(o: Rules, iron: Iron, key: tuple[Any, ...]) -> bool:
+    """Say whether a customer whom somebody else took care of gets no answer that the operation foresees."""
+    if key[0] == "N":
+        return iron.status != "IR"
+    return o.scenario == "steps" and key[0] == "G" and not iron.required & (1 << key[1]) and not iron.signed[key[1]]
 
 
 def _effect(iron: Iron, key: tuple[Any, ...], body: tuple[Any, ...], label: int) -> tuple[Iron, tuple[Any, ...], str]:
@@ -332,13 +361,15 @@ def _effect(iron: Iron, key: tuple[Any, ...], body: tuple[Any, ...], label: int)
 
 def creating(o: Rules, v: Rec) -> bool:
     """Say whether the record's step creates something."""
-    return o.scenario != "sign" and v.ph == BEGIN[o.scenario]
+    return o.scenario in ("customer", "ident") and v.ph == BEGIN[o.scenario] and v.step != "r"
 
 
 def first_call(o: Rules, v: Rec) -> str:
     """Give the step's first call: a look (L, I), or at once the operation (P, N). See Attempt.perform."""
     if o.scenario == "customer" and v.ph != "R":
         return "none"
+    if o.scenario == "steps":
+        return "I" if v.step == "r" else "Q"
     if not creating(o, v):
         return "I"
     look, create = ("L", "P") if o.scenario == "customer" else ("I", "N")
@@ -349,12 +380,14 @@ def first_call(o: Rules, v: Rec) -> str:
     return look if first or v.look == 2 or settled_fault or (v.age >= 2 and o.look_after_retention) else create
 
 
-def answer_of_read(s: State, op: str) -> tuple[Any, ...]:
+def answer_of_read(o: Rules, s: State, op: str) -> tuple[Any, ...]:
     """Give what a GET tells: hidden things are there but not shown yet."""
     iron = s.iron
     if op == "L":
         visible = [i for i, one in enumerate(iron.customers) if not one[1]]
         return ("found", visible[0]) if visible else ("none",)
+    if op == "Q" and o.scenario == "steps" and (iron.status != "SR" or not iron.required):
+        return ("odd",)  # 409, 404 or an empty list, as Iron likes
     if op == "Q":
         return ("required", iron.required)
     n = newest(iron)
@@ -364,8 +397,8 @@ def answer_of_read(s: State, op: str) -> tuple[Any, ...]:
 def quiet(v: Rec) -> Rec:
     """Drop the effect: its outcome is certain."""
     return v._replace(
-        gen=0, renewals=0, age=0, doubt=0, look=1, settle=0, error=0, confirmed=0, abandoned=0, doubtful=0
-    )
+        gen=0, renewals=0, age=0, doubt=0, look=1, settle=0, error=0, confirmed=0, abandoned=0, doubtful=0, strikes=0
+    )  # fmt: skip
 
 
 def adopt(v: Rec, n: int, status: str) -> tuple[Any, ...]:
@@ -420,21 +453,41 @@ def after_create(o: Rules, v: Rec, op: str, answer: tuple[Any, ...]) -> tuple[An
         if op == "P":
             return "commit", known._replace(cid=answer[1], ph="C"), 1
         return "commit", known._replace(iid=answer[1], ph="W"), 0
+    if answer[0] == "400" and o.two_strikes and v.strikes + 1 < STRIKES:
+        return read_first(o, certain_of(called._replace(strikes=v.strikes + 1)))
     if answer[0] == "400":
-        return "commit", called._replace(ph="F", doubt=0, settle=running, error=0, confirmed=0), 0
+        return "commit", called._replace(ph="F", doubt=0, settle=running, error=0, confirmed=0, strikes=0), 0
+    if answer[0] == "odd":
+        return read_first(o, certain_of(called))
+    called = called._replace(strikes=0)
     if answer[0] == "409" and not o.patience_on_409:
         return "commit", called._replace(ph="H"), 0
     fault = int(answer[0] == "500")
     again = int(fault and v.error and v.settle == 2)
     look = 2 if answer[0] == "409" else 0
-    return "commit", called._replace(doubt=1, settle=running, error=fault, confirmed=again, look=look), 0
+    return read_first(o, called._replace(doubt=1, settle=running, error=fault, confirmed=again, look=look))
+
+
+def certain_of(v: Rec) -> Rec:
+    """Give the record after a call that surely had no effect: in doubt is what was so before."""
+    return v._replace(doubt=int(v.settle > 0 or v.abandoned or v.doubtful > 0))
+
+
+def read_first(o: Rules, v: Rec) -> tuple[Any, ...]:
+    """Let the customer be read before a step comes again that met an answer which it does not foresee."""
+    known = o.scenario == "steps" or (o.scenario == "ident" and v.ph == "C")
+    return "commit", v._replace(step="r") if known and o.read_first else v, 0
 
 
 def decide(o: Rules, w: Worker) -> tuple[Any, ...]:
     """Say what follows from what a worker knows: ("op", call, view) or ("commit", record, nudge now?)."""
     v, op, answer = w.view, w.op, w.res
+    if op == "acts" and o.scenario == "steps":
+        return "commit", onward(v), int(v.ph != "Z")
     if op in ("none", "acts"):
         return "commit", v, int(op == "acts" and v.ph != "Z")
+    if op in ("L", "I", "Q") and answer[0] == "odd":
+        return read_first(o, certain_of(v))
     if op in ("P", "N"):
         return after_create(o, v, op, answer)
     if op == "L":
@@ -443,12 +496,75 @@ def decide(o: Rules, w: Worker) -> tuple[Any, ...]:
         return nothing_found(o, v)
     if o.scenario == "sign":
         return sign(o, v, op, answer)
+    if o.scenario == "steps":
+        return stepwise(o, v, op, answer)
+    if v.ph == "C" and v.step == "r":
+        return looked(v, answer)
+    if answer[1] == "AC" and not creating(o, v):
+        return "commit", quiet(v)._replace(ph="A", due=2), 0
     n, status = answer[2], answer[3]
     if n < v.iid:  # the list is behind: it says nothing
         return nothing_found(o, v) if creating(o, v) else ("commit", v, 0)
     if n > v.iid or (n >= 0 and (not creating(o, v) or status in ("Pn", "Ap"))):
         return adopt(v, n, status) if v.ph != "F" or n > v.iid else ("commit", v, 0)
     return nothing_found(o, v) if creating(o, v) else ("commit", v, 0)
+
+
+def looked(v: Rec, answer: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Decide by the table for a customer who was to be identified and is read."""
+    v, (_, customer, n, status) = v._replace(step=""), answer
+    if customer == "AC":
+        return "commit", quiet(v)._replace(ph="A", due=2, iid=max(n, v.iid)), 0
+    return adopt(v, n, status) if n > v.iid else ("commit", v, 1)
+
+
+def stepwise(o: Rules, v: Rec, op: str, answer: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Sign in steps, each of which follows from the record: read the customer, fetch the documents, submit."""
+    if op == "I":
+        phase = {"IR": "W", "SR": "S", "AC": "A", "SU": "U"}[answer[1]]
+        done = v.done | v.cons if phase == "A" else v.done
+        v = v._replace(ph=phase, due=2 if phase == "A" else 1, done=done)
+        v = v if phase == "S" else v._replace(doubt=0, doubtful=0, abandoned=0)
+        v = onward(v)
+        return "commit", v, int(v.step != "r" and (v.step == "s" or not v.docs))
+    if op == "Q":
+        return submits(v, listed(v, answer[1]))
+    document = int(op[1])
+    if answer[0] == "ok":
+        v = v._replace(done=v.done | (1 << document))
+        asleep = v.doubtful == 3 and v.docs & v.cons & ~v.done  # any of them may be in the hands of a worker asleep
+        return "commit", onward(v if asleep else v._replace(doubt=0, doubtful=0, abandoned=0)), 1
+    if answer[0] == "odd":
+        return read_first(o, certain_of(v))
+    return read_first(o, v._replace(doubtful=v.doubtful if v.doubtful == 3 else document + 1))
+
+
+def submits(before: Rec, v: Rec) -> tuple[Any, ...]:
+    """Go on after the list of documents was read: submit one, the doubtful one first; certainty is committed first."""
+    todo = v.docs & v.cons & ~v.done
+    doubted = before.doubtful in (1, 2) and 1 << (before.doubtful - 1)
+    if before.step == "s" and todo and (not doubted or todo & doubted):
+        return "op", "G0" if (todo & doubted or todo) & 1 else "G1", v
+    return "commit", onward(v._replace(doubt=0, doubtful=0, abandoned=0), "f"), int(bool(todo))
+
+
+def listed(v: Rec, required: int) -> Rec:
+    """Bring the documents up to Iron's list: again is a new occasion; gone is signed if in doubt, else void."""
+    again = required & v.done
+    if again:
+        v = v._replace(rnd=v.rnd + 1, cons=v.cons & ~again, done=v.done & ~again)
+    gone = v.docs & ~required & v.cons & ~v.done
+    signed = gone if v.doubtful == 3 else gone & (1 << v.doubtful >> 1)
+    return v._replace(docs=required, done=v.done | signed, cons=v.cons & (required | v.done | signed))
+
+
+def onward(v: Rec, after: str = "") -> Rec:
+    """Give the step that follows from the record. `after`: the step that is through."""
+    if v.ph != "S":
+        return v._replace(step="r", docs=0)
+    if v.docs & v.cons & ~v.done:
+        return v._replace(step="s")
+    return v._replace(step="r" if after == "f" or v.step == "f" else "f")
 
 
 def sign(o: Rules, v: Rec, op: str, answer: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -499,7 +615,7 @@ def act_on(o: Rules, rec: Rec, act: str) -> Rec:
         return rec._replace(ph="Z", due=0)
     if act == "c" and rec.ph != "Z":
         corrected = rec._replace(rev=rec.rev + 1)
-        if rec.ph == "F":  # refused for good: the next generation of the key, which is not counted
+        if rec.ph == "F" or (rec.strikes and o.strikes_renew):  # refused: the next generation, which is not counted
             corrected = quiet(corrected)._replace(
                 ph=BEGIN[o.scenario], gen=min(rec.gen + 1, 3), renewals=rec.renewals, age=rec.age
             )
@@ -508,6 +624,8 @@ def act_on(o: Rules, rec: Rec, act: str) -> Rec:
         return corrected
     if act == "s" and rec.ph in "DH":
         return quiet(rec)._replace(ph="C", rnd=rec.rnd + 1)
+    if act[0] == "g" and o.scenario == "steps" and not rec.docs & (1 << int(act[1])):
+        return rec  # it is not asked for any more
     if act[0] == "g":
         return rec._replace(cons=rec.cons | (1 << int(act[1])))
     return rec
@@ -526,7 +644,7 @@ def claim(o: Rules, s: State, i: int) -> State:
     """Let a worker take the record in hand: for its acts, where some can be applied, else for its step."""
     assert s.rec is not None
     rec = s.rec
-    calls = creating(o, rec) or (o.scenario == "sign" and bool(rec.cons & ~rec.done))
+    calls = creating(o, rec) or rec.step == "s" or (o.scenario == "sign" and bool(rec.cons & ~rec.done))
     age = max(rec.age, int(creating(o, rec)))
     if rec.own >= 0 and calls:
         rec = rec._replace(abandoned=1, doubt=1, age=age, doubtful=rec.doubtful or 3)
@@ -536,7 +654,7 @@ def claim(o: Rules, s: State, i: int) -> State:
     else:
         shown = rec = rec._replace(doubt=1, age=age) if calls else rec
         worker = Worker(CLAIMED, first_call(o, rec), view_of(rec), waiting=rec.acts if o.acts_wait_for_claims else ())
-    rec = rec._replace(lease=1, own=i, woken=0, due=int(o.due_at_lease_end))
+    rec = rec._replace(lease=1, own=i, woken=rec.woken & HEARD, due=int(o.due_at_lease_end))
     durable = s.durable
     if durable and durable.own == i:
         durable = durable._replace(own=2)
@@ -549,11 +667,13 @@ def commit(o: Rules, s: State, i: int, new: Rec, now: int) -> tuple[State, bool,
     if rec is None or (o.fence and rec.own != i):
         return s, False, ""
     bad = ""
-    if rec.own != i and o.scenario != "sign":
+    if rec.own != i and o.scenario not in SIGNING:
         bad = "S4: a stale commit was accepted"
-    if new.ph == "A" and o.scenario == "sign" and s.read not in ("", "AC"):
+    if new.ph == "A" and o.scenario in SIGNING and s.read not in ("", "AC"):
         bad = "S5: Active claimed although the last read said otherwise"
-    unconsented = rec.cons & ~new.cons and new.rnd == rec.rnd
+    unconsented = (
+        rec.cons & ~new.cons and new.rnd == rec.rnd and (o.scenario != "steps" or rec.cons & ~new.cons & new.docs)
+    )
     if new.rev < rec.rev or new.rnd < rec.rnd or (rec.ph == "Z" and new.ph != "Z") or unconsented:
         bad = bad or "S6: an act of a person was overwritten"
     left = without(rec.acts, w.applies)
@@ -561,6 +681,8 @@ def commit(o: Rules, s: State, i: int, new: Rec, now: int) -> tuple[State, bool,
     soon = now or certain or (rec.woken and o.wake)
     due = 1 if soon and new.ph != "Z" else new.due
     out = new._replace(lease=0, own=-1, woken=0, acts=left, job=rec.job, due=due)
+    if rec.woken & HEARD and o.news_first:
+        out = out._replace(step="r")
     return s._replace(rec=out), True, bad
 
 
@@ -582,6 +704,12 @@ def at_rest(s: State, o: Rules) -> bool:
         return rec.ph == "C" and rec.cid >= 0
     if o.scenario == "ident":
         n = newest(iron, all_visible=True)
+        if iron.status == "AC":
+            return rec.ph == "A"
         return n >= 0 and rec.iid == n and rec.ph == {"Pn": "W", "Ap": "A", "De": "D", "Ex": "X"}[iron.idents[n][2]]
     want = {"SR": "S", "AC": "A", "SU": "U", "IR": "W"}[iron.status]
+    if o.scenario == "steps":
+        untold = sum(1 << i for i in (0, 1) if iron.signed[i]) & ~iron.required & ~rec.done
+        asked = rec.docs & ~rec.done
+        return rec.ph == want and not untold and (want != "S" or (iron.required == asked and not asked & rec.cons))
     return rec.ph == want and not (want == "S" and iron.required & rec.cons)

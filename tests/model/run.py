@@ -2,7 +2,8 @@
 
     python -m tests.model.run [quick] [holds] [in_hand] [guards] [speed] [deep] [--stories]
 
-Prints a table; exit status 1 when a run ends otherwise than it should. --stories adds the shortest counterexamples.
+Prints a table; exit status 1 when a run ends otherwise than it should. `steps`: how far the farthest state is from one
+where the record tells the truth, in events, when nothing goes wrong any more. --stories adds counterexamples.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ CUSTOMER = Rules(acts="c,z")
 IDENT = Rules(scenario="ident", acts="s,c")
 #: Signing; consents, new terms, nudges and webhooks lost.
 SIGN = Rules(scenario="sign", acts="g0,g1", first_docs=1)
+#: Signing in steps as the code takes them; somebody signs elsewhere, and Iron answers what no step foresees.
+STEPS = Rules(scenario="steps", acts="g0,g1", first_docs=1)
+#: A job that Iron refuses until it is corrected.
+REFUSED = CUSTOMER.but(refuses_revision_0=True, acts="c")
 
 #: One fault in all, of whatever kind: minutes.
 C1, I1 = CUSTOMER.only(1, **ALL), IDENT.only(1, **ALL, bad=1)
@@ -37,6 +42,13 @@ QUICK: list[Run] = [
     ("customer, a roll-back or a loss", CUSTOMER.but(acts="c").only(1, roll=1, retention=1), "holds"),
     ("identification, a sleeper, a crash or a lost answer", IDENT.only(1, crash=1, net=1, zombie=1, bad=1), "holds"),
     ("signing, nudges and webhooks lost", SIGN.only(1, nudge=1, act=1, dash=1), "holds"),
+    ("odd answers, customer", CUSTOMER.only(2, odd=1, net=1, act=1), "holds"),
+    ("odd answers, a job that is refused", REFUSED.only(1, odd=1, net=1, act=1), "holds"),
+    ("odd answers, identification", IDENT.only(1, odd=1, dash=1, act=1), "holds"),
+    ("odd answers, signing in steps", STEPS.only(1, odd=1, nudge=1, act=1, dash=1), "holds"),
+    ("identification, not read first", IDENT.only(0, dash=1).but(read_first=False), "L1"),
+    ("signing in steps, not read first", STEPS.only(0, act=1, dash=1).but(read_first=False), "L1"),
+    ("one refusal is an answer", CUSTOMER.only(1, odd=1).but(two_strikes=False), "L1"),
     (
         "generations, without the settle time before their end",
         G.only(3, net=1, error=2, retention=1).but(settle_before_end=False),
@@ -67,6 +79,18 @@ HOLDS: list[Run] = [
     ("signing, two documents", SIGN.but(first_docs=3).only(1, crash=1, zombie=1, net=1, act=2), "holds"),
     ("signing, roll-back", SIGN.only(1, zombie=1, net=1, roll=1, act=1, dash=1), "holds"),
     ("signing, the same document again", S1.but(docs_again=True), "holds"),
+    ("odd answers, customer", CUSTOMER.only(2, odd=1, net=1, error=1, retention=1, act=1), "holds"),
+    ("odd answers, identification", IDENT.only(1, odd=1, crash=1, zombie=1, net=1, bad=1, dash=1, act=1), "holds"),
+    (
+        "odd answers, signing in steps",
+        STEPS.only(1, odd=1, crash=1, zombie=1, net=1, nudge=1, act=2, dash=1),
+        "holds",
+    ),
+    (
+        "odd answers, two documents in steps",
+        STEPS.but(first_docs=3).only(2, odd=1, crash=1, net=1, nudge=1, act=2),
+        "holds",
+    ),
 ]
 #: A rule taken out: what is violated then.
 GUARDS: list[Run] = [
@@ -93,6 +117,15 @@ GUARDS: list[Run] = [
     ("sweep, signing", S1.but(sweep=False), "L1"),
     ("wake, signing", SIGN.only(0, act=2).but(wake=False), "L1"),
     ("wake after the lease, signing", SIGN.only(1, zombie=1, act=2).but(wake_after_lease=False), "L1"),
+    ("read first, identification", IDENT.only(0, dash=1).but(read_first=False), "L1"),
+    ("read first, signing in steps", STEPS.only(0, act=1, dash=1).but(read_first=False), "L1"),
+    ("two strikes, customer", CUSTOMER.only(1, odd=1).but(two_strikes=False), "L1"),
+    ("a correction renews a refused key, customer", REFUSED.only(0, act=1).but(strikes_renew=False), "L1"),
+    (
+        "a lost claim's step before news, signing in steps",
+        STEPS.only(2, crash=1, nudge=1, act=1).but(first_docs=3, lost_step_first=False),
+        "L1",
+    ),
     ("acts after a doubt, identification", IDENT.only(1, dash=1, crash=1, act=1).but(acts_after_doubt=False), "L1"),
 ]
 #: Rules that safety and arrival do not need: they are for speed or load.
@@ -103,6 +136,7 @@ SPEED: list[Run] = [
     ("own clock", C1.but(acts="c", own_clock=False), "holds"),
     ("byte-stable bodies", C1.but(acts="c", stable_bytes=False), "holds"),
     ("cap on generations", G.but(cap=False), "holds"),
+    ("news before any step", STEPS.only(1, odd=1, nudge=1, act=1, dash=1).but(news_first=False), "holds"),
     ("patience on a 409", CUSTOMER.only(1, net=1, error=1, retention=1).but(patience_on_409=False), "L1"),
 ]
 #: A commit that takes the next claim in the same call (ops/decisions/0006).
@@ -130,13 +164,16 @@ def main(arguments: Sequence[str]) -> int:
     wrong = 0
     chosen = [name for name in arguments if name in SUITES] or [name for name in SUITES if name != "deep"]
     for suite in chosen:
-        print(f"\n{suite:<62}{'states':>10}{'seconds':>9}  result", flush=True)
+        print(f"\n{suite:<62}{'states':>10}{'seconds':>9}{'steps':>6}  result", flush=True)
         for name, rules, wanted in SUITES[suite]:
             found = explore(rules)
             as_wanted = found.result.startswith(wanted)
             wrong += not as_wanted
             note = "" if as_wanted else f"   EXPECTED: {wanted}"
-            print(f"{name:<62}{found.states:>10,}{found.seconds:>9.0f}  {found.result}{note}", flush=True)
+            print(
+                f"{name:<62}{found.states:>10,}{found.seconds:>9.0f}{found.steps or '':>6}  {found.result}{note}",
+                flush=True,
+            )
             if not as_wanted or "--stories" in arguments:
                 for story in found.stories.values():
                     print("\n".join(f"    {line}" for line in story))

@@ -908,6 +908,20 @@ def test_a_read_does_not_end_another_steps_doubt() -> None:
     assert after_outcome(record, Done({}), at(effect=effect)).record.effect == effect
 
 
+@pytest.mark.parametrize(("follows", "left"), [("", False), ("i-0", False), ("i-1", True)])
+@pytest.mark.parametrize("status", ["Declined", "Expired", "Archived"])
+def test_an_identification_that_is_over_ends_the_doubt_about_its_beginning(
+    status: str, follows: str, left: bool
+) -> None:
+    """A read that shows what our call began ends its doubt, however short it was; one that shows the last does not."""
+    doubt = Effect("create_identification", ("c-1", follows), first_ms=1, last_ms=2)
+    before = replace(READY, identification_id=follows or None, identification_status="Expired" if follows else None)
+    shown = {"identification_id": "i-1", "identification_status": status, "round": 1, "round_ms": NOW_MS}
+    following = after_outcome(before.evolve(step="refresh"), Done(shown), at(effect=doubt))
+    assert following.record.phase in {Phase.DECLINED, Phase.EXPIRED, Phase.ON_HOLD}
+    assert following.record.effect == (doubt if left else None)
+
+
 @pytest.mark.parametrize("known", [None, EFFECT])
 def test_an_abandoned_claim_is_not_forgotten(known: Effect | None) -> None:
     """Whatever the next claim commits instead of the step, that a worker may still call stays in the record."""

@@ -1517,6 +1517,16 @@ def test_a_step_up_is_no_new_identification(stage: Stage) -> None:
     assert stage.effects["identifications"] == 1
 
 
+def test_a_step_up_that_the_customer_is_through_with_is_in_review(stage: Stage) -> None:
+    """When Iron reviews what it asked for again, the link is gone, and it is Iron's turn."""
+    stage.to_sign()
+    stage.move("stepup")
+    stage.steps("refresh", "handle_step_up")
+    stage.move("process")
+    record = stage.steps("refresh")
+    assert (record.phase, record.identification_status, record.link) == (Phase.IN_REVIEW, "Processed", None)
+
+
 def test_a_list_that_lags_behind_changes_nothing() -> None:
     """A list that does not show the identification we know says nothing about it."""
     stage = Stage(record_lag_s=60)

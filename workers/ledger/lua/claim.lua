@@ -31,9 +31,10 @@ function operations.claim(key, version, step, token, lease_ms, format, part, sec
       call_ms, secured_ms, probe = first, second, third
     end
     begin(key, record)
+    local unread = claim and (claim.woken == '2' or claim.woken == '3')  -- hints that no commit has compared yet
     put_claim(key, {
       fence = fence, ends = now_ms + lease_ms, since = claim and claim.since or int(now_ms),
-      crashes = claim and claim.crashes + 1 or 0, woken = 0, place = record.place,
+      crashes = claim and claim.crashes + 1 or 0, woken = unread and 2 or 0, place = record.place,
     })
     claim = claim_of(key)
   end

@@ -1,13 +1,14 @@
 -- What happens outside of steps: wake, act, revoke.
 -- needs: base details news
 
--- Make a record due now, unless a claim is in hand: then its commit does. -> nudge lane step version | later
-local function wake(key, record)
+-- Make a record due now, unless a claim is in hand: then its commit does. what: 1 something that a person did, 2 hints.
+-- -> nudge lane step version | later
+local function wake(key, record, what)
   local claim = claim_of(key)
   local later = claim and claim.ends > now
   if record.place == READ_AGAIN and not later then move_to(record.lane, key, record) end
   if claim then
-    mark(claim, 1)  -- also when its lease is over: until somebody else claims, a late commit is accepted
+    mark(claim, what)  -- also when its lease is over: until somebody else claims, a late commit is accepted
     if not later then claim.place = record.place end
     put_claim(key, claim)
     if later then return {'later'} end
@@ -19,27 +20,25 @@ end
 -- Let the customer be read before anything else is done with a record: what a person did is applied by any claim. A step that a lost claim may have made a call of
 -- goes first: only that step knows what to look for.
 local function read_first(key, record)
-  if record.step == 'refresh' or claim_of(key) then return end
+  if record.step == 'refresh' then return end
   record.step = 'refresh'
   record.raw = string.gsub(record.raw, '^(%d+ %d+ %S+ %S+ %S+) %S+', '%1 refresh', 1)
   redis.call('SET', prefix .. 'record:' .. key, record.raw)
 end
 
 -- Make a record due for what a hint says, if that is news. -> as wake | known: the record shows it already
+-- While there is a claim, also a lost one, a commit of another step than the read may follow: it compares again.
 local function hear(key, record, hint)
-  local claim = claim_of(key)
-  if claim and claim.ends > now then
-    mark(claim, 2)
-    put_claim(key, claim)
+  if claim_of(key) then
     keep_hint(prefix .. 'hints:' .. key, hint)
-    return {'later'}
+    return wake(key, record, 2)
   end
   local new = news(record.phase, string.match(record.raw, '\n(.*)$'), hint)
   if not new then return {'known'} end
   local at, at_once = now_ms, true
   if hint ~= '!' then at, at_once = news_at(key, new) end
   read_first(key, record)
-  if at_once or claim then return wake(key, record) end
+  if at_once then return wake(key, record, 2) end
   local due = tonumber(redis.call('ZSCORE', due_of(record.place), key))
   if record.place == READ_AGAIN then move_to(record.lane, key, record) end
   set_due(record, key, math.min(at, due or at))
@@ -68,7 +67,7 @@ function operations.act(key, act, evidence, email)
     redis.call('RPUSH', acts, act)
     if evidence ~= '' then redis.call('RPUSH', prefix .. 'evidence:' .. key, evidence) end
   end
-  return wake(key, record)
+  return wake(key, record, 1)
 end
 
 -- revoke key token act -> as wake | gone. No link to the record made so far is good any more; the act tells the history of it.
@@ -80,5 +79,5 @@ function operations.revoke(key, token, act)
     redis.call('HSET', prefix .. 'links', key, int(serial + 1) .. ' ' .. token)
     redis.call('RPUSH', prefix .. 'acts:' .. key, act)
   end
-  return wake(key, record)
+  return wake(key, record, 1)
 end
