@@ -20,8 +20,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
 from ops.gateway import (
@@ -41,7 +43,7 @@ from ops.gateway import (
     submitting,
     webhooks,
 )
-from ops.gateway.access import guard
+from ops.gateway.access import Guard, behind, guard
 from ops.gateway.bodies import BODY_WITHIN_S
 from ops.gateway.keys import Segments
 from ops.gateway.lines import RequestLines
@@ -129,7 +131,6 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         redirect_slashes=False,  # an address is right or wrong
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
-        dependencies=[Depends(check)],
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics and RequestLines
     )
     app.state.leave = tail.close  # called before answers under way are waited for
@@ -141,22 +142,36 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
     app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
-    app.include_router(intake)
-    app.include_router(onboardings.routes(ledger, door, show))
-    app.include_router(listing.routes(ledger, vault, show))
-    app.include_router(acts.routes(ledger, door, nudges.send, show))
-    app.include_router(consents.routes(ledger, vault, nudges.send, show))
-    app.include_router(imports.routes(files, uploads))
-    app.include_router(overview.routes(ledger, peers.broker))
-    app.include_router(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
-    app.include_router(probes.routes(_parts(peers), options.probe_within_s))
-    app.include_router(metrics.routes(registry, options.tokens))
-    app.include_router(webhooks.routes(_verification(options), wakeups))
+    take_over = partial(_take_over, app, check)
+    take_over(intake)
+    take_over(onboardings.routes(ledger, door, show))
+    take_over(listing.routes(ledger, vault, show))
+    take_over(acts.routes(ledger, door, nudges.send, show))
+    take_over(consents.routes(ledger, vault, nudges.send, show))
+    take_over(imports.routes(files, uploads))
+    take_over(overview.routes(ledger, peers.broker))
+    take_over(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
+    take_over(probes.routes(_parts(peers), options.probe_within_s))
+    take_over(metrics.routes(registry, options.tokens))
+    take_over(webhooks.routes(_verification(options), wakeups))
     desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
-    app.include_router(console.routes(desk, _sessions(options)))
+    take_over(console.routes(desk, _sessions(options)))
     visits = go.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
-    app.include_router(go.routes(visits))
+    take_over(go.routes(visits))
     return app
+
+
+def _take_over(app: FastAPI, check: Guard, router: APIRouter) -> None:
+    """Take a router's routes as they are, each behind the guard.
+
+    FastAPI's `include_router` would make each of them once more when the first request comes, and look for the way of
+    every request twice.
+    """
+    for route in router.routes:
+        if not isinstance(route, APIRoute):
+            raise TypeError(f"{route} would have no guard")
+        route.app = behind(check, route.app)
+        app.router.routes.append(route)
 
 
 def _sessions(options: Options) -> console.Sessions:
