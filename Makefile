@@ -10,8 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Give PYTHON=... to choose another one; it must be 3.11 or newer.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
-# So many processes share the tests: one more than there are cores, because some tests wait. JOBS=0: all in one.
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# So many processes share the tests: two more than there are cores, because many tests wait. JOBS=0: all in one.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 # Where Python may not keep what it compiles, each of the many processes of demo and tests would compile us again.
 unexport PYTHONDONTWRITEBYTECODE
 # Quiet to the point of errors only.
@@ -34,7 +34,7 @@ dev: $(VENV)/.runtime ## as demo, but stay up: sandbox, workers, gateway
 	$(call run,$(BIN)/onboarding dev $(ARGS))
 
 test: $(VENV)/.dev ## run all tests that need no server installed by hand
-	$(call run,$(BIN)/python -m pytest -n $(JOBS) $(ARGS))
+	$(call run,$(BIN)/python -m pytest -n $(JOBS) --durations 20 $(ARGS))
 
 test-fast: $(VENV)/.dev ## run the tests that need nothing but Python: the inner loop
 	$(call run,$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS))

@@ -18,6 +18,7 @@ import redis
 from ops.gateway.webhooks.envelope import read_envelope
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches, WebhookSettings
 from pipelines.iron import Iron
+from pipelines.lanes import BEGUN, READ_AGAIN
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
 from tests.second_iron import SecondIron
@@ -33,6 +34,19 @@ from workers.secrets.vault import Vault, new_key
 #: Runs a command of ours; gives its exit status.
 Run = Callable[..., int]
 
+#: Where records wait, besides the imports.
+PLACES = (*LANES, BEGUN, READ_AGAIN)
+#: The first due time of all places, in ms: those that are named, and those that wait for their turn.
+FIRST_DUE = """
+local first = false
+local function look(place)
+    local found = redis.call('ZRANGE', KEYS[1] .. 'due:' .. place, 0, 0, 'WITHSCORES')
+    if found[2] and (not first or tonumber(found[2]) < tonumber(first)) then first = found[2] end
+end
+for _, place in ipairs(ARGV) do look(place) end
+for _, place in ipairs(redis.call('ZRANGE', KEYS[1] .. 'turns', 0, -1)) do look(place) end
+return first
+"""
 #: A budget that no test exhausts by accident.
 PLENTY = Budget(rate_per_second=100_000, identifications_per_minute=6_000_000)
 #: Steps of the sandbox that the second stand-in calls something else.
@@ -117,6 +131,7 @@ class World:
         self.vault = Vault([self.key])
         self.policy = policy or Policy()
         self.ledger = Ledger(client, budget, lambda: self.shift_ms)
+        self._first_due = client.register_script(FIRST_DUE)
         self.transport: httpx.BaseTransport = self.second or SandboxTransport(self.sandbox)
         self.leases = Leases(self.ledger)
         self.door = FrontDoor(self.ledger, self.vault, self.queue.send)
@@ -210,10 +225,8 @@ class World:
 
     def next_due_s(self) -> float | None:
         """Seconds until the next record is due."""
-        places = Lists(self.ledger).places()
-        firsts = [self.client.zrange(f"{PREFIX}due:{place}", 0, 0, withscores=True) for place in places]
-        due = [first[0][1] for first in firsts if first]
-        return max(0.0, (min(due) - self.ledger.now_ms()) / 1000) if due else None
+        first: Any = self._first_due(keys=[PREFIX], args=PLACES)
+        return None if first is None else max(0.0, (float(first) - self.ledger.now_ms()) / 1000)
 
     def run(self, *, until: Callable[[], bool], seconds: float = 3600.0) -> None:
         """Let time pass from due time to due time until the condition holds; fail after so many simulated seconds.

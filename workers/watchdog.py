@@ -11,6 +11,7 @@ Looks are counted instead of time, so that a process that was frozen is not ende
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import sys
@@ -162,7 +163,7 @@ class Watchdog(dramatiq.Middleware):
             self._sights.clear()
             return
         yield from self._without_connections()
-        frames = sys._current_frames()  # noqa: SLF001 -- documented, and the only way to see where a thread is
+        frames = _current_frames()
         for name, thread, limit in self._threads():
             if (frame := frames.get(thread.ident or 0)) and self._looks_at(thread.ident or 0, frame) >= limit:
                 yield Finding("a thread hangs", name, _where(frame))
@@ -253,6 +254,21 @@ class Watchdog(dramatiq.Middleware):
                 break
             time.sleep(0.1)
         self._exit(EXIT_STATUS)
+
+
+def _current_frames() -> dict[int, FrameType]:
+    """Give where each thread is, with no look for garbage in between.
+
+    On Python 3.11 such a look, while a thread starts or ends, can stop all threads of the process for good (CPython's
+    issue 106883, seen on 3.11.7).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()  # noqa: SLF001 -- documented, and the only way to see where a thread is
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _key(message: Any) -> str | None:

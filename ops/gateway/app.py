@@ -20,15 +20,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
 from ops.gateway.api import acts, consents, events, imports, lists, onboardings, openapi, submit, summary
 from ops.gateway.api.batching import Submissions
 from ops.gateway.api.uploads import Uploads
 from ops.gateway.http import problems
-from ops.gateway.http.access import guard
+from ops.gateway.http.access import Guard, behind, guard
 from ops.gateway.http.body_limits import BODY_WITHIN_S
 from ops.gateway.http.fast_routes import Shortcuts
 from ops.gateway.http.path_keys import Segments
@@ -117,7 +119,6 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         redirect_slashes=False,  # an address is right or wrong
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
-        dependencies=[Depends(check)],
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics and RequestLines
     )
     app.state.leave = tail.close  # called before answers under way are waited for
@@ -129,22 +130,36 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
     app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
-    app.include_router(intake)
-    app.include_router(onboardings.routes(ledger, door, show))
-    app.include_router(lists.routes(ledger, vault, show))
-    app.include_router(acts.routes(ledger, door, nudges.send, show))
-    app.include_router(consents.routes(ledger, vault, nudges.send, show))
-    app.include_router(imports.routes(files, uploads))
-    app.include_router(summary.routes(ledger, peers.broker))
-    app.include_router(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
-    app.include_router(probes.routes(_parts(peers), options.probe_within_s))
-    app.include_router(metrics.routes(registry, options.tokens))
-    app.include_router(routes.routes(_verification(options), wakeups))
+    take_over = partial(_take_over, app, check)
+    take_over(intake)
+    take_over(onboardings.routes(ledger, door, show))
+    take_over(lists.routes(ledger, vault, show))
+    take_over(acts.routes(ledger, door, nudges.send, show))
+    take_over(consents.routes(ledger, vault, nudges.send, show))
+    take_over(imports.routes(files, uploads))
+    take_over(summary.routes(ledger, peers.broker))
+    take_over(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
+    take_over(probes.routes(_parts(peers), options.probe_within_s))
+    take_over(metrics.routes(registry, options.tokens))
+    take_over(routes.routes(_verification(options), wakeups))
     desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
-    app.include_router(console.routes(desk, _sessions(options)))
+    take_over(console.routes(desk, _sessions(options)))
     visits = customer.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
-    app.include_router(customer.routes(visits))
+    take_over(customer.routes(visits))
     return app
+
+
+def _take_over(app: FastAPI, check: Guard, router: APIRouter) -> None:
+    """Take a router's routes as they are, each behind the guard.
+
+    FastAPI's `include_router` would make each of them once more when the first request comes, and look for the way of
+    every request twice.
+    """
+    for route in router.routes:
+        if not isinstance(route, APIRoute):
+            raise TypeError(f"{route} would have no guard")
+        route.app = behind(check, route.app)
+        app.router.routes.append(route)
 
 
 def _sessions(options: Options) -> console.Sessions:

@@ -125,10 +125,11 @@ def _spread(due: date, count: int, rule: InForce, today: date) -> list[tuple[dat
     """
     policy, earliest = rule.policy, rule.earliest
     usual = [due - timedelta(days=MARGIN_DAYS + n) for n in range(policy.spread_days + 1)]
-    late = [earliest + n * ONE_DAY for n in range(days_left(due, earliest, rule))]
     too_early = sum(day < earliest for day in usual) / len(usual)
     shares = [(day, (1 - too_early) / len(usual)) for day in usual if day >= earliest]
-    shares += [(day, too_early / len(late)) for day in late] if too_early else []
+    if too_early:
+        late = [earliest + n * ONE_DAY for n in range(days_left(due, earliest, rule))]
+        shares += [(day, too_early / len(late)) for day in late]
     coming = [(day, share) for day, share in shares if day >= today]
     whole = sum(share for _, share in coming)
     return [(day, count * share / whole) for day, share in coming] if whole else [(today, float(count))]

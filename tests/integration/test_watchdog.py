@@ -31,7 +31,7 @@ from workers.watchdog import EXIT_STATUS, STUCK_LOOKS, Watchdog
 #: The threads that are killed here end by an exception, which pytest notes.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
-#: Pause between two looks in these tests, in seconds; the leases pause for 2 s, which must not look like hanging.
+#: Pause between two looks in these tests, in seconds, and the leases' pause as well, as in a worker.
 LOOK_EVERY_S = 0.4
 #: Longer than the watchdog takes with that.
 PATIENCE_S = 12.0
@@ -67,12 +67,18 @@ class Process:
         self.client.close()
 
 
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often, and let nobody pause for so many looks that it seems to hang."""
+    monkeypatch.setattr(module, "LOOK_EVERY_S", LOOK_EVERY_S)
+    monkeypatch.setattr("workers.engine.leases.RENEW_EVERY_S", LOOK_EVERY_S)
+    monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.05)
+
+
 @pytest.fixture
 def process(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
     """A worker in this process, with its watchdog; not started."""
-    monkeypatch.setattr(module, "LOOK_EVERY_S", LOOK_EVERY_S)
     monkeypatch.setattr(module, "END_GRACE_S", 0.2)
-    monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.05)
     made = Process(ledger_url, broker_url)
     yield made
     made.stop()
@@ -198,10 +204,8 @@ def nudge_for(key: str) -> Nudge:
     return Nudge("interactive", "refresh", key, 1)
 
 
-def test_no_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_alarm(tmp_path: Path) -> None:
     """A worker that idles, works, loses Redis and finds it again is left alone, and works on without a restart."""
-    monkeypatch.setattr(module, "LOOK_EVERY_S", LOOK_EVERY_S)
-    monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.05)
     with Server(tmp_path / "redis") as server:
         process = Process(server.url_for(0), server.url_for(1))
         process.worker.start()

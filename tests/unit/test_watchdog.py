@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -183,6 +185,23 @@ def test_the_dead_are_found_while_redis_is_away(pack: Pack) -> None:
     pack.dog._redis = [SimpleNamespace(ping=ping)]  # type: ignore[list-item]
     pack.dog._worker.workers.append(pack.threads.dead("w"))
     assert pack.look() == module.Finding("a thread has died", "worker")
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_garbage_is_looked_for_while_threads_are(
+    pack: Pack, monkeypatch: pytest.MonkeyPatch, collects: bool
+) -> None:
+    """No garbage is looked for while the places of threads are read, and afterwards it is as it was."""
+    seen: list[bool] = []
+    current_frames = sys._current_frames
+    monkeypatch.setattr(sys, "_current_frames", lambda: seen.append(gc.isenabled()) or current_frames())
+    try:
+        if not collects:
+            gc.disable()
+        assert pack.look() is None
+        assert (seen, gc.isenabled()) == ([False], collects)
+    finally:
+        gc.enable()
 
 
 def in_hand(pack: Pack, *, key: str = "k-1") -> threading.Event:

@@ -5,7 +5,9 @@ twice the CPU time (ops/measurements.md). Kept of it are the connections with al
 policy: a call whose answer was lost is sent again, so every operation has to be safe to repeat.
 
 The Lua code is in parts. Redis runs a script from its first line at each call, definitions and all, so each operation
-has a script of its own part and of those that this one needs, and of no more.
+has a script of its own part and of those that this one needs, and of no more. Each part is a function inside the one
+before it: what a function uses of its own part Lua looks for among all that is defined there, one after the other, and
+what it uses of an outer one it takes from a fixed place.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ Argument = str | bytes | float
 #: What a part says of the parts that it needs, in its head, and how it begins an operation.
 _NEEDS = re.compile(r"^-- needs: (.+)$", re.MULTILINE)
 _OPERATION = re.compile(r"^function operations\.(\w+)", re.MULTILINE)
-#: The last line of each script.
-_CALL = "return operations[operation](unpack(ARGV, 4))"
+#: What stands between two parts, at the end of the last, and once more for each part before it.
+_INSIDE, _CALL, _OUT = "return (function()", "return operations[operation](unpack(ARGV, 4))", "end)()"
 
 
 class Scripts:
@@ -49,7 +51,7 @@ class Scripts:
 
 
 def whole(name: str, parts: Mapping[str, str]) -> str:
-    """Join a part with all that it needs, each after what it needs itself."""
+    """Join a part with all that it needs, each inside what it needs itself."""
     ordered: dict[str, str] = {}
 
     def add(one: str) -> None:
@@ -59,7 +61,7 @@ def whole(name: str, parts: Mapping[str, str]) -> str:
         ordered.setdefault(one, parts[one])
 
     add(name)
-    return "\n".join([*ordered.values(), _CALL])
+    return "\n".join([f"\n{_INSIDE}\n".join(ordered.values()), _CALL, *[_OUT] * (len(ordered) - 1)])
 
 
 class Script:

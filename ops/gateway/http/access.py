@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ops.gateway.http.problems import ProblemError, documented
 from ops.gateway.http.request_log import note
@@ -80,9 +81,9 @@ Guard = Callable[[Request], Awaitable[None]]
 
 
 def guard(tokens: Sequence[ApiToken]) -> Guard:
-    """Make the dependency of the whole application that lets a request through to its route, or raises ProblemError."""
+    """Make what lets a request through to its route, or raises ProblemError."""
 
-    async def check(request: Request) -> None:  # async, because a plain function would cost a thread
+    async def check(request: Request) -> None:
         path: str = request.scope["route"].path
         if not path.startswith(GUARDED):
             return
@@ -97,6 +98,16 @@ def guard(tokens: Sequence[ApiToken]) -> Guard:
         request.state.caller = caller
 
     return check
+
+
+def behind(check: Guard, app: ASGIApp) -> ASGIApp:
+    """Put the guard in front of what answers for a route."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        await check(Request(scope, receive, send))
+        await app(scope, receive, send)
+
+    return answered
 
 
 def identified(request: Request, tokens: Sequence[ApiToken]) -> Caller:

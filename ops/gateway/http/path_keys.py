@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote, unquote
 
-from fastapi import Depends, Path
+from fastapi import Path
+from pydantic import AfterValidator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -31,14 +32,12 @@ class Segments:
         await self._app(scope, receive, send)
 
 
-async def _key(
-    key: Annotated[str, Path(description="Idempotency key of the onboarding, percent-encoded.", min_length=1)],
-) -> str:
-    return unquote(key)
-
-
 #: What a route with `{key}` in its path writes to have the key: `def route(key: Key) -> ...`.
-Key = Annotated[str, Depends(_key)]
+Key = Annotated[
+    str,
+    AfterValidator(unquote),
+    Path(description="Idempotency key of the onboarding, percent-encoded.", min_length=1),
+]
 
 
 def address_of(key: str) -> str:

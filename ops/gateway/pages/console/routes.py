@@ -27,11 +27,11 @@ def routes(desk: Desk, sessions: Sessions) -> APIRouter:
                 raise PageError(403, "This form is not from here", "Go back, reload the page, and send the form again.")
 
     router = APIRouter(route_class=Page, include_in_schema=False)
-    inside = APIRouter(route_class=Page, dependencies=[Depends(let_in)])
+    inside = APIRouter(route_class=Page, include_in_schema=False, dependencies=[Depends(let_in)])
     _signing_in(router, inside, sessions)
     for part in (looking, acting, imports):
         part.add(inside, desk)
-    router.include_router(inside)
+    router.routes.extend(inside.routes)  # as app.py does it
     return router
 
 
