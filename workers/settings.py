@@ -22,6 +22,7 @@ from pipelines.job import JobRules
 from pipelines.model import Policy
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
 from workers.ledger.limits import Budget
+from workers.secrets.links import CustomerLinks
 from workers.secrets.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
@@ -301,3 +302,10 @@ def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     server = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
     return server, database(url)
+
+
+def customer_links(settings: Settings, fallback: str | None = None) -> CustomerLinks:
+    """Make the links that the settings speak of. `fallback`: the public address where none is set."""
+    return CustomerLinks(
+        settings.key_ring, settings.ONBOARDING_INSTALLATION, settings.ONBOARDING_PUBLIC_URL or fallback
+    )

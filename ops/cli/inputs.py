@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ops import durations
 from ops.cli.exits import usage
 from pipelines.lifecycle import Phase
-
-#: Seconds of each unit of a duration.
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def duration_s(text: str) -> int:
     """Read a duration such as 45s, 30m, 12h, 3d or 2w."""
-    found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
-    if not found:
-        raise usage(f"{text!r} is not a duration: write it as 45s, 30m, 12h, 3d or 2w.")
-    return int(found[1]) * UNITS[found[2]]
+    try:
+        return durations.duration_s(text)
+    except ValueError as error:
+        raise usage(str(error)) from None
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

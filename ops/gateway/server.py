@@ -26,9 +26,8 @@ from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
 from workers.operate.preflight import check_ledger
-from workers.secrets.links import customer_links
 from workers.secrets.vault import Vault
-from workers.settings import Settings, SettingsError
+from workers.settings import Settings, SettingsError, customer_links
 
 try:
     from uvloop import new_event_loop

@@ -4,17 +4,20 @@
 behind a port.
 
 - `api`: the provider's API
-- `core`: one request in, one answer out
+- `core`: the provider's API: one request in, one answer out
+- `doors`: doors beside the API
+- `front`: the sandbox with all its doors
 - `hosts`: where it lives: server, test, file
 - `lab`: what people and tests do to it
+- `wire`: forms of answers, closed lists
 - `world`: the provider's own books
 """
 
-from ops.sandbox.api.answers import Answer
-from ops.sandbox.core import Sandbox
+from ops.sandbox.front import Sandbox
 from ops.sandbox.hosts.transport import SandboxTransport
 from ops.sandbox.lab.drawing import draw
 from ops.sandbox.lab.faults import Fault
+from ops.sandbox.wire.answers import Answer
 from ops.sandbox.world.clock import ManualClock, SystemClock
 from ops.sandbox.world.outbox import WebhookSettings, sign
 from ops.sandbox.world.switches import Switches

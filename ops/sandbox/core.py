@@ -9,32 +9,32 @@ from collections.abc import Collection, Mapping
 from threading import RLock
 from urllib.parse import unquote
 
-from ops.sandbox.api import spec
-from ops.sandbox.api.answers import Answer, RefusalError, encode, refuse
 from ops.sandbox.api.calls import Call
 from ops.sandbox.api.idempotency import IdempotencyStore, remembers, replay, retention_s, scope_of
+from ops.sandbox.api.provider import Provider
 from ops.sandbox.api.routes import Route, find_route
-from ops.sandbox.lab import control, hosted_page
 from ops.sandbox.lab.drawing import CHOICES, Dice, draw
 from ops.sandbox.lab.faults import Fault, Faults
+from ops.sandbox.lab.moves import move
 from ops.sandbox.lab.oddities import odd
 from ops.sandbox.lab.traffic import Traffic
+from ops.sandbox.wire.answers import Answer, RefusalError, encode, refuse
 from ops.sandbox.world.clock import Clock, ManualClock
 from ops.sandbox.world.effects import Effects
 from ops.sandbox.world.ids import is_uuid
-from ops.sandbox.world.moves import move
 from ops.sandbox.world.outbox import Outbox, WebhookRequest
-from ops.sandbox.world.provider import Provider
 from ops.sandbox.world.switches import Switches
 
 SHORTEST_KEY = 8
 #: The documentation gives no length; this is what a database column would hold.
 LONGEST_IDEMPOTENCY_KEY = 255
 API = "/api"
+#: The version of a call that names none.
+DEFAULT_VERSION = "2025-03-13"
 
 
-class Sandbox:
-    """A simulated provider. Threads may share it: one call is answered at a time."""
+class Core:
+    """A simulated provider behind its API. Threads may share it: one call is answered at a time."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Sandbox:
         self._initial = self.switches.model_copy(deep=True)
         #: Draws what each request meets; None: the switches stay as they are.
         self.dice = self._first_dice = Dice(self.switches, dice, keep) if dice else None
-        self._lock = RLock()
+        self.lock = RLock()
         self._start()
 
     def _start(self) -> None:
@@ -79,7 +79,7 @@ class Sandbox:
 
     def advance(self, seconds: float) -> None:
         """Move the sandbox clock forward and let happen what is due."""
-        with self._lock:
+        with self.lock:
             self.clock.advance(seconds)
             self.run_due()
             longest_s = max(self.switches.retention_s, self.switches.retention_elsewhere_s or 0)
@@ -87,24 +87,24 @@ class Sandbox:
 
     def run_due(self) -> None:
         """Let everything happen that is due."""
-        with self._lock:
+        with self.lock:
             self.provider.lifecycle.run_due(self.clock.now())
 
     def move(self, subject: str, step: str, *, status: str | None = None, comment: str | None = None) -> None:
         """Move a customer or identification (by id, or the customer by external id); see `moves` for the steps."""
-        with self._lock:
+        with self.lock:
             self.run_due()
             move(self.provider, subject, step, self.clock.now(), status=status, comment=comment)
 
     def take_webhooks(self) -> list[WebhookRequest]:
         """Take the webhooks that are due, signed, out of the outbox."""
-        with self._lock:
+        with self.lock:
             self.run_due()
             return self.webhooks.take(self.clock.now(), self.clock.wall())
 
     def draw(self, seed: int, keep: Collection[str] = ()) -> None:
         """Become the provider of a seed, with dice of that seed; switches to be kept stay as they are."""
-        with self._lock:
+        with self.lock:
             self.calm()
             dice = random.Random(seed)
             drawn = draw(self.switches, dice, keep=keep)
@@ -114,13 +114,13 @@ class Sandbox:
 
     def calm(self) -> None:
         """Let the provider be as it was drawn from now on, and nothing odd happen any more."""
-        with self._lock:
+        with self.lock:
             if self.dice:
                 self.dice.calm()
 
     def reset(self) -> None:
         """Forget everything and put the switches back as they were at the start; the clock goes on."""
-        with self._lock:
+        with self.lock:
             if self.dice:
                 self.dice.end_spells()
             self.dice = self._first_dice
@@ -135,14 +135,8 @@ class Sandbox:
     ) -> Answer:
         """Answer one request. The path is percent-encoded, as it stands in the request line."""
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
-        with self._lock:
+        with self.lock:
             self.run_due()
-            if path.startswith("/_sandbox"):
-                return control.handle(self, method, path, query, body)
-            if path == spec.PATH or path.startswith(spec.PATH + "/"):
-                return spec.handle(self, method, path)
-            if path == hosted_page.PATH:
-                return hosted_page.handle(self, method, query, body)
             return self._api(method, path, query, lowered, body)
 
     def _api(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -167,7 +161,7 @@ class Sandbox:
             answer = self._refused(refusal)
         self.traffic.answered(label, 0 if answer.lost else answer.status)
         if self.switches.version_echo:
-            answer.extra_headers["x-api-version"] = headers.get("x-api-version") or spec.DEFAULT_VERSION
+            answer.extra_headers["x-api-version"] = headers.get("x-api-version") or DEFAULT_VERSION
         return answer
 
     def _call(

@@ -16,8 +16,8 @@ import redis
 from ops.local.embedded import EmbeddedRedis
 from tests.support import a_job
 from workers.imports.imports import Imports
-from workers.imports.store import ImportStore
 from workers.ledger import PREFIX, Ledger, connect
+from workers.ledger.import_store import ImportStore
 from workers.operate.audit import Auditor
 from workers.secrets.vault import Vault, new_key
 

@@ -26,9 +26,9 @@ import redis
 from ops.local.embedded import EmbeddedRedis
 from tests.gateway import Gateway
 from tests.support import PLENTY, World, a_job
-from workers.imports.store import ImportStore
 from workers.intake.submit import FrontDoor
 from workers.ledger import DURABLE_WITHIN_MS, PREFIX, Durability, Ledger, NotDurableError, connect
+from workers.ledger.import_store import ImportStore
 from workers.operate.preflight import WAITAOF_RELEASE, problems_of, release_of
 
 LOCAL = Durability(1)

@@ -18,9 +18,9 @@ from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import World, a_job
 from workers.imports.imports import ImportNameError, Imports, NoSuchImportError, default_name
-from workers.imports.store import ImportStore
 from workers.intake.submit import ImportCancelledError
 from workers.ledger import PREFIX, Claim, Ledger, Lists, New, connect
+from workers.ledger.import_store import ImportStore
 from workers.operate.audit import Auditor
 
 #: Rows that may be begun beside those that an import has begun already; see BEGUN_MAX in imports.lua.

@@ -23,9 +23,9 @@ from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY
 from workers.events.stream import EventStream
-from workers.imports.store import ImportStore
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger, Lists, New, NotClaimed
 from workers.ledger.clock import monotonic_s
+from workers.ledger.import_store import ImportStore
 
 KEYS = ("k-0", "k-1", "k-2")
 NUDGE_MS = 5000

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ops.sandbox import Sandbox, Switches
-from ops.sandbox.lab.control import INDEX, ROUTES
+from ops.sandbox.doors.control import INDEX, ROUTES
 from ops.sandbox.lab.drawing import CHOICES
 
 ADA = {"customer_type": "Person", "email": "ada+manual@example.com", "external_id": "crm-1"}

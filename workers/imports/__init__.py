@@ -3,5 +3,4 @@
 - `completion`: when imports will be finished
 - `imports`: an import under its name
 - `loading`: rows into records
-- `store`: what the ledger keeps of imports
 """

@@ -21,9 +21,9 @@ from pipelines.model import Next, Record
 from pipelines.times import timestamp
 from workers.imports.completion import allowed_per_second, forecast_s, rate
 from workers.imports.loading import COUNTS, RefusedRows, Result, as_if_all_once, comparing, report_owner, through
-from workers.imports.store import ImportStore
 from workers.intake.submit import Asked, FrontDoor, ImportCancelledError
 from workers.ledger import Ledger, Lists
+from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
 
 #: Rows cancelled in one script call: some 2 ms in which Redis does nothing else.

@@ -15,9 +15,9 @@ from pipelines.begin import begin
 from pipelines.intake import IntakeError, Report, Row, RowProblem
 from pipelines.model import Record
 from pipelines.retention import INPUT_KEPT_MS
-from workers.imports.store import ImportStore
 from workers.intake.submit import SENTENCES, Asked, Submitted, same_job
 from workers.ledger import Ledger, Lists
+from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
 
 #: Rows in one round trip to the ledger: a few milliseconds of its time, and little to repeat after a kill.

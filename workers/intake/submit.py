@@ -17,8 +17,8 @@ from pipelines.intake import Row
 from pipelines.job import STRICT, Job, JobRules, parse_job
 from pipelines.model import Record
 from pipelines.onboarding import HAS_EFFECT
-from workers.imports.store import ImportStore
 from workers.ledger import Created, Ledger, Lists, New, Nudge, Read
+from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
 
 Status = Literal["created", "unchanged", "idempotency_key_reused", "external_id_taken"]

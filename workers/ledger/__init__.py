@@ -3,6 +3,7 @@
 - `clock`: this process's own clock
 - `connection`: connections, and how safe a write must be
 - `hints`: what a webhook says, as a line of text
+- `import_store`: what is kept of imports
 - `ledger`: the life of each record
 - `limits`: Iron's budget as values
 - `lists`: lists and counts of records

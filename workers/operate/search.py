@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.lifecycle import Phase
-from workers.imports.store import ImportStore
 from workers.ledger import Ledger, Listed, Lists, Read
+from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
 
 #: Records that one page looks at, at most: some 100 ms. With filters that fit few, a page may then be short.

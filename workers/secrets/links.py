@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from workers.ledger import Ledger, Lists, Read
 from workers.secrets.vault import derived
-from workers.settings import Settings
 
 #: Longest token that is looked at, in characters: that of a key of 255 characters of four bytes each is shorter.
 LONGEST_TOKEN = 1_500
@@ -85,13 +84,6 @@ class CustomerLinks:
         if read.link_serial != serial:
             raise LinkRevokedError(read.record.key)
         return read
-
-
-def customer_links(settings: Settings, fallback: str | None = None) -> CustomerLinks:
-    """Make the links that the settings speak of. `fallback`: the public address where none is set."""
-    return CustomerLinks(
-        settings.key_ring, settings.ONBOARDING_INSTALLATION, settings.ONBOARDING_PUBLIC_URL or fallback
-    )
 
 
 def _bytes(token: str) -> bytes:

@@ -33,7 +33,7 @@ def link(
     """
     from ops.cli.session import opened
     from ops.cli.waiting import read
-    from workers.secrets.links import customer_links
+    from workers.settings import customer_links
 
     with opened("links", check=revoke) as session:
         read(session.ledger, key)

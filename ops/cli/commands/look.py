@@ -257,7 +257,7 @@ def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None
 
 
 def _customer_link(session: Session, found: Read) -> str | None:
-    from workers.secrets.links import customer_links
+    from workers.settings import customer_links
 
     return customer_links(session.settings).link(found) if session.settings.key_ring else None
 
@@ -294,7 +294,7 @@ def _of_import(
     ledger: Ledger, name: str, phases: list[Phase], labels: Mapping[str, str], until_ms: int | None
 ) -> Iterator[Read]:
     """Go through an import's records in the order of its rows."""
-    from workers.imports.store import ImportStore
+    from workers.ledger.import_store import ImportStore
 
     for found in ImportStore(ledger).imported(name):
         record = found.record

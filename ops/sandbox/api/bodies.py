@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, RootModel, StringConstraints, model_validator
 
-from ops.sandbox.api import enums
 from ops.sandbox.api.company import BusinessIdentification
 from ops.sandbox.api.fields import Country, Email, File, Ip, PastDate, Phone, Strict, Text, Timestamp, UtcTimestamp
 from ops.sandbox.api.postal import Address
+from ops.sandbox.wire import enums
 
 UUID = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 ExternalId = Annotated[str, StringConstraints(min_length=1)]

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ValidationError
 
-from ops.sandbox.api.answers import RefusalError
+from ops.sandbox.wire.answers import RefusalError
 from ops.sandbox.world.effects import Effect
 from ops.sandbox.world.ids import is_uuid
 from ops.sandbox.world.switches import Switches

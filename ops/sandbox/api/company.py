@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from ops.sandbox.api import enums
 from ops.sandbox.api.fields import (
     Country,
     Date,
@@ -24,6 +23,7 @@ from ops.sandbox.api.fields import (
     Timestamp,
 )
 from ops.sandbox.api.postal import Address
+from ops.sandbox.wire import enums
 
 #: Companies that own companies: the documentation says "limited depth" and no number. So many levels below the top are
 #: allowed, as deep as the product takes them.

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ops.sandbox.api.answers import Answer, RefusalError, answer_json
 from ops.sandbox.api.bodies import CustomerUpdate, NewCustomer
 from ops.sandbox.api.calls import Call
-from ops.sandbox.api.enums import CUSTOMER_STATUSES, CUSTOMER_TYPES, IDENTIFICATION_STATUSES
-from ops.sandbox.world.provider import PARTNER_ID, Provider
+from ops.sandbox.api.provider import PARTNER_ID, Provider
+from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
+from ops.sandbox.wire.enums import CUSTOMER_STATUSES, CUSTOMER_TYPES, IDENTIFICATION_STATUSES
 from ops.sandbox.world.records import Customer
 from ops.sandbox.world.scripts import pace_of, tag_of
 

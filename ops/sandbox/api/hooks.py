@@ -7,15 +7,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ops.sandbox.api.answers import Answer, RefusalError, answer_json
 from ops.sandbox.api.calls import Call
-from ops.sandbox.api.enums import Topic
 from ops.sandbox.api.fields import Strict
 from ops.sandbox.api.paging import page_of
+from ops.sandbox.api.provider import PARTNER_ID, Provider
 from ops.sandbox.api.rendering import Json
+from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
+from ops.sandbox.wire.enums import Topic
 from ops.sandbox.world.ids import UUID_FORM
 from ops.sandbox.world.outbox import Hook
-from ops.sandbox.world.provider import PARTNER_ID, Provider
 
 
 class HookUpdate(Strict):

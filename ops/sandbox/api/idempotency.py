@@ -7,8 +7,8 @@ request while the first has not been answered yet.
 import hashlib
 from dataclasses import dataclass
 
-from ops.sandbox.api.answers import Answer, RefusalError
 from ops.sandbox.api.calls import Call
+from ops.sandbox.wire.answers import Answer, RefusalError
 from ops.sandbox.world.effects import Effect
 from ops.sandbox.world.switches import Switches
 

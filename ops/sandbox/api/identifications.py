@@ -1,6 +1,5 @@
 """The endpoints of identifications (sections 3.7 to 3.10 and 3.18 of the fact sheet)."""
 
-from ops.sandbox.api.answers import Answer, RefusalError, answer_json
 from ops.sandbox.api.bodies import (
     Decision,
     LinkIdentification,
@@ -11,8 +10,9 @@ from ops.sandbox.api.bodies import (
 from ops.sandbox.api.calls import Call
 from ops.sandbox.api.company import BusinessIdentification
 from ops.sandbox.api.paging import ordered, page_of
+from ops.sandbox.api.provider import Provider
 from ops.sandbox.api.rendering import Json
-from ops.sandbox.world.provider import Provider
+from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
 from ops.sandbox.world.records import IN_FLIGHT, Customer, Identification
 
 #: Where customers live as far as a hosted form tells; submitted data say it themselves.

@@ -3,10 +3,10 @@
 Everything here is ours: few currencies, no fee profile, the subdivisions of two countries under their ISO 3166-2 codes.
 """
 
-from ops.sandbox.api.answers import Answer, RefusalError, answer_json
 from ops.sandbox.api.calls import ALPHA_3, Call, required
 from ops.sandbox.api.fields import COUNTRIES
-from ops.sandbox.world.provider import Provider
+from ops.sandbox.api.provider import Provider
+from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
 
 #: Code, name, and some of the countries where it is used.
 FIAT = (

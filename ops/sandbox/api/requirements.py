@@ -1,10 +1,10 @@
 """What a customer may do and what is missing: computed from the records on demand (sections 3.10, 3.15, 3.16)."""
 
-from ops.sandbox.api.answers import Answer, answer_json
 from ops.sandbox.api.calls import Call
+from ops.sandbox.api.provider import Provider
 from ops.sandbox.api.reference import CHAINS, crypto, fiat
 from ops.sandbox.api.rendering import Json, Rendering
-from ops.sandbox.world.provider import Provider
+from ops.sandbox.wire.answers import Answer, answer_json
 from ops.sandbox.world.records import Customer
 from ops.sandbox.world.store import Store
 

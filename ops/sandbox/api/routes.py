@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.sandbox.api import customers, hooks, identifications, reference, requirements, signings
-from ops.sandbox.api.answers import Answer, RefusalError
 from ops.sandbox.api.calls import Call
-from ops.sandbox.world.provider import Provider
+from ops.sandbox.api.provider import Provider
+from ops.sandbox.wire.answers import Answer, RefusalError
 
 Endpoint = Callable[[Provider, Call], Answer]
 

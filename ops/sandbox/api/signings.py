@@ -1,11 +1,11 @@
 """The endpoints of documents and signatures (sections 3.11 to 3.13 of the fact sheet)."""
 
-from ops.sandbox.api.answers import Answer, RefusalError, answer_json
 from ops.sandbox.api.bodies import NewSigning
 from ops.sandbox.api.calls import Call
 from ops.sandbox.api.identifications import BLOCKED
 from ops.sandbox.api.paging import ordered, page_of
-from ops.sandbox.world.provider import Provider
+from ops.sandbox.api.provider import Provider
+from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
 from ops.sandbox.world.records import Signing
 
 #: What required-signings may say where nothing is to be signed; the first three texts are what public clients match.

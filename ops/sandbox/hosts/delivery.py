@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from ops.sandbox.core import Sandbox
+from ops.sandbox.front import Sandbox
 from ops.sandbox.world.outbox import WebhookRequest
 
 #: Pause between two looks at the outbox, in seconds: short beside the gaps in a customer's script.

@@ -17,12 +17,12 @@ from typing import Any
 import uvicorn
 
 from ops.listening import listen
-from ops.sandbox.api.answers import Answer
-from ops.sandbox.core import Sandbox
+from ops.sandbox.doors.hosted_page import prefix
+from ops.sandbox.front import Sandbox
 from ops.sandbox.hosts.delivery import deliver_forever
 from ops.sandbox.hosts.state import load, save
 from ops.sandbox.lab.drawing import CHOICES, draw
-from ops.sandbox.lab.hosted_page import prefix
+from ops.sandbox.wire.answers import Answer
 from ops.sandbox.world.clock import SystemClock
 from ops.sandbox.world.outbox import WebhookSettings
 from ops.sandbox.world.switches import Switches

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ops.sandbox.core import Sandbox
+from ops.sandbox.front import Sandbox
 
 #: Raised with every change of what is in the file.
 FORMAT = 2

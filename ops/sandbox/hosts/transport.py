@@ -5,7 +5,7 @@ With a `ManualClock` a slow answer moves the clock forward instead of sleeping.
 
 import httpx
 
-from ops.sandbox.core import Sandbox
+from ops.sandbox.front import Sandbox
 from ops.sandbox.world.clock import ManualClock
 
 _TIMEOUT = "the sandbox did not answer in time"

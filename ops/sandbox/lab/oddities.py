@@ -6,7 +6,7 @@ The effect of a request never changes here: only reads are spoiled.
 from collections.abc import Callable
 from typing import Any
 
-from ops.sandbox.api.answers import Answer, RefusalError, answer_json
+from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
 
 #: Another JSON value in the answer's place.
 VALUES: dict[str, object] = {"empty_list": [], "null": None, "empty_object": {}}

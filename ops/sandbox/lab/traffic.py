@@ -6,7 +6,7 @@ Times are the caller's (`wall`), because a caller's budget is measured with the 
 from array import array
 from collections import deque
 
-from ops.sandbox.api.answers import RefusalError
+from ops.sandbox.wire.answers import RefusalError
 from ops.sandbox.world.switches import Switches
 
 #: Arrivals kept: 8 bytes each; at a thousand a second an hour and a half.

@@ -4,9 +4,7 @@
 - `effects`: every effect, once
 - `ids`: identifiers
 - `lifecycle`: what happens to a customer, when
-- `moves`: moves by hand
 - `outbox`: webhooks that wait
-- `provider`: all of it together
 - `records`: customers, identifications, signings
 - `schedule`: what is going to happen
 - `scripts`: what each e-mail tag stands for

@@ -6,8 +6,7 @@ The same moves are open to the control interface.
 import hashlib
 from collections.abc import Callable
 
-from ops.sandbox.lab.hosted_page import token_of
-from ops.sandbox.world.ids import Ids
+from ops.sandbox.world.ids import Ids, token_of
 from ops.sandbox.world.outbox import Outbox
 from ops.sandbox.world.records import IN_FLIGHT, Customer, Document, Identification
 from ops.sandbox.world.schedule import Schedule

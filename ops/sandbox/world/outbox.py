@@ -17,8 +17,8 @@ from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ops.sandbox.api.answers import encode
-from ops.sandbox.api.enums import Topic
+from ops.sandbox.wire.answers import encode
+from ops.sandbox.wire.enums import Topic
 from ops.sandbox.world.clock import stamp
 from ops.sandbox.world.ids import Ids
 from ops.sandbox.world.records import Customer, Identification

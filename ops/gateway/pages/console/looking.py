@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from ops.cli.exits import CommandError
-from ops.cli.inputs import duration_s
+from ops.durations import duration_s
 from ops.gateway import pages
 from ops.gateway.api.paging import cursor_of, place_of
 from ops.gateway.pages.console.desk import Desk, address_of, line_of
@@ -150,7 +149,7 @@ def _filters(given: dict[str, str], now_ms: int) -> tuple[Filters, int]:
         raise PageError(400, "There is no such phase", "Choose one of the list.")
     try:
         longer_s = duration_s(given["longer"]) if given["longer"] else 0
-    except CommandError as error:
+    except ValueError as error:
         raise PageError(400, "This is no length of time", str(error)) from None
     labels = ((name.strip(), value.strip()),) if given["label"] else ()
     return Filters(Phase(given["phase"]) if given["phase"] else None, labels), now_ms - longer_s * 1000

@@ -1,8 +1,8 @@
 """Everything the provider has, in one place, and the few questions that several endpoints ask of it."""
 
-from ops.sandbox.api.answers import RefusalError
 from ops.sandbox.api.calls import Call
 from ops.sandbox.api.rendering import Rendering
+from ops.sandbox.wire.answers import RefusalError
 from ops.sandbox.world.effects import Effect, Effects
 from ops.sandbox.world.ids import Ids
 from ops.sandbox.world.lifecycle import Lifecycle

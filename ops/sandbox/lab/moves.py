@@ -5,8 +5,8 @@ A move by hand ends the script of whatever it moves: nothing scheduled before it
 
 from collections.abc import Callable
 
-from ops.sandbox.api.answers import RefusalError
-from ops.sandbox.world.provider import Provider
+from ops.sandbox.api.provider import Provider
+from ops.sandbox.wire.answers import RefusalError
 from ops.sandbox.world.records import Customer, Identification
 
 #: Steps of an identification; given a customer, they move the newest one.

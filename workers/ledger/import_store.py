@@ -11,9 +11,9 @@ from pipelines import events
 from pipelines.keys import canonical_json
 from pipelines.model import FORMAT, Next, Record
 from pipelines.retention import INPUT_KEPT_MS
-from workers.ledger import Created, Ledger, Listed, New, Read
+from workers.ledger.ledger import Ledger
 from workers.ledger.pending_calls import PendingCalls
-from workers.ledger.values import LOADED_AT_ONCE, PREFIX
+from workers.ledger.values import LOADED_AT_ONCE, PREFIX, Created, Listed, New, Read
 from workers.ledger.wire import call_token, created_of, history_entry, import_row
 
 

@@ -4,17 +4,12 @@ It names paths, headers, parameters and answers in our own words; it is not the 
 """
 
 import re
-from typing import TYPE_CHECKING
 
-from ops.sandbox.api.answers import Answer, answer_json, refuse
 from ops.sandbox.api.routes import ROUTES, Route
-
-if TYPE_CHECKING:
-    from ops.sandbox.core import Sandbox
+from ops.sandbox.core import DEFAULT_VERSION, Core
+from ops.sandbox.wire.answers import Answer, answer_json, refuse
 
 PATH = "/spec"
-#: The version of a call that names none.
-DEFAULT_VERSION = "2025-03-13"
 
 _HEADER = {"in": "header", "schema": {"type": "string"}}
 _VERSION = {"name": "X-API-Version", "required": False, **_HEADER}
@@ -22,7 +17,7 @@ _KEY = {"name": "IDEMPOTENCY-KEY", "required": True, **_HEADER}
 _SUB_PARTNER = {"name": "X-SUB-PARTNER-ID", "required": False, **_HEADER}
 
 
-def handle(sandbox: "Sandbox", method: str, path: str) -> Answer:
+def handle(sandbox: Core, method: str, path: str) -> Answer:
     """Answer `/spec`, `/spec/versions` and `/spec/{version}`; no key is asked for."""
     versions = sandbox.switches.known_versions
     name = path.removeprefix(PATH).strip("/")

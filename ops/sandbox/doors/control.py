@@ -6,20 +6,17 @@ Everything here can be done in Python on a `Sandbox` as well; this is the same f
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ops.sandbox.api.answers import Answer, RefusalError, answer_json
 from ops.sandbox.api.calls import first_problem
+from ops.sandbox.core import Core
 from ops.sandbox.lab.drawing import CHOICES
 from ops.sandbox.lab.faults import Fault
+from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
 from ops.sandbox.world.clock import stamp
 from ops.sandbox.world.outbox import WebhookSettings
-
-if TYPE_CHECKING:
-    from ops.sandbox.core import Sandbox
 
 #: Effects in one answer unless the caller asks for another number.
 EFFECTS_PAGE = 1000
@@ -103,7 +100,7 @@ class _Chosen(_Form):
 class Control:
     """One control call."""
 
-    def __init__(self, sandbox: "Sandbox", query: str, body: bytes) -> None:
+    def __init__(self, sandbox: Core, query: str, body: bytes) -> None:
         self.sandbox = sandbox
         self.query = {name: values[-1] for name, values in parse_qs(query).items()}
         self.body = body or b"{}"
@@ -286,7 +283,7 @@ ROUTES: dict[tuple[str, ...], Callable[..., object]] = {
 }
 
 
-def handle(sandbox: "Sandbox", method: str, path: str, query: str, body: bytes) -> Answer:
+def handle(sandbox: Core, method: str, path: str, query: str, body: bytes) -> Answer:
     """Answer one control call; problems are `{"error": "..."}`."""
     parts = [unquote(part) for part in path.removeprefix("/_sandbox").strip("/").split("/") if part]
     try:

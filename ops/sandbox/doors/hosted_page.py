@@ -9,21 +9,19 @@ from base64 import b64encode
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from ops.sandbox.api.answers import Answer
+from ops.sandbox.core import Core
+from ops.sandbox.wire.answers import Answer
+from ops.sandbox.world.ids import token_of
 from ops.sandbox.world.records import Identification
-
-if TYPE_CHECKING:
-    from ops.sandbox.core import Sandbox
 
 #: Where hosted links lead, below the sandbox's own address.
 PATH = "/start"
 #: What the customer can press: the step that follows, and its words.
 CHOICES = {"approve": "Approve", "decline": "Decline, may try again", "decline-final": "Decline for good"}
 
-_HTML = (files("ops.sandbox.lab") / "hosted.html").read_text(encoding="utf-8")
+_HTML = (files("ops.sandbox.doors") / "hosted.html").read_text(encoding="utf-8")
 _PAGE = Template(_HTML)
 _STYLE = b64encode(hashlib.sha256(_HTML.partition("<style>")[2].partition("</style>")[0].encode()).digest()).decode()
 _HEADERS = {
@@ -41,12 +39,7 @@ def prefix(host: str, port: int) -> str:
     return f"http://{shown}:{port}{PATH}?token="
 
 
-def token_of(identification_id: str) -> str:
-    """Give the token of an identification's link: the same for a step-up, which goes on with the same record."""
-    return hashlib.blake2b(identification_id.encode(), digest_size=16).hexdigest()
-
-
-def handle(sandbox: "Sandbox", method: str, query: str, body: bytes) -> Answer:
+def handle(sandbox: Core, method: str, query: str, body: bytes) -> Answer:
     """Show the page, or do what was pressed and lead back: to the page, or to where a switch says."""
     identification = _found(sandbox, parse_qs(query).get("token", [""])[0])
     if identification is None:
@@ -65,7 +58,7 @@ def handle(sandbox: "Sandbox", method: str, query: str, body: bytes) -> Answer:
     return Answer(303, extra_headers={"location": back, **_HEADERS})
 
 
-def _found(sandbox: "Sandbox", token: str) -> Identification | None:
+def _found(sandbox: Core, token: str) -> Identification | None:
     """Find an identification by its token, the newest first: a look at all, which only a person's click asks for."""
     identifications = sandbox.provider.store.identifications.values()
     bare = token.partition("-")[0]  # what follows tells apart links that rotate
