@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,10 @@ structlog.configure(
         structlog.processors.JSONRenderer(default=str),
     ]
 )
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and that is handed on to every process we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _pairs = itertools.cycle(range(0, DATABASES, 2))
 
