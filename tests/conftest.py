@@ -12,15 +12,14 @@ import pytest
 import redis
 import structlog
 
-from ops.cli import main
+# The program itself is imported where it is used: the process that shares out the tests has no use for it.
 from ops.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
 from tests.sharing import Sharing, in_order, why_skipped
-from tests.support import Run, World
-from workers.ledger import connect
-from workers.preflight import WAITAOF_RELEASE, product_of, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support import Run, World
 
 #: Logical databases of the tests' server. Each test takes two; after half as many tests a pair comes round again.
 DATABASES = 1024
@@ -108,6 +107,8 @@ def facts(redis_server: Server) -> dict[str, Any]:
 @pytest.fixture
 def waits_for_disk(facts: dict[str, Any]) -> None:
     """Only for a server that can say when something is on its disk."""
+    from workers.preflight import WAITAOF_RELEASE, product_of, release_of
+
     if release_of(facts) < WAITAOF_RELEASE:
         pytest.skip(f"WAITAOF came with Redis 7.2, and this is {product_of(facts)}")
 
@@ -146,6 +147,8 @@ def broker_url(redis_server: Server, databases: tuple[int, int]) -> str:
 @pytest.fixture
 def client(redis_server: Server, databases: tuple[int, int]) -> Iterator[redis.Redis]:
     """A client of this test's ledger database, as the program opens it, but by the server's socket."""
+    from workers.ledger import connect
+
     with connect(redis_server.near(databases[0])) as opened:
         yield opened
 
@@ -153,6 +156,8 @@ def client(redis_server: Server, databases: tuple[int, int]) -> Iterator[redis.R
 @pytest.fixture
 def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command on this world's ledger, with the key that its input is sealed with."""
+    from ops.cli import main
+
     monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
     monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
     monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", world.key)
@@ -162,4 +167,6 @@ def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.Monk
 @pytest.fixture
 def world(client: redis.Redis) -> World:
     """A whole pipeline in this process, with a clock to turn."""
+    from tests.support import World
+
     return World(client)
