@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -12,16 +13,14 @@ import pytest
 import redis
 import structlog
 
-from ops.cli import main
+# The program itself is imported where it is used: the process that shares out the tests has no use for it.
 from ops.local.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
-from tests.second_iron import SecondIron
 from tests.sharing import Sharing, in_order, why_skipped
-from tests.support import Run, World
-from workers.ledger import connect
-from workers.operate.preflight import WAITAOF_RELEASE, product_of, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support import Run, World
 
 #: Logical databases of the tests' server. Each test takes two; after half as many tests a pair comes round again.
 DATABASES = 1024
@@ -39,6 +38,10 @@ structlog.configure(
         structlog.processors.JSONRenderer(default=str),
     ]
 )
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and that is handed on to every process we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _pairs = itertools.cycle(range(0, DATABASES, 2))
 
@@ -115,6 +118,8 @@ def facts(redis_server: Server) -> dict[str, Any]:
 @pytest.fixture
 def waits_for_disk(facts: dict[str, Any]) -> None:
     """Only for a server that can say when something is on its disk."""
+    from workers.operate.preflight import WAITAOF_RELEASE, product_of, release_of
+
     if release_of(facts) < WAITAOF_RELEASE:
         pytest.skip(f"WAITAOF came with Redis 7.2, and this is {product_of(facts)}")
 
@@ -153,6 +158,8 @@ def broker_url(redis_server: Server, databases: tuple[int, int]) -> str:
 @pytest.fixture
 def client(redis_server: Server, databases: tuple[int, int]) -> Iterator[redis.Redis]:
     """A client of this test's ledger database, as the program opens it, but by the server's socket."""
+    from workers.ledger import connect
+
     with connect(redis_server.near(databases[0])) as opened:
         yield opened
 
@@ -160,6 +167,8 @@ def client(redis_server: Server, databases: tuple[int, int]) -> Iterator[redis.R
 @pytest.fixture
 def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command on this world's ledger, with the key that its input is sealed with."""
+    from ops.cli import main
+
     monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
     monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
     monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", world.key)
@@ -169,6 +178,8 @@ def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.Monk
 @pytest.fixture
 def world(client: redis.Redis) -> World:
     """A whole pipeline in this process, with a clock to turn."""
+    from tests.support import World
+
     return World(client)
 
 
@@ -180,6 +191,8 @@ def either(client: redis.Redis, stand_in: str, request: pytest.FixtureRequest) -
     """
     if stand_in == "sandbox":
         return World(client)
+    from tests.second_iron import SecondIron
+
     fixed = request.node.get_closest_marker("second")
     seed, choices = int(stand_in.partition("-")[2]), fixed.kwargs if fixed else {}
     return World(client, second=partial(SecondIron, seed=seed, choices=choices))

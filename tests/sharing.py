@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
     from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
 
 #: Folders whose tests need nothing but Python come first: what is plainly wrong shows within seconds.
 FIRST = ("tests/unit/", "tests/model/")
@@ -85,6 +86,13 @@ class Sharing(LoadScopeScheduling):
         """Take the order of the collection, not that of the portions' sizes."""
         super().__init__(config, log)
         config.option.loadscopereorder = False
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forget a portion that is through: after each test all that a process has are counted."""
+        super().mark_test_complete(node, item_index, duration)
+        portions = self.assigned_work[node]
+        for name in [name for name, tests in portions.items() if all(tests.values())]:
+            del portions[name]
 
     def _split_scope(self, nodeid: str) -> str:
         return portion(nodeid)
