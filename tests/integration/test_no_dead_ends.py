@@ -5,6 +5,7 @@ Each read in each phase is in test_reads.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
