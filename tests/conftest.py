@@ -13,12 +13,12 @@ import pytest
 import redis
 
 from ops.cli import main
-from ops.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
+from ops.local.embedded import EmbeddedRedis, EmbeddedRedisError, find_server
 from tests.second_iron import SecondIron
 from tests.sharing import Sharing, in_order, why_skipped
 from tests.support import Run, World
 from workers.ledger import connect
-from workers.preflight import WAITAOF_RELEASE, product_of, release_of
+from workers.operate.preflight import WAITAOF_RELEASE, product_of, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ import httpx
 from ops.gateway import Options, Peers, create_app
 from tests.hostile import hostile
 from tests.support import World
-from workers.broker import NudgeBroker
-from workers.links import CustomerLinks
-from workers.tokens import ApiToken, Role, digest
+from workers.engine.broker import NudgeBroker
+from workers.secrets.links import CustomerLinks
+from workers.secrets.tokens import ApiToken, Role, digest
 
 SECRET = "whsec_test"
 #: A token for each role; it holds the role's name.

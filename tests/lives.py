@@ -16,17 +16,17 @@ import httpx
 import redis
 
 from ops.sandbox import Fault, SandboxTransport
-from ops.sandbox.records import Customer
-from ops.sandbox.routes import find_route
+from ops.sandbox.api.routes import find_route
+from ops.sandbox.world.records import Customer
 from pipelines.advance import POLL_GROWTH
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
 from pipelines.reidentification import Hours, Interval, ReidentificationPolicy
 from tests.support import API_KEY, BASE_URL, World, a_job
-from workers.adopt import adopt
-from workers.reidentify import Mover, proposed, store
-from workers.sweep import Page, Sweep
+from workers.reconcile.adopt import adopt
+from workers.reconcile.sweep import Page, Sweep
+from workers.reidentification.policy_store import Mover, proposed, store
 
 DAY_S = 86_400.0
 #: For how long a life may wait for what comes next, in seconds.

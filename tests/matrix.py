@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.embedded import SETTING
+from ops.local.embedded import SETTING
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Where Debians and environments are kept from run to run.

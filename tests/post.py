@@ -15,13 +15,13 @@ import redis
 from standardwebhooks import Webhook
 
 from tests.support import PLENTY
-from workers.courier import LEASE_MS
-from workers.delivery import MEDIA_TYPE, Sender
-from workers.dispatch import Dispatcher, Held
-from workers.endpoints import Endpoints, Standing
-from workers.events import OLDEST, STREAM, EventStream
+from workers.events.courier import LEASE_MS
+from workers.events.dispatcher import Dispatcher, Held
+from workers.events.endpoints import Endpoints, EndpointStatus
+from workers.events.sender import MEDIA_TYPE, Sender
+from workers.events.stream import OLDEST, STREAM, EventStream
 from workers.ledger import Ledger
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 SOURCE = "urn:onboarding:test"
 
@@ -94,7 +94,7 @@ class Post:
         known = {"token": token, "sender": sender, "source": SOURCE}
         return Dispatcher(self.ledger, self.vault, held, standing, **known, **options)
 
-    def standing(self, name: str = "crm") -> Standing:
+    def standing(self, name: str = "crm") -> EndpointStatus:
         return self.endpoints.find(name)
 
     def run(self, dispatcher: Dispatcher, seconds: float = 0.0) -> None:

@@ -15,20 +15,20 @@ from typing import Any
 import httpx
 import redis
 
-from ops.gateway.envelope import read_envelope
+from ops.gateway.webhooks.envelope import read_envelope
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches, WebhookSettings
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
 from tests.second_iron import SecondIron
-from workers.leases import Leases
-from workers.ledger import LANES, PREFIX, Ledger, Nudge, Read, connect, lua_parts
-from workers.pace import Budget
-from workers.pulse import Pulse
-from workers.runner import Runner
-from workers.script import Scripts
-from workers.submit import FrontDoor, Submitted
-from workers.vault import Vault, new_key
+from workers.engine.leases import Leases
+from workers.engine.pulse import Pulse
+from workers.engine.runner import Runner
+from workers.intake.submit import FrontDoor, Submitted
+from workers.ledger import LANES, PREFIX, Ledger, Lists, Nudge, Read, connect, lua_parts
+from workers.ledger.limits import Budget
+from workers.ledger.scripts import Scripts
+from workers.secrets.vault import Vault, new_key
 
 #: Runs a command of ours; gives its exit status.
 Run = Callable[..., int]
@@ -210,7 +210,7 @@ class World:
 
     def next_due_s(self) -> float | None:
         """Seconds until the next record is due."""
-        places = self.ledger.places()
+        places = Lists(self.ledger).places()
         firsts = [self.client.zrange(f"{PREFIX}due:{place}", 0, 0, withscores=True) for place in places]
         due = [first[0][1] for first in firsts if first]
         return max(0.0, (min(due) - self.ledger.now_ms()) / 1000) if due else None
@@ -252,7 +252,7 @@ class World:
         return self.read(key).record
 
     def records(self) -> list[Record]:
-        return [read.record for phase in Phase for read in self.ledger.in_phase(phase)]
+        return [read.record for phase in Phase for read in Lists(self.ledger).in_phase(phase)]
 
     def consent(self, key: str = "k-1") -> None:
         """The customer agrees to every document that is asked for."""

@@ -11,24 +11,24 @@ from dramatiq.middleware import CurrentMessage
 
 from pipelines.events import source
 from pipelines.transport import ThreadTransport
-from workers.actors import declare_actors
-from workers.broker import NudgeBroker
-from workers.counters import Tally
-from workers.courier import Courier
-from workers.direct import DirectEnqueueing
-from workers.first_call import FirstCall
-from workers.leases import Leases
+from workers.engine.actors import declare_actors
+from workers.engine.broker import NudgeBroker
+from workers.engine.leases import Leases
+from workers.engine.pulse import Pulse
+from workers.engine.runner import Runner
+from workers.events.courier import Courier
+from workers.intake.messages import DirectEnqueueing
+from workers.intake.rejections import Refusals
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
-from workers.middleware import ProcessLife
-from workers.pulse import Pulse
-from workers.refused import Refusals
-from workers.reidentify import Mover
-from workers.runner import Runner
+from workers.operate.first_call import FirstCall
+from workers.process.counters import Tally
+from workers.process.lifespan import ProcessLife
+from workers.reconcile.sweep import Sweep
+from workers.reidentification.policy_store import Mover
+from workers.secrets.vault import Vault
 from workers.settings import Settings
-from workers.submit import FrontDoor
-from workers.sweep import Sweep
-from workers.vault import Vault
 from workers.watchdog import Watchdog
 
 settings = Settings.load("worker")

@@ -21,8 +21,8 @@ from pipelines.iron import Iron
 from pipelines.job import JobRules
 from pipelines.model import Policy
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
-from workers.pace import Budget
-from workers.tokens import ApiToken, parse_all
+from workers.ledger.limits import Budget
+from workers.secrets.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
 FAR_WITHOUT_SWEEP_S = 86_400.0

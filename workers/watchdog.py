@@ -29,9 +29,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pipelines.onboarding import STEPS
-from workers import sweep
+from workers.engine.runner import GOING_ON_S
 from workers.ledger import STEP_LIMIT_S
-from workers.runner import GOING_ON_S
+from workers.reconcile import sweep
 
 log = structlog.get_logger()
 

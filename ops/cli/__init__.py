@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from ops.cli import (
+from ops.cli.commands import (
     acts,
     audit,
     doctor,

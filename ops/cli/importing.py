@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ops.cli.exits import CommandError, usage
 from pipelines.intake import IntakeError, Lane, ReportWriter, Row
-from workers.imports import ImportNameError, Imports
-from workers.loading import Result
-from workers.submit import ImportCancelledError
+from workers.imports.imports import ImportNameError, Imports
+from workers.imports.loading import Result
+from workers.intake.submit import ImportCancelledError
 
 #: Objects made and not yet let go of between two looks for cycles: more than the rows in hand are made of.
 COLLECT_EVERY = 100_000

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import redis
 
     from pipelines.job import JobRules
-    from workers.broker import NudgeBroker
+    from workers.engine.broker import NudgeBroker
+    from workers.intake.submit import FrontDoor
     from workers.ledger import Durability, Ledger, Nudge
+    from workers.secrets.vault import Vault
     from workers.settings import Settings
-    from workers.submit import FrontDoor
-    from workers.vault import Vault
 
 
 @dataclass
@@ -36,21 +36,21 @@ class Session:
     @cached_property
     def vault(self) -> Vault:
         """What seals input and evidence."""
-        from workers.vault import Vault
+        from workers.secrets.vault import Vault
 
         return Vault(self.settings.key_ring)
 
     @cached_property
     def broker(self) -> NudgeBroker:
         """The queues."""
-        from workers.broker import NudgeBroker
+        from workers.engine.broker import NudgeBroker
 
         return NudgeBroker(self.settings.broker_url)
 
     @cached_property
     def door(self) -> FrontDoor:
         """Where jobs are handed in."""
-        from workers.submit import FrontDoor
+        from workers.intake.submit import FrontDoor
 
         return FrontDoor(self.ledger, self.vault, self.send, self.settings.job_rules)
 
@@ -115,7 +115,7 @@ def answering(client: redis.Redis) -> Iterator[None]:
     """Turn whatever Redis raises inside the block into a sentence."""
     import redis as redis_py
 
-    from workers.preflight import unanswered
+    from workers.operate.preflight import unanswered
 
     try:
         yield
@@ -127,7 +127,7 @@ def answering(client: redis.Redis) -> Iterator[None]:
 
 def require(client: redis.Redis, durability: Durability | None = None) -> None:
     """Refuse a ledger's server that is not fit for it. One that does not answer raises redis-py's own error."""
-    from workers.preflight import check_ledger
+    from workers.operate.preflight import check_ledger
 
     client.ping()
     problems = check_ledger(client, durability)

@@ -24,43 +24,31 @@ from dataclasses import dataclass
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
-from ops.gateway import (
-    acts,
-    consents,
-    console,
-    events,
-    go,
-    imports,
-    listing,
-    metrics,
-    onboardings,
-    openapi,
-    overview,
-    probes,
-    problems,
-    submitting,
-    webhooks,
-)
-from ops.gateway.access import guard
-from ops.gateway.bodies import BODY_WITHIN_S
-from ops.gateway.keys import Segments
-from ops.gateway.lines import RequestLines
+from ops.gateway.api import acts, consents, events, imports, lists, onboardings, openapi, submit, summary
+from ops.gateway.api.batching import Submissions
+from ops.gateway.api.uploads import Uploads
+from ops.gateway.http import problems
+from ops.gateway.http.access import guard
+from ops.gateway.http.body_limits import BODY_WITHIN_S
+from ops.gateway.http.fast_routes import Shortcuts
+from ops.gateway.http.path_keys import Segments
+from ops.gateway.http.request_log import RequestLines
+from ops.gateway.monitoring import metrics, probes
 from ops.gateway.nudges import Nudges
-from ops.gateway.shortcuts import Shortcuts
-from ops.gateway.submissions import Submissions
-from ops.gateway.uploads import Uploads
-from ops.gateway.wakeups import WAKE_WITHIN_S, WakeUps
+from ops.gateway.pages import console, customer
+from ops.gateway.webhooks import routes
+from ops.gateway.webhooks.wakeups import WAKE_WITHIN_S, WakeUps
 from pipelines.events import source
 from pipelines.job import STRICT, JobRules
-from workers.broker import NudgeBroker
-from workers.events import EventStream
-from workers.imports import Imports
+from workers.engine.broker import NudgeBroker
+from workers.events.stream import EventStream
+from workers.imports.imports import Imports
+from workers.intake.rejections import Refusals
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger
-from workers.links import CustomerLinks
-from workers.refused import Refusals
-from workers.submit import FrontDoor
-from workers.tokens import ApiToken
-from workers.vault import Vault, new_key
+from workers.secrets.links import CustomerLinks
+from workers.secrets.tokens import ApiToken
+from workers.secrets.vault import Vault, new_key
 
 #: A delivery may have been signed so many seconds before or after now. Source: iron-api 6.3, Iron's own demonstration.
 WEBHOOK_TOLERANCE_S = 300.0
@@ -95,7 +83,7 @@ class Options:
     company: str | None = None
     #: What jobs may hold here.
     job_rules: JobRules = STRICT
-    look_within_s: float = go.LOOK_WITHIN_S
+    look_within_s: float = customer.LOOK_WITHIN_S
     body_within_s: float = BODY_WITHIN_S
     wake_within_s: float = WAKE_WITHIN_S
     probe_within_s: float = probes.ANSWER_WITHIN_S
@@ -135,7 +123,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.state.leave = tail.close  # called before answers under way are waited for
     problems.install(app)
     openapi.install(app, options.job_rules)
-    intake = submitting.routes(door, submissions, links, check)
+    intake = submit.routes(door, submissions, links, check)
     app.add_middleware(Segments)
     app.add_middleware(Shortcuts, routes=intake.routes, refusals=app.exception_handlers)
     registry = CollectorRegistry()
@@ -143,19 +131,19 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
     app.include_router(intake)
     app.include_router(onboardings.routes(ledger, door, show))
-    app.include_router(listing.routes(ledger, vault, show))
+    app.include_router(lists.routes(ledger, vault, show))
     app.include_router(acts.routes(ledger, door, nudges.send, show))
     app.include_router(consents.routes(ledger, vault, nudges.send, show))
     app.include_router(imports.routes(files, uploads))
-    app.include_router(overview.routes(ledger, peers.broker))
+    app.include_router(summary.routes(ledger, peers.broker))
     app.include_router(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
     app.include_router(probes.routes(_parts(peers), options.probe_within_s))
     app.include_router(metrics.routes(registry, options.tokens))
-    app.include_router(webhooks.routes(_verification(options), wakeups))
+    app.include_router(routes.routes(_verification(options), wakeups))
     desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
     app.include_router(console.routes(desk, _sessions(options)))
-    visits = go.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
-    app.include_router(go.routes(visits))
+    visits = customer.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
+    app.include_router(customer.routes(visits))
     return app
 
 
@@ -170,7 +158,7 @@ def _parts(peers: Peers) -> tuple[probes.Part, ...]:
     )
 
 
-def _verification(options: Options) -> webhooks.Verification:
-    return webhooks.Verification(
+def _verification(options: Options) -> routes.Verification:
+    return routes.Verification(
         options.webhook_secrets, options.webhook_tolerance_s, options.clock, options.body_within_s
     )

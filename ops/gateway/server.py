@@ -19,16 +19,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from ops.gateway.app import Options, Peers, create_app
-from ops.gateway.connections import Connection
-from ops.gateway.signature import split_secrets
+from ops.gateway.http.head_limit import Connection
+from ops.gateway.webhooks.signature import split_secrets
 from ops.listening import listen
-from workers.broker import NudgeBroker
+from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger, connect
-from workers.links import customer_links
 from workers.logs import configure_logs
-from workers.preflight import check_ledger
+from workers.operate.preflight import check_ledger
+from workers.secrets.links import customer_links
+from workers.secrets.vault import Vault
 from workers.settings import Settings, SettingsError
-from workers.vault import Vault
 
 try:
     from uvloop import new_event_loop

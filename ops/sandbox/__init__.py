@@ -4,14 +4,14 @@
 behind a port.
 """
 
-from ops.sandbox.answers import Answer
-from ops.sandbox.clock import ManualClock, SystemClock
+from ops.sandbox.api.answers import Answer
 from ops.sandbox.core import Sandbox
-from ops.sandbox.drawing import draw
-from ops.sandbox.faults import Fault
-from ops.sandbox.switches import Switches
-from ops.sandbox.transport import SandboxTransport
-from ops.sandbox.webhooks import WebhookSettings, sign
+from ops.sandbox.hosts.transport import SandboxTransport
+from ops.sandbox.lab.drawing import draw
+from ops.sandbox.lab.faults import Fault
+from ops.sandbox.world.clock import ManualClock, SystemClock
+from ops.sandbox.world.outbox import WebhookSettings, sign
+from ops.sandbox.world.switches import Switches
 
 __all__ = [
     "Answer",

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from ops.sandbox.server import serve
-from ops.sandbox.switches import chosen
+from ops.sandbox.hosts.server import serve
+from ops.sandbox.world.switches import chosen
 
 
 def main() -> int:

@@ -9,22 +9,23 @@ from collections.abc import Collection, Mapping
 from threading import RLock
 from urllib.parse import unquote
 
-from ops.sandbox import control, hosted, spec
-from ops.sandbox.answers import Answer, RefusalError, encode, refuse
-from ops.sandbox.calls import Call
-from ops.sandbox.clock import Clock, ManualClock
-from ops.sandbox.drawing import CHOICES, Dice, draw
-from ops.sandbox.effects import Effects
-from ops.sandbox.faults import Fault, Faults
-from ops.sandbox.idempotency import IdempotencyStore, remembers, replay, retention_s, scope_of
-from ops.sandbox.ids import is_uuid
-from ops.sandbox.moves import move
-from ops.sandbox.oddities import odd
-from ops.sandbox.provider import Provider
-from ops.sandbox.routes import Route, find_route
-from ops.sandbox.switches import Switches
-from ops.sandbox.traffic import Traffic
-from ops.sandbox.webhooks import Outbox, WebhookRequest
+from ops.sandbox.api import spec
+from ops.sandbox.api.answers import Answer, RefusalError, encode, refuse
+from ops.sandbox.api.calls import Call
+from ops.sandbox.api.idempotency import IdempotencyStore, remembers, replay, retention_s, scope_of
+from ops.sandbox.api.routes import Route, find_route
+from ops.sandbox.lab import control, hosted_page
+from ops.sandbox.lab.drawing import CHOICES, Dice, draw
+from ops.sandbox.lab.faults import Fault, Faults
+from ops.sandbox.lab.oddities import odd
+from ops.sandbox.lab.traffic import Traffic
+from ops.sandbox.world.clock import Clock, ManualClock
+from ops.sandbox.world.effects import Effects
+from ops.sandbox.world.ids import is_uuid
+from ops.sandbox.world.moves import move
+from ops.sandbox.world.outbox import Outbox, WebhookRequest
+from ops.sandbox.world.provider import Provider
+from ops.sandbox.world.switches import Switches
 
 SHORTEST_KEY = 8
 #: The documentation gives no length; this is what a database column would hold.
@@ -140,8 +141,8 @@ class Sandbox:
                 return control.handle(self, method, path, query, body)
             if path == spec.PATH or path.startswith(spec.PATH + "/"):
                 return spec.handle(self, method, path)
-            if path == hosted.PATH:
-                return hosted.handle(self, method, query, body)
+            if path == hosted_page.PATH:
+                return hosted_page.handle(self, method, query, body)
             return self._api(method, path, query, lowered, body)
 
     def _api(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:

@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.reidentification.policy import TIERS
 from tests.bench.rebuild import TAGS, settle
 from tests.support import World
-from workers.audit import Auditor
-from workers.ledger import PREFIX, connect
+from workers.ledger import PREFIX, Lists, connect
 from workers.logs import configure_logs
+from workers.operate.audit import Auditor
 
 #: Customers that are really onboarded.
 MODELS = 200
@@ -43,7 +43,9 @@ def copied(world: World, number: int) -> None:
             pipeline.hset(f"{PREFIX}external", key, key)
             pipeline.hset(f"{PREFIX}customer", customer, key)
             pipeline.zadd(f"{PREFIX}phase:{record.phase.value}", {key: record.since_ms})
-            for place in [f"due:{place}" for place in world.ledger.places()] + [f"identified:{tier}" for tier in TIERS]:
+            for place in [f"due:{place}" for place in Lists(world.ledger).places()] + [
+                f"identified:{tier}" for tier in TIERS
+            ]:
                 at = source.zscore(f"{PREFIX}{place}", record.key)
                 if at is not None:
                     pipeline.zadd(f"{PREFIX}{place}", {key: at})

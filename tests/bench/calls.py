@@ -21,8 +21,8 @@ from pathlib import Path
 
 import redis
 
-from ops.embedded import EmbeddedRedis
-from ops.sandbox.routes import ROUTES
+from ops.local.embedded import EmbeddedRedis
+from ops.sandbox.api.routes import ROUTES
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import World
 from workers.ledger import connect

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import httpx
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines import events
 from pipelines.model import Record
 from tests.integration.test_courier import SOURCE
 from tests.support import PLENTY
-from workers.courier import Courier
-from workers.endpoints import Endpoints
-from workers.events import OLDEST, STREAM
+from workers.events.courier import Courier
+from workers.events.endpoints import Endpoints
+from workers.events.stream import OLDEST, STREAM
 from workers.ledger import PREFIX, Ledger, New, connect
 from workers.logs import configure_logs
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 #: What the receiver takes for an answer, in seconds.
 ANSWER_S = 0.02

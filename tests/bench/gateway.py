@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.support import a_job
 from workers.ledger import Ledger, connect
-from workers.tokens import Role, setting_of
-from workers.vault import new_key
+from workers.secrets.tokens import Role, setting_of
+from workers.secrets.vault import new_key
 
 TOKEN = "onb_bench"
 CONNECTIONS = 64

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.bench.peers.crowd import KEY, fill, waiting
 from tests.bench.peers.field import Field
-from workers.broker import NudgeBroker
-from workers.ledger import PREFIX, Ledger, connect
+from workers.engine.broker import NudgeBroker
+from workers.engine.pulse import Pulse
+from workers.ledger import PREFIX, Ledger, Lists, connect
 from workers.logs import configure_logs
-from workers.pulse import Pulse
 
 #: Entries of a long history.
 LONG = 12
@@ -69,9 +69,9 @@ def _looks(size: int) -> dict[str, float]:
             "record_bytes": each - history,
             "record_and_history_bytes": each + _longer(client, history),
             "pulse_ms": _median_ms(Pulse(ledger, broker).run_once),
-            "summary_ms": _median_ms(lambda: (ledger.phases(), ledger.lanes())),
-            "find_ms": _median_ms(lambda: (ledger.holders([KEY]), ledger.read(KEY))),
-            "page_ms": _median_ms(lambda: next(iter(ledger.in_phase(ledger.read(KEY).record.phase, batch=100)))),  # type: ignore[union-attr] -- it is there
+            "summary_ms": _median_ms(lambda: (Lists(ledger).phases(), Lists(ledger).lanes())),
+            "find_ms": _median_ms(lambda: (Lists(ledger).holders([KEY]), ledger.read(KEY))),
+            "page_ms": _median_ms(lambda: next(iter(Lists(ledger).in_phase(ledger.read(KEY).record.phase, batch=100)))),  # type: ignore[union-attr] -- it is there
         }
 
 

@@ -18,21 +18,21 @@ from typing import ClassVar
 
 import dramatiq
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from ops.sandbox import Sandbox, SandboxTransport, SystemClock
 from pipelines.iron import Iron
 from pipelines.model import Next, Policy
 from tests.support import API_KEY, BASE_URL, PLENTY, a_job
-from workers.actors import declare_actors
-from workers.broker import NudgeBroker
-from workers.leases import Leases
+from workers.engine.actors import declare_actors
+from workers.engine.broker import NudgeBroker
+from workers.engine.leases import Leases
+from workers.engine.pulse import Pulse
+from workers.engine.runner import Runner
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, Nudge, connect
 from workers.logs import configure_logs
-from workers.middleware import ProcessLife
-from workers.pulse import Pulse
-from workers.runner import Runner
-from workers.submit import FrontDoor
-from workers.vault import Vault, new_key
+from workers.process.lifespan import ProcessLife
+from workers.secrets.vault import Vault, new_key
 
 
 class TimedRunner(Runner):

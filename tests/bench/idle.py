@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.bench.peers.field import Field
 
 #: Share of a core that an idle process may take.

@@ -27,13 +27,14 @@ from pathlib import Path
 
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import World, a_job
-from workers.imports import Imports
-from workers.ledger import PREFIX, Budget, connect
+from workers.imports.imports import Imports
+from workers.ledger import PREFIX, connect
+from workers.ledger.limits import Budget
 from workers.logs import configure_logs
-from workers.vault import new_key
+from workers.secrets.vault import new_key
 
 #: Targets: seconds for 100,000 rows, and megabytes of the importer's memory at its peak.
 SECONDS, MEGABYTES = 30, 150

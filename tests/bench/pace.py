@@ -20,6 +20,8 @@ from typing import Any
 
 from pipelines.lifecycle import Phase
 from tests.chaos.fleet import Fleet, until
+from workers.budget.gate import Gate
+from workers.ledger import Lists
 
 #: Limits that Iron is thought to have.
 RATE, A_MINUTE = 40, 60
@@ -154,13 +156,13 @@ def pause() -> None:
     """A person pauses everything, and lets it go on."""
     with fleet(2000) as started:
         before = time.time()
-        started.ledger.pause(["interactive", "bulk", "reidentify", "sweep"], by="bench")
+        Gate(started.ledger).pause(["interactive", "bulk", "reidentify", "sweep"], by="bench")
         time.sleep(6)
         calls = arrivals(started, before)
         last = max((at - before for at in calls), default=0.0)
         print(f"  last call {last * 1000:.0f} ms after the pause; {sum(at > before + 2 for at in calls)} after 2 s")
         resumed = time.time()
-        started.ledger.resume(["interactive", "bulk", "reidentify", "sweep"])
+        Gate(started.ledger).resume(["interactive", "bulk", "reidentify", "sweep"])
         until(lambda: bool(arrivals(started, resumed)))
         print(f"  first call {(arrivals(started, resumed)[0] - resumed) * 1000:.0f} ms after it was resumed")
 
@@ -178,7 +180,7 @@ def outage(minutes: float = 1.0, bulk: int = 10_000) -> None:
         after = arrivals(started, ended)
         seconds = Counter(int(at - ended) for at in after)
         full = next((second for second in range(45) if seconds[second] >= RATE * 0.9), None)
-        records = [read.record for phase in Phase for read in started.ledger.in_phase(phase)]
+        records = [read.record for phase in Phase for read in Lists(started.ledger).in_phase(phase)]
         failed = sum(record.phase is Phase.FAILED for record in records)
         burnt = sum(record.attempts for record in records)
         told = sum(record.problem is not None and record.problem.operator for record in records)

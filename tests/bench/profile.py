@@ -21,20 +21,21 @@ from pathlib import Path
 
 import httpx
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import Iron
 from pipelines.model import Policy
 from pipelines.transport import ThreadTransport
 from tests.bench.peers.iron import DOCUMENTS
 from tests.support import API_KEY, a_job
-from workers.actors import declare_actors
-from workers.broker import NudgeBroker
-from workers.leases import Leases
-from workers.ledger import Budget, Ledger, connect
+from workers.engine.actors import declare_actors
+from workers.engine.broker import NudgeBroker
+from workers.engine.leases import Leases
+from workers.engine.runner import Runner
+from workers.intake.submit import FrontDoor
+from workers.ledger import Ledger, connect
+from workers.ledger.limits import Budget
 from workers.logs import configure_logs
-from workers.runner import Runner
-from workers.submit import FrontDoor
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 #: Which part a file belongs to, by a piece of its path; the first that fits.
 PARTS = {

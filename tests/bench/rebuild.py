@@ -16,13 +16,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from tests.support import API_KEY, BASE_URL, World
-from workers.adopt import adopt
-from workers.ledger import connect
+from workers.ledger import Lists, connect
 from workers.logs import configure_logs
+from workers.reconcile.adopt import adopt
 
 #: Where customers stand when the ledger is lost.
 TAGS = ("approve", "manual", "decline", "decline-final", "suspend")
@@ -41,7 +41,7 @@ def settle(world: World, seconds: float) -> None:
         if world.shift_ms < look_ms:
             continue
         look_ms = world.shift_ms + 10_000
-        for read in list(world.ledger.in_phase(Phase.SIGNINGS_REQUIRED)):
+        for read in list(Lists(world.ledger).in_phase(Phase.SIGNINGS_REQUIRED)):
             if any(not signing.consented_ms for signing in read.record.signings):
                 world.consent(read.record.key)
 

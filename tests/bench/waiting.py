@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.integration.test_sweep import calls_while_waiting
 from tests.support import World
 from workers.ledger import connect

@@ -33,14 +33,14 @@ from pathlib import Path
 import dramatiq
 import httpx
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from ops.sandbox import sign
 from tests.support import API_KEY, a_job
-from workers.broker import NudgeBroker
+from workers.engine.broker import NudgeBroker
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
-from workers.submit import FrontDoor
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 SECRET = "whsec_bench"
 CUSTOMERS = 400

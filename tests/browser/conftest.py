@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.cli.system import PLENTY, System, running
+from ops.local.system import PLENTY, System, running
 from tests.browser.chromium import Browser, Page, installed
 from tests.support import a_job
-from workers.tokens import Role, setting_of
+from workers.secrets.tokens import Role, setting_of
 
 #: How much faster than life the sandbox plays its customers: a link runs out after two seconds.
 SPEED = 4.0

@@ -20,17 +20,17 @@ from typing import Any, Self
 import httpx
 import redis
 
-from ops.embedded import EmbeddedRedis, _spawn, find_server
-from ops.processes import Child, Processes
+from ops.local.embedded import EmbeddedRedis, _spawn, find_server
+from ops.local.processes import Child, Processes
 from pipelines.errors import OnboardingError
 from pipelines.job import parse_job
 from pipelines.lifecycle import Phase
 from tests.support import API_KEY, a_job
-from workers.broker import NudgeBroker
-from workers.ledger import LANES, PREFIX, Ledger, Read, connect
-from workers.runner import UnexpectedError
-from workers.submit import FrontDoor
-from workers.vault import Vault, new_key
+from workers.engine.broker import NudgeBroker
+from workers.engine.runner import UnexpectedError
+from workers.intake.submit import FrontDoor
+from workers.ledger import LANES, PREFIX, Ledger, Lists, Read, connect
+from workers.secrets.vault import Vault, new_key
 
 #: What Iron's books must hold of a customer who is active.
 ONCE = {"customers": 1, "identifications": 1, "signings": 2}
@@ -230,7 +230,7 @@ class Fleet:
 
     def consent(self) -> None:
         """Give every customer's consent to whatever is asked for."""
-        for found in self.ledger.in_phase(Phase.SIGNINGS_REQUIRED):
+        for found in Lists(self.ledger).in_phase(Phase.SIGNINGS_REQUIRED):
             record = found.record
             documents = [one.id for one in record.signings if not one.consented_ms and not one.signed_ms]
             if documents and not found.acts_waiting:

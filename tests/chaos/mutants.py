@@ -60,25 +60,25 @@ SAFETY, SPEED = "never twice, never stranded", "speed or load"
 
 GUARDS = (
     Guard(
-        "the random part of the fence", SAFETY, "workers/ledger.py",
-        "return [step, _token(), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
+        "the random part of the fence", SAFETY, "workers/ledger/ledger.py",
+        "return [step, call_token(), LEASE_MS,", 'return [step, "fence", LEASE_MS,',
     ),
-    Guard("the fence check", SAFETY, "workers/lua/commit.lua", "or claim.fence ~= fence then", "then"),
+    Guard("the fence check", SAFETY, "workers/ledger/lua/commit.lua", "or claim.fence ~= fence then", "then"),
     Guard(
-        "a new fence for each claim, also one that applies an act", SAFETY, "workers/lua/claim.lua",
+        "a new fence for each claim, also one that applies an act", SAFETY, "workers/ledger/lua/claim.lua",
         "fence = fence, ends = now_ms + lease_ms", "fence = claim and claim.fence or fence, ends = now_ms + lease_ms",
     ),
     Guard(
-        "the lease's end in the due set", SAFETY, "workers/lua/base.lua",
+        "the lease's end in the due set", SAFETY, "workers/ledger/lua/base.lua",
         "redis.call('ZADD', due_of(claim.place), int(claim.ends), key)", "redis.call('ZREM', due_of(claim.place), key)",
     ),
     Guard(
-        "acts that come while a record is in hand wait for its next claim", SAFETY, "workers/lua/commit.lua",
+        "acts that come while a record is in hand wait for its next claim", SAFETY, "workers/ledger/lua/commit.lua",
         "for _, act in ipairs(cjson.decode(applied)) do redis.call('LREM', prefix .. 'acts:' .. key, 1, act) end",
         "redis.call('DEL', prefix .. 'acts:' .. key)",
     ),
     Guard(
-        "one record for an external id", SAFETY, "workers/lua/create.lua",
+        "one record for an external id", SAFETY, "workers/ledger/lua/create.lua",
         "if other then return {'external_id_taken', other} end", "",
     ),
     Guard(
@@ -143,15 +143,15 @@ GUARDS = (
         "if asleep or (effect.last_ms", "if (effect.last_ms",
     ),
     Guard(
-        "a clock that jumped commits nothing", SAFETY, "workers/lua/commit.lua",
+        "a clock that jumped commits nothing", SAFETY, "workers/ledger/lua/commit.lua",
         "if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return {'jumped'} end", "",
     ),
     Guard(
-        "a clock that jumped is not renewed", SAFETY, "workers/ledger.py",
+        "a clock that jumped is not renewed", SAFETY, "workers/ledger/ledger.py",
         "if held and claim.agrees(now_ms):", "if held:",
     ),
     Guard(
-        "news for a commit that comes late", SAFETY, "workers/lua/wake.lua",
+        "news for a commit that comes late", SAFETY, "workers/ledger/lua/wake.lua",
         "  if claim then\n    mark(claim, 1)", "  if claim and claim.ends > now then\n    mark(claim, 1)",
     ),
     Guard(
@@ -159,7 +159,7 @@ GUARDS = (
         "if left and apply_acts(following.record, left).acts else following", "if False else following",
     ),
     Guard(
-        "the sweep", SAFETY, "workers/sweep.py",
+        "the sweep", SAFETY, "workers/reconcile/sweep.py",
         "if customer.status != record.customer_status:\n        return True", "if True:\n        return False",
     ),
     Guard(
@@ -204,82 +204,85 @@ GUARDS = (
         "    if len(ids) != max(record.identifications, 1):\n        return False\n", "",
     ),
     Guard(
-        "a lost claim's step is not replaced by a read", SAFETY, "workers/lua/wake.lua",
+        "a lost claim's step is not replaced by a read", SAFETY, "workers/ledger/lua/wake.lua",
         "if record.step == 'refresh' or claim_of(key) then return end", "if record.step == 'refresh' then return end",
     ),
     Guard(
-        "news that came while a record was in hand", SAFETY, "workers/lua/commit.lua",
+        "news that came while a record was in hand", SAFETY, "workers/ledger/lua/commit.lua",
         "new = newest(phase, json, redis.call('GET', prefix .. 'hints:' .. key) or '!')", "new = nil",
     ),
     Guard(
-        "news lets the customer be read", SAFETY, "workers/lua/commit.lua",
+        "news lets the customer be read", SAFETY, "workers/ledger/lua/commit.lua",
         "if new and cjson.decode(json).customer_id then step = 'refresh' end", "",
     ),
     Guard(
-        "a record in hand is claimed by nobody else", SPEED, "workers/lua/claim.lua",
+        "a record in hand is claimed by nobody else", SPEED, "workers/ledger/lua/claim.lua",
         "if claim and claim.ends > now then return {'leased'} end", "",
     ),
     Guard(
-        "a job takes over only what nobody has in hand", SPEED, "workers/lua/join.lua",
+        "a job takes over only what nobody has in hand", SPEED, "workers/ledger/lua/join.lua",
         "or (claim and claim.ends > now) or", "or",
     ),
     Guard(
-        "a claim that is repeated", SPEED, "workers/lua/claim.lua",
+        "a claim that is repeated", SPEED, "workers/ledger/lua/claim.lua",
         "if not (claim and claim.fence == fence) then", "do",
     ),
     Guard(
-        "a commit that is repeated", SPEED, "workers/lua/commit.lua",
+        "a commit that is repeated", SPEED, "workers/ledger/lua/commit.lua",
         "if record and record.token == fence then", "if false then",
     ),
     Guard(
-        "a webhook before the commit that knows its customer", SPEED, "workers/lua/commit.lua",
+        "a webhook before the commit that knows its customer", SPEED, "workers/ledger/lua/commit.lua",
         "new = new == 'now' and new or newest(phase, json, unclaimed)", "new = new",
     ),
     Guard(
-        "the version in nudges", SPEED, "workers/lua/claim.lua",
+        "the version in nudges", SPEED, "workers/ledger/lua/claim.lua",
         "if record.version ~= tonumber(version) or record.step ~= step then", "if record.step ~= step then",
     ),
     Guard(
-        "the nudge after the commit", SPEED, "workers/runner.py",
+        "the nudge after the commit", SPEED, "workers/engine/runner.py",
         "            self.send(found)\n", "            pass\n",
     ),
     Guard(
-        "a call to go on that is repeated", SPEED, "workers/lua/onward.lua",
+        "a call to go on that is repeated", SPEED, "workers/ledger/lua/onward.lua",
         "if committed[4] ~= 1 and not repeated then", "if committed[4] ~= 1 then",
     ),
     Guard(
-        "the wake counter", SPEED, "workers/lua/commit.lua",
+        "the wake counter", SPEED, "workers/ledger/lua/commit.lua",
         "local new, asked = nil, claim.woken == '1' or claim.woken == '3'", "local new, asked = nil, false",
     ),
     Guard(
-        "the lease check before a call", SPEED, "workers/ledger.py",
+        "the lease check before a call", SPEED, "workers/ledger/values.py",
         "if self.clock() > self.holds_until - LEASE_MARGIN_S:", "if False:",
     ),
     Guard("byte-stable bodies", SPEED, "pipelines/keys.py", "sort_keys=True, ", ""),
-    Guard("the poison count", SPEED, "workers/ledger.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
-    Guard("the bound of the queues", SPEED, "workers/pulse.py", "QUEUE_DEPTH - depths[lane]", "10_000"),
-    Guard("the bell", SPEED, "workers/broker.py", "self.bell(nudge.lane).set()", "pass"),
-    Guard("the bell after many nudges", SPEED, "workers/broker.py", "self.bell(lane).set()", "pass"),
+    Guard("the poison count", SPEED, "workers/ledger/values.py", "POISON_CRASHES = 5", "POISON_CRASHES = 10**9"),
+    Guard("the bound of the queues", SPEED, "workers/engine/pulse.py", "QUEUE_DEPTH - depths[lane]", "10_000"),
+    Guard("the bell", SPEED, "workers/engine/broker.py", "self.bell(nudge.lane).set()", "pass"),
+    Guard("the bell after many nudges", SPEED, "workers/engine/broker.py", "self.bell(lane).set()", "pass"),
     Guard(
-        "the closed tap", SPEED, "workers/lua/pace.lua",
+        "the closed tap", SPEED, "workers/ledger/lua/pace.lua",
         "if closed and tonumber(closed) > now then return 'closed', closed - now end", "",
     ),
-    Guard("the pause of a lane", SPEED, "workers/lua/pace.lua", "redis.call('HEXISTS', PAUSED, lane) == 1", "false"),
-    Guard("the breaker", SPEED, "workers/lua/pace.lua", "and bads >= goods then", "and false then"),
     Guard(
-        "the breaker for refusals", SPEED, "workers/lua/pace.lua",
+        "the pause of a lane", SPEED, "workers/ledger/lua/pace.lua",
+        "redis.call('HEXISTS', PAUSED, lane) == 1", "false",
+    ),
+    Guard("the breaker", SPEED, "workers/ledger/lua/pace.lua", "and bads >= goods then", "and false then"),
+    Guard(
+        "the breaker for refusals", SPEED, "workers/ledger/lua/pace.lua",
         "select(2, string.gsub(refused_keys, '\\n', '')) > REFUSED", "false",
     ),
     Guard(
-        "an answer does not close the breaker for refusals", SPEED, "workers/lua/pace.lua",
+        "an answer does not close the breaker for refusals", SPEED, "workers/ledger/lua/pace.lua",
         "if refusal and not granted then good = 0 end", "",
     ),
     Guard(
-        "what a record shows already wakes nobody", SPEED, "workers/lua/wake.lua",
+        "what a record shows already wakes nobody", SPEED, "workers/ledger/lua/wake.lua",
         "if not new then return {'known'} end", "new = new or 'now'",
     ),
     Guard(
-        "what a commit shows already lets nobody be read", SPEED, "workers/lua/news.lua",
+        "what a commit shows already lets nobody be read", SPEED, "workers/ledger/lua/news.lua",
         "return shown.customer_status ~= status and 'now' or nil", "return 'now'",
     ),
     Guard(
@@ -287,23 +290,23 @@ GUARDS = (
         "return record.evolve(reads=-1, fresh_ms=attempt.now_ms())", "return record",
     ),
     Guard(
-        "one probe at a time", SPEED, "workers/lua/pace.lua",
+        "one probe at a time", SPEED, "workers/ledger/lua/pace.lua",
         "if probe and tonumber(probe_ends) > now then", "if false then",
     ),
     Guard(
-        "the floors of the lanes", SPEED, "workers/lua/pace.lua",
+        "the floors of the lanes", SPEED, "workers/ledger/lua/pace.lua",
         "(share and class.floor <= now and wait <= BELOW_FLOOR_MS)", "false",
     ),
     Guard(
-        "the horizons of the lanes", SPEED, "workers/lua/pace.lua",
+        "the horizons of the lanes", SPEED, "workers/ledger/lua/pace.lua",
         "if wait <= horizon_ms or", "if wait <= 60000 or",
     ),
     Guard(
-        "the question before a call that has waited", SPEED, "workers/pace.py",
-        "            self._ledger.allowed(lane, holder)\n", "",
+        "the question before a call that has waited", SPEED, "workers/budget/permits.py",
+        "            self._gate.allowed(lane, holder)\n", "",
     ),
     Guard(
-        "permits that lapse", SPEED, "workers/pace.py",
+        "permits that lapse", SPEED, "workers/budget/permits.py",
         "now <= min(permit.until for permit in permits.values())", "True",
     ),
     Guard(

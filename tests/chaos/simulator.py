@@ -25,9 +25,9 @@ from typing import Any
 import httpx
 import redis
 
-from ops.gateway.envelope import read_envelope
+from ops.gateway.webhooks.envelope import read_envelope
 from ops.sandbox import Switches
-from ops.sandbox.drawing import draw
+from ops.sandbox.lab.drawing import draw
 from pipelines.errors import IronError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Policy, Record
@@ -35,8 +35,8 @@ from pipelines.onboarding import INPUT, SECURED
 from tests.second_iron import SecondIron
 from tests.support import API_KEY, BASE_URL, PLENTY, World, a_job
 from workers.ledger import LANES, PREFIX, Claim, Created, Ledger, Nudge, lua_parts
-from workers.script import Scripts
-from workers.sweep import Sweep
+from workers.ledger.scripts import Scripts
+from workers.reconcile.sweep import Sweep
 
 #: The ledger loses so many seconds at most. Source: design section 9.
 ROLLED_BACK_S = 5.0

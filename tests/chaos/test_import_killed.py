@@ -13,12 +13,13 @@ from pathlib import Path
 
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.support import a_job
-from workers.audit import Auditor
-from workers.imports import Imports
+from workers.imports.imports import Imports
+from workers.imports.store import ImportStore
 from workers.ledger import PREFIX, Ledger, connect
-from workers.vault import Vault, new_key
+from workers.operate.audit import Auditor
+from workers.secrets.vault import Vault, new_key
 
 ROWS = 6_000
 KILLS = 3
@@ -56,7 +57,7 @@ def test_killed_three_times_then_to_the_end(tmp_path: Path) -> None:
         out, _ = importer(server.url, key, file).communicate(timeout=120)
         result = json.loads(out)
         assert (result["create"], result["unchanged"], result["error"]) == (ROWS, 0, 0), points
-        keys = [read.record.key for read in ledger.imported("customers")]
+        keys = [read.record.key for read in ImportStore(ledger).imported("customers")]
         assert sorted(keys) == sorted(f"k-{n}" for n in range(ROWS)), points
         one = imports.get("customers")
         assert (one.state, one.create, one.waiting, one.phases) == ("running", ROWS, ROWS, {"received": ROWS})

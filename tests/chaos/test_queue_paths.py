@@ -23,16 +23,16 @@ import redis
 import structlog
 
 import ops
-from ops.sandbox.faults import Fault
+from ops.sandbox.lab.faults import Fault
 from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from tests.chaos.fleet import ONCE, until
 from tests.support import World
-from workers.actors import declare_actors
-from workers.broker import NudgeBroker
+from workers.engine.actors import declare_actors
+from workers.engine.broker import NudgeBroker
+from workers.engine.pulse import Pulse
 from workers.ledger import LANES, LEASE_MS, Claim, Nudge
-from workers.pulse import Pulse
-from workers.vault import new_key
+from workers.secrets.vault import new_key
 
 #: Longer than the pulse waits for somebody to take up a nudge, in seconds.
 NUDGE_LOST_S = 5.1
@@ -114,7 +114,9 @@ class Wired:
 def wired(world: World, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wired]:
     """A world on the real broker; its worker is not started."""
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.05)
-    monkeypatch.setattr("workers.runner.log", structlog.ReturnLogger())  # workers go on between the parts of a test
+    monkeypatch.setattr(
+        "workers.engine.runner.log", structlog.ReturnLogger()
+    )  # workers go on between the parts of a test
     world.runner.going_on = False  # each step's nudge goes through the queue, which this is about
     made = Wired(world, broker_url)
     yield made

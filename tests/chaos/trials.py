@@ -23,7 +23,7 @@ from pathlib import Path
 
 import redis
 
-from ops.processes import terminable
+from ops.local.processes import terminable
 from tests.chaos.figures import keep
 from tests.chaos.fleet import Fleet, until
 from workers.ledger import REDIS_TIMEOUT_S

@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.attempt import Ask
 from pipelines.model import Again
 from pipelines.reidentification import (
@@ -43,7 +43,7 @@ from pipelines.reidentification.days import DAY_MS
 from tests.support import PLENTY
 from workers.ledger import PREFIX, Ledger, connect
 from workers.logs import configure_logs
-from workers.reidentify import Rules, store
+from workers.reidentification.policy_store import Rules, store
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOURS = Hours("Europe/Berlin", (time(22), time(7)))

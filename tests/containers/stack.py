@@ -20,8 +20,8 @@ import yaml
 from tests.containers import engine
 from tests.containers.engine import COMPOSE, ROOT, podman
 from tests.support import a_job
-from workers.tokens import Role, setting_of
-from workers.vault import new_key
+from workers.secrets.tokens import Role, setting_of
+from workers.secrets.vault import new_key
 
 #: Seconds until a test gives up: a container's start takes some ten here, a customer's onboarding twenty.
 PATIENCE_S = 180.0

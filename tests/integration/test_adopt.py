@@ -16,13 +16,15 @@ from ops.sandbox import Fault
 from pipelines.errors import HeldBackError, StaleClaimError
 from pipelines.iron import Customer, Iron
 from pipelines.model import Next
+from pipelines.retention import INPUT_KEPT_MS
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import API_KEY, BASE_URL, World, a_job, contents
-from workers.adopt import adopt, adopt_these
-from workers.aside import PATIENCE_S
-from workers.ledger import INPUT_KEPT_MS, LEASE_MS, PREFIX, Claim, New
-from workers.pace import Budget
-from workers.search import find
+from workers.budget.gate import Gate
+from workers.budget.unbound_calls import PATIENCE_S
+from workers.ledger import LEASE_MS, PREFIX, Claim, New
+from workers.ledger.limits import Budget
+from workers.operate.search import find
+from workers.reconcile.adopt import adopt, adopt_these
 
 
 def iron(world: World) -> Iron:
@@ -268,7 +270,7 @@ def test_records_come_first(client: redis.Redis) -> None:
 def test_a_pause_stops_it(client: redis.Redis) -> None:
     """While a person has paused the sweep's lane nothing is read, and it is said how to go on."""
     command = Command(client, 1)
-    command.world.ledger.pause(["sweep"], by="ada")
+    Gate(command.world.ledger).pause(["sweep"], by="ada")
     with pytest.raises(HeldBackError, match="onboarding resume sweep"):
         command.run()
     assert command.transport.at_ms == []
@@ -278,7 +280,7 @@ def test_a_429_is_waited_for(client: redis.Redis) -> None:
     """A 429 closes the tap for the whole fleet; the page is read after it, and the wait is told."""
     command = Command(client, 1, httpx.Response(429, headers={"retry-after": "30"}))
     closed: list[bool] = []
-    command.meanwhile = lambda: closed.append(command.world.ledger.standing().closed_until_ms is not None)
+    command.meanwhile = lambda: closed.append(Gate(command.world.ledger).standing().closed_until_ms is not None)
     command.sleep(1)
     command.transport.at_ms.clear()
     assert command.run() == {"adopted": 1}
@@ -295,8 +297,8 @@ def test_it_gives_up(client: redis.Redis, trouble: str, sentence: str) -> None:
     command = Command(client, 1)
     ledger, started_ms = command.world.ledger, command.world.shift_ms
     if trouble == "closed":
-        command.meanwhile = lambda: ledger.close_tap(30.0)
-        ledger.close_tap(30.0)
+        command.meanwhile = lambda: Gate(ledger).close_tap(30.0)
+        Gate(ledger).close_tap(30.0)
     else:
         ledger.client.hset(f"{PREFIX}pace", mapping={"opened": BEGINNING_MS, "retry_at": BEGINNING_MS})
     with pytest.raises(HeldBackError, match=sentence):

@@ -18,9 +18,9 @@ from pipelines.lifecycle import Phase
 from pipelines.view import read_view
 from tests.gateway import TOKENS, Gateway
 from tests.support import World, a_job, contents
-from workers.imports import Imports
+from workers.imports.imports import Imports
 from workers.ledger import PREFIX
-from workers.tokens import Role
+from workers.secrets.tokens import Role
 
 JOBS = "/v1/onboardings"
 FUTURE = "2999-01-01T00:00:00Z"
@@ -339,7 +339,7 @@ def test_filters_go_together(gateway: Gateway) -> None:
 
 def test_few_among_many_are_found_in_short_pages(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that has looked at many without finding enough is short, and the next one goes on behind it."""
-    monkeypatch.setattr("workers.search.SCANNED", 5)
+    monkeypatch.setattr("workers.operate.search.SCANNED", 5)
     for number in range(20):
         gateway.world.submit(f"k-{number}", **({"labels": {"rare": "yes"}} if number == 17 else {}))
     found = list(pages(gateway, label="rare=yes", limit=5))
@@ -596,7 +596,7 @@ def test_what_is_not_asked_for_cannot_be_signed(gateway: Gateway) -> None:
 
 def test_the_document_shows_what_is_answered(gateway: Gateway) -> None:
     """The model of a record in the document has the very members that a record is shown with, in every phase."""
-    from ops.gateway.shapes import Entry, Onboarding, SigningState
+    from ops.gateway.api.shapes import Entry, Onboarding, SigningState
 
     world = gateway.world
     world.onboard()

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from ops.embedded import EmbeddedRedis
-from ops.gateway.access import ACCESS
+from ops.gateway.http.access import ACCESS
+from ops.local.embedded import EmbeddedRedis
 from tests.gateway import TOKENS, Gateway
 from tests.support import World
 from workers.ledger import connect
-from workers.tokens import Role
+from workers.secrets.tokens import Role
 
 #: The matrix as the README shows it: s submitter, v viewer, o operator, c compliance, a admin.
 MATRIX = {

@@ -11,14 +11,14 @@ import httpx
 import pytest
 import redis
 
-from ops.gateway import shapes
-from ops.gateway.events import Tail
+from ops.gateway.api import shapes
+from ops.gateway.api.events import Tail
 from pipelines.job import Problem
 from tests.gateway import Gateway
 from tests.support import World
-from workers.events import STREAM, EventStream
+from workers.events.stream import STREAM, EventStream
+from workers.intake.rejections import Refusals
 from workers.ledger import PREFIX
-from workers.refused import Refusals
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_an_unknown_import_is_404(gateway: Gateway) -> None:
 
 def test_no_more_files_than_can_be_loaded(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit the answer is 503 with Retry-After, and a place is free again afterwards."""
-    from ops.gateway import uploads
+    from ops.gateway.api import uploads
 
     taken = uploads.Uploads.take
 

@@ -21,7 +21,7 @@ import uvicorn
 from ops.listening import listen
 from tests.gateway import TOKENS, Gateway
 from tests.support import World
-from workers.tokens import Role
+from workers.secrets.tokens import Role
 
 #: Requests of each operation and phase; more with SCHEMA_EXAMPLES.
 EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "8")

@@ -13,9 +13,10 @@ import redis
 
 from pipelines.lifecycle import Phase
 from tests.support import PLENTY, World
-from workers.audit import KINDS, Auditor, Finding
-from workers.audit.seen import RARELY_MS
+from workers.budget.gate import Gate
 from workers.ledger import LANES, PREFIX, Claim, Ledger
+from workers.operate.audit import KINDS, Auditor, Finding
+from workers.operate.audit.seen import RARELY_MS
 
 DAY_MS = 86_400_000
 #: Where everybody stands when something is broken.
@@ -412,7 +413,7 @@ def test_nothing_is_overdue_while_iron_wants_no_call(staged: World) -> None:
     """While Iron's tap is closed nobody is expected to move."""
     overdue(staged)
     claim(staged, "other", ends_ms=-3_600_000)
-    staged.ledger.close_tap(60)
+    Gate(staged.ledger).close_tap(60)
     assert audited(staged) == []
 
 

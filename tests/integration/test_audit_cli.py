@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from tests.support import Run, World
-from workers.audit import walk
 from workers.ledger import PREFIX
+from workers.operate.audit import walk
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,10 @@ from ops.cli.exits import CommandError
 from ops.cli.importing import import_file
 from tests.bench.imports import IMPORTER, MEGABYTES, nonsense, write
 from tests.support import World, a_job
-from workers.imports import Imports
+from workers.imports.imports import Imports
+from workers.imports.loading import Result
 from workers.ledger import PREFIX
-from workers.loading import Result
-from workers.vault import new_key
+from workers.secrets.vault import new_key
 
 Run = Callable[..., int]
 

@@ -8,8 +8,8 @@ import time
 import dramatiq
 import pytest
 
-from workers import broker as broker_module
-from workers.broker import NudgeBroker
+from workers.engine import broker as broker_module
+from workers.engine.broker import NudgeBroker
 from workers.ledger import LANES, Nudge
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from tests.support import Run, World, a_job
+from workers.budget.gate import Gate
 from workers.ledger import PREFIX, Ledger
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 HEADER = "idempotency_key,external_id,email,customer_type,name,label.source\n"
 ROWS = "k-1,x-1,ada@example.com,Person,Ada,crm\nk-2,x-2,bob@example.com,Person,Bob,web\n"
@@ -256,7 +257,7 @@ def test_summary_is_the_contracts(run: Run, pending: World, capsys: pytest.Captu
     assert summary["lanes"]["bulk"] == {"due": 1, "scheduled": 0, "queued": 0}
     assert summary["lanes"]["interactive"] == {"due": 0, "scheduled": 2, "queued": 1}
     # Less than all where a busy machine let a call leave late, and more again from second to second.
-    now = pending.ledger.standing().parts
+    now = Gate(pending.ledger).standing().parts
     assert summary["budget"] == {
         "rate_per_second": 10.0,
         "identifications_per_minute": 60.0,

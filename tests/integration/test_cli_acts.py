@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support import API_KEY, Run, World, a_job
+from workers.budget.gate import Gate
 from workers.ledger import PREFIX
 
 
@@ -149,10 +150,10 @@ def test_adopt(
     assert sorted(record.key for record in world.records()) == ["e-0", "e-1", "e-2"]
     assert run("adopt", "--external-id", "nobody") == 0
     assert "no such customer" in capsys.readouterr().err
-    world.ledger.pause(["sweep"], by="ada")
+    Gate(world.ledger).pause(["sweep"], by="ada")
     assert run("adopt", "--external-id", "e-1") == 1
     assert "`onboarding resume sweep` lets them go on" in capsys.readouterr().err
-    world.ledger.resume(["sweep"])
+    Gate(world.ledger).resume(["sweep"])
     monkeypatch.setenv("IRON_API_KEY", "short")
     assert run("adopt") == 1
     assert "API key" in capsys.readouterr().err
@@ -194,7 +195,7 @@ def test_pause_and_resume(run: Run, world: World, capsys: pytest.CaptureFixture[
     world.submit(tag="manual", lane="bulk")
     assert run("pause", "bulk") == 0
     assert "1 onboardings are due in bulk; with --yes" in capsys.readouterr().err
-    assert world.ledger.standing().paused == {}
+    assert Gate(world.ledger).standing().paused == {}
     assert run("pause", "bulk", "--reason", "a talk with Iron", "--by", "ada", "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"lanes": ["bulk"], "due": 1, "paused": ["bulk"], "done": True}
     assert run("pause", "all", "--by", "bob", "--yes") == 0
@@ -222,7 +223,7 @@ def test_summary_of_a_fleet_that_is_held_back(
 ) -> None:
     """A 429 shows in the summary: until when Iron wants no call, and what is left of the budget."""
     monkeypatch.setenv("IRON_RATE_PER_SECOND", "40")
-    world.ledger.close_tap(60)
+    Gate(world.ledger).close_tap(60)
     assert run("summary", "--json") == 0
     budget = json.loads(capsys.readouterr().out)["budget"]
     assert (budget["rate_per_second"], budget["rate_per_second_now"]) == (40, pytest.approx(20, abs=2))

@@ -21,13 +21,13 @@ import pytest
 import redis
 import yaml
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from pipelines.lifecycle import Phase
 from tests.support import a_job
-from workers.broker import NudgeBroker
+from workers.engine.broker import NudgeBroker
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect
-from workers.submit import FrontDoor
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[

@@ -14,9 +14,9 @@ import workers
 from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.model import Next
 from tests.support import PLENTY, World
-from workers.clock import monotonic_s
-from workers.leases import Leases
+from workers.engine.leases import Leases
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger
+from workers.ledger.clock import monotonic_s
 
 #: Seconds by which a clock may jump: NTP steps, a machine that wakes up, somebody who sets it.
 JUMPS_S = [30, 3_600, 3 * 86_400, -30, -3_600, -3 * 86_400]
@@ -25,7 +25,7 @@ BORNE_S = CLOCK_TOLERANCE_MS / 1000 - 1
 
 #: Deliveries to upstream are signed with a timestamp that the receiver compares with its own wall clock; and `doctor`
 #: asks whether this machine's wall clock goes right.
-ABOUT_WALL_CLOCKS = {"workers/delivery.py", "checkup/__init__.py"}
+ABOUT_WALL_CLOCKS = {"workers/events/sender.py", "checkup/__init__.py"}
 SOURCES = sorted(
     path
     for package in (pipelines, workers)

@@ -13,18 +13,18 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from ops.gateway.access import ACCESS
-from ops.gateway.console.words import ACTORS, ACTS, IMPORT_ACTS, PERSONAL, PHASES, ago, iron_state
+from ops.gateway.http.access import ACCESS
+from ops.gateway.pages.console.words import ACTORS, ACTS, IMPORT_ACTS, PERSONAL, PHASES, ago, iron_state
 from ops.sandbox import Fault
 from pipelines.acts import refusal
 from pipelines.lifecycle import Actor, Phase
 from tests.gateway import TOKENS, Gateway
 from tests.support import World, a_job, contents, cut_off
-from workers.endpoints import Endpoints
-from workers.imports import Imports
-from workers.pace import BreakerState, Standing
-from workers.tokens import Role
-from workers.vault import new_key
+from workers.budget.gate import BreakerState, BudgetStatus, Gate
+from workers.events.endpoints import Endpoints
+from workers.imports.imports import Imports
+from workers.secrets.tokens import Role
+from workers.secrets.vault import new_key
 
 HOST = "gateway.test"
 
@@ -267,7 +267,7 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
     before = text(console.see("/"))
     assert "Calls leave" in before
     assert "Nobody is told" in before
-    world.ledger.pause(["bulk"], by="ada", reason="a talk with Iron")
+    Gate(world.ledger).pause(["bulk"], by="ada", reason="a talk with Iron")
     world.sandbox.faults.add(Fault(name="much", operation="create_customer", status=429, retry_after="300"))
     endpoints = Endpoints(world.ledger, world.vault)
     for name in ("crm", "late"):
@@ -300,7 +300,7 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
 )
 def test_how_we_stand_with_iron(breaker: BreakerState, closed_ms: int | None, refusal: int | None, words: str) -> None:
     """Every state of breaker and tap has its words, the graver one first, and a rate that is down shows its ceiling."""
-    standing = Standing(5, closed_ms, breaker, 1, refusal, {"call": 0.5, "identification": 1.0}, {})
+    standing = BudgetStatus(5, closed_ms, breaker, 1, refusal, {"call": 0.5, "identification": 1.0}, {})
     budget = {
         "rate_per_second": 10,
         "rate_per_second_now": 5,

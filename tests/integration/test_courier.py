@@ -20,8 +20,8 @@ from pipelines.events import place
 from pipelines.model import Record
 from tests.integration.test_endpoints import eventually
 from tests.post import SOURCE, Post, Receiver
-from workers.courier import LEASE_MS, Courier
-from workers.dispatch import (
+from workers.events.courier import LEASE_MS, Courier
+from workers.events.dispatcher import (
     GIVE_UP_AFTER_S,
     MISSES,
     MOST_WAITING,
@@ -29,11 +29,11 @@ from workers.dispatch import (
     RETRIES_S,
     EndpointLostError,
 )
-from workers.endpoints import EndpointError, NoEndpointError
-from workers.events import OLDEST, STREAM
+from workers.events.endpoints import EndpointError, NoEndpointError
+from workers.events.stream import OLDEST, STREAM
 from workers.ledger import LANES, PREFIX, New
-from workers.summary import summarised
-from workers.vault import Vault, new_key
+from workers.operate.summary import summarised
+from workers.secrets.vault import Vault, new_key
 
 DAY_S = 86_400.0
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from ops.sandbox.clock import MANUAL_START
+from ops.sandbox.world.clock import MANUAL_START
 from pipelines.iron import Iron
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import API_KEY, BASE_URL, World
-from workers.adopt import adopt
+from workers.reconcile.adopt import adopt
 
 if TYPE_CHECKING:
     from pipelines.model import Record

@@ -11,7 +11,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from ops.embedded import find_server
+from ops.local.embedded import find_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,14 +19,14 @@ from dramatiq.middleware import CurrentMessage
 from ops.cli import main
 from tests.integration.test_endpoints import eventually
 from tests.support import PLENTY, a_job
-from workers import direct as direct_module
-from workers.broker import NudgeBroker
-from workers.direct import ACTOR, MOST_TRIES, DirectEnqueueing
+from workers.engine.broker import NudgeBroker
+from workers.intake import messages as direct_module
+from workers.intake.messages import ACTOR, MOST_TRIES, DirectEnqueueing
+from workers.intake.rejections import AT_MOST, KEPT_MS, Refusals
+from workers.intake.submit import FrontDoor
 from workers.ledger import LANES, PREFIX, Ledger
-from workers.refused import AT_MOST, KEPT_MS, Refusals
-from workers.submit import FrontDoor
-from workers.summary import summarised
-from workers.vault import Vault, new_key
+from workers.operate.summary import summarised
+from workers.secrets.vault import Vault, new_key
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCER = ROOT / "ops" / "examples" / "producer.py"

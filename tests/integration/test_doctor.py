@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from ops.cli import main
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport
 from pipelines.job import Problem
 from pipelines.reidentification import ReidentificationPolicy
@@ -21,14 +21,15 @@ from pipelines.reidentification.days import Interval
 from tests.integration.test_reidentify import in_time
 from tests.post import Post
 from tests.support import API_KEY, BASE_URL, World
-from workers.checkup import examined
-from workers.checkup.outward import FAILING_S, MOVING_S, endpoints, links, refused, reidentification
+from workers.budget.gate import Gate
+from workers.intake.rejections import Refusals
 from workers.ledger import PREFIX
-from workers.preflight import WAITAOF_RELEASE, product_of, release_of
-from workers.refused import Refusals
-from workers.reidentify import Mover, proposed, store
-from workers.tokens import Role, setting_of
-from workers.vault import new_key
+from workers.operate.doctor import examined
+from workers.operate.doctor.outward import FAILING_S, MOVING_S, endpoints, links, refused, reidentification
+from workers.operate.preflight import WAITAOF_RELEASE, product_of, release_of
+from workers.reidentification.policy_store import Mover, proposed, store
+from workers.secrets.tokens import Role, setting_of
+from workers.secrets.vault import new_key
 
 Look = Callable[..., dict[str, list[Any]]]
 
@@ -403,7 +404,7 @@ def test_the_lane_does_not_move(timed: World) -> None:
     timed.client.zadd(f"{PREFIX}due:reidentify", {"k-1": timed.ledger.now_ms() - 2 * 3_600_000})
     [text] = behind(timed)
     assert "has been due for 2.0 hours" in text
-    timed.ledger.pause(["reidentify"], by="ada")
+    Gate(timed.ledger).pause(["reidentify"], by="ada")
     [text] = behind(timed)
     assert "ada has paused the lane reidentify" in text
 

@@ -23,12 +23,13 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.gateway import Gateway
 from tests.support import PLENTY, World, a_job
+from workers.imports.store import ImportStore
+from workers.intake.submit import FrontDoor
 from workers.ledger import DURABLE_WITHIN_MS, PREFIX, Durability, Ledger, NotDurableError, connect
-from workers.preflight import WAITAOF_RELEASE, problems_of, release_of
-from workers.submit import FrontDoor
+from workers.operate.preflight import WAITAOF_RELEASE, problems_of, release_of
 
 LOCAL = Durability(1)
 
@@ -133,15 +134,15 @@ def test_a_replica_is_waited_for(line: Line) -> None:
     with connect(line.url) as client:
         ledger = Ledger(client, PLENTY, durability=Durability(1, 1))
         with pytest.raises(NotDurableError):
-            ledger.loaded("an-import", {})
+            ImportStore(ledger).loaded("an-import", {})
         line.synced = (1, 1)
-        ledger.loaded("an-import", {})
+        ImportStore(ledger).loaded("an-import", {})
 
 
 def test_without_the_setting_nothing_is_asked(line: Line) -> None:
     """Otherwise no job waits for a disk."""
     with connect(line.url) as client:
-        Ledger(client, PLENTY).loaded("an-import", {})
+        ImportStore(Ledger(client, PLENTY)).loaded("an-import", {})
     assert line.asked == []
 
 
@@ -224,7 +225,7 @@ def test_a_replica_that_is_not_there_acknowledges_nothing(
     server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server waits as long as it was told to, answers that no replica has it, and that is an error."""
-    monkeypatch.setattr("workers.ledger.DURABLE_WITHIN_MS", 50)
+    monkeypatch.setattr("workers.ledger.ledger.DURABLE_WITHIN_MS", 50)
     with connect(server.url) as client:
         world = World(client)
         with pytest.raises(NotDurableError):

@@ -18,8 +18,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ops import embedded
-from ops.embedded import EmbeddedRedis, EmbeddedRedisError
+from ops.local import embedded
+from ops.local.embedded import EmbeddedRedis, EmbeddedRedisError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +228,7 @@ def test_folder_that_is_a_file(tmp_path: Path) -> None:
 OWNER = """
 import sys, threading, time
 from pathlib import Path
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 server = EmbeddedRedis(Path(sys.argv[1]))
 thread = threading.Thread(target=server.start)
 thread.start()

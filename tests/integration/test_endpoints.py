@@ -26,11 +26,11 @@ from cryptography.x509.oid import NameOID
 
 from pipelines.events import source
 from tests.support import PLENTY, Run, World
-from workers.courier import Courier
-from workers.delivery import Answer, Sender, Verdict, new_secret
-from workers.events import STREAM
+from workers.events.courier import Courier
+from workers.events.sender import Answer, Sender, Verdict, new_secret
+from workers.events.stream import STREAM
 from workers.ledger import PREFIX, Ledger
-from workers.vault import Vault
+from workers.secrets.vault import Vault
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIVER = ROOT / "ops" / "examples" / "receiver.py"

@@ -19,7 +19,7 @@ from pipelines.iron import Iron
 from pipelines.onboarding import INPUT
 from tests.support import API_KEY, BASE_URL, World
 from workers.ledger import LEASE_MS, PREFIX, Claim
-from workers.sweep import Page, Sweep
+from workers.reconcile.sweep import Page, Sweep
 
 RETENTION_S = 86_400
 

@@ -18,11 +18,11 @@ from structlog.testing import capture_logs
 from pipelines.iron import Iron
 from tests.integration.test_cli_parts import PATIENCE_S, lines, started, until
 from tests.support import API_KEY, BASE_URL, World, cut_off
-from workers.first_call import ASKED_S, AWAY_S, FirstCall
+from workers.budget.gate import HELD_BACK, Gate
 from workers.ledger import PREFIX
 from workers.logs import ALLOWED
-from workers.pace import HELD_BACK
-from workers.vault import new_key
+from workers.operate.first_call import ASKED_S, AWAY_S, FirstCall
+from workers.secrets.vault import new_key
 
 Answers = Callable[[httpx.Request], httpx.Response]
 #: A customer in an answer, of whom nothing may be told.
@@ -154,9 +154,9 @@ def test_held_back(world: World, reason: str) -> None:
     assert reason in HELD_BACK
     call, asked = first_call(world, NO_ECHO)
     if reason == "paused":
-        world.ledger.pause(["sweep"], by="ada-marker")
+        Gate(world.ledger).pause(["sweep"], by="ada-marker")
     elif reason == "closed":
-        world.ledger.close_tap(3_600)
+        Gate(world.ledger).close_tap(3_600)
     else:
         world.client.hset(f"{PREFIX}pace", mapping={"opened": 1, "retry_at": 1})
     assert said(call) == [{"event": "first_call.held_back", "log_level": "warning", "reason": reason}]
@@ -218,7 +218,7 @@ def test_it_delays_no_start(world: World) -> None:
 
 def test_it_delays_no_end(world: World) -> None:
     """A process that ends while the call waits for Iron ends at once; the call is never made."""
-    world.ledger.close_tap(60)
+    Gate(world.ledger).close_tap(60)
     waits = threading.Event()
 
     class Waiting(FirstCall):

@@ -24,15 +24,15 @@ from ops.sandbox import sign
 from pipelines.iron import Iron
 from pipelines.model import Policy
 from tests.support import API_KEY, a_job
-from workers.actors import declare_actors
-from workers.broker import NudgeBroker
-from workers.leases import Leases
+from workers.engine.actors import declare_actors
+from workers.engine.broker import NudgeBroker
+from workers.engine.leases import Leases
+from workers.engine.runner import Runner
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect
 from workers.logs import ALLOWED
-from workers.runner import Runner
-from workers.submit import FrontDoor
-from workers.tokens import Role, setting_of
-from workers.vault import Vault, new_key
+from workers.secrets.tokens import Role, setting_of
+from workers.secrets.vault import Vault, new_key
 
 SECRET = "whsec_c2FuZGJveC1rZXktZm9yLXRlc3Rz"
 TOKEN = "onb_token-of-the-crm"

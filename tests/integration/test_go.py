@@ -12,13 +12,13 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from ops.gateway.go.texts import SITUATIONS
+from ops.gateway.pages.customer.texts import SITUATIONS
 from pipelines.acts import MAX_ROUNDS_ASKED
 from tests.gateway import Gateway
 from tests.support import World, contents, cut_off
-from workers.adopt import adopt
-from workers.links import CustomerLinks
-from workers.vault import new_key
+from workers.reconcile.adopt import adopt
+from workers.secrets.links import CustomerLinks
+from workers.secrets.vault import new_key
 
 #: The button waits for a look at Iron as long as that takes on a busy machine, in seconds.
 PATIENCE_S = 20.0

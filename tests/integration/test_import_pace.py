@@ -10,7 +10,7 @@ import redis
 
 from tests.bench.imports import Clocked
 from tests.chaos.simulator import BEGINNING_MS
-from workers.pace import Budget
+from workers.ledger.limits import Budget
 
 BUDGET = Budget(rate_per_second=40, identifications_per_minute=60)
 

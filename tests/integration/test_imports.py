@@ -13,13 +13,15 @@ import pytest
 import redis
 
 from pipelines.intake import IntakeError
+from pipelines.lanes import BEGUN
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import World, a_job
-from workers.audit import Auditor
-from workers.imports import ImportNameError, Imports, NoSuchImportError, default_name
-from workers.ledger import BEGUN, PREFIX, Claim, Ledger, New, connect
-from workers.submit import ImportCancelledError
+from workers.imports.imports import ImportNameError, Imports, NoSuchImportError, default_name
+from workers.imports.store import ImportStore
+from workers.intake.submit import ImportCancelledError
+from workers.ledger import PREFIX, Claim, Ledger, Lists, New, connect
+from workers.operate.audit import Auditor
 
 #: Rows that may be begun beside those that an import has begun already; see BEGUN_MAX in imports.lua.
 BEGUN_MAX = 128
@@ -61,9 +63,9 @@ def test_rows_become_due_records_of_the_import(world: World, imports: Imports, t
     """Each row has a record that is due now at its import's place, names its import, and no message is sent."""
     assert load(imports, jobs(tmp_path, 3)) == result("customers", 3, create=3)
     assert world.client.zcard(f"{PREFIX}due:bulk/customers") == 3
-    assert world.ledger.lanes()["bulk"] == {"due": 3, "scheduled": 0}
+    assert Lists(world.ledger).lanes()["bulk"] == {"due": 3, "scheduled": 0}
     assert not world.queue.nudges
-    assert [(read.record.key, read.record.lane) for read in world.ledger.imported("customers")] == [
+    assert [(read.record.key, read.record.lane) for read in ImportStore(world.ledger).imported("customers")] == [
         (f"customers-{number}", "bulk") for number in range(3)
     ]
     one = imports.get("customers")
@@ -182,11 +184,11 @@ def test_rows_in_flight(ledger_url: str, lost: str) -> None:
     """Whatever is lost between sending rows and reading their answers, each has its record once."""
     with connect(ledger_url) as client, connect(ledger_url) as other:
         ledger = Ledger(client)
-        ledger.begin_import("list", "digest", "olga")
+        ImportStore(ledger).begin_import("list", "digest", "olga")
         if lost == "the script":
             other.script_flush()
         new = [New(Record(f"k-{n}", external_id=f"k-{n}", lane="bulk", import_name="list"), {}) for n in range(250)]
-        loading = ledger.load("list", {}, new)
+        loading = ImportStore(ledger).load("list", {}, new)
         ends = time.monotonic() + 10
         while lost == "their answers" and other.llen(f"{PREFIX}imported:list") < 250:
             assert time.monotonic() < ends
@@ -195,9 +197,11 @@ def test_rows_in_flight(ledger_url: str, lost: str) -> None:
         assert [one.status for one in loading.created() or []] == ["created"] * 250
         keys = other.lrange(f"{PREFIX}imported:list", 0, -1)
         assert keys == [one.record.key.encode() for one in new]
-        again = ledger.load("list", {}, new[:120])
+        again = ImportStore(ledger).load("list", {}, new[:120])
         again.abandon()
-        assert [one.status for one in ledger.load("list", {}, new[:120]).created() or []] == ["exists"] * 120
+        assert [one.status for one in ImportStore(ledger).load("list", {}, new[:120]).created() or []] == [
+            "exists"
+        ] * 120
         assert other.llen(f"{PREFIX}imported:list") == 250
 
 
@@ -205,7 +209,7 @@ def test_an_adopted_customer_joins_the_import(world: World, imports: Imports, tm
     """A row whose customer was adopted takes that record over and counts as made."""
     world.onboard("k-1")
     world.client.flushdb()
-    from workers.adopt import adopt
+    from workers.reconcile.adopt import adopt
 
     assert [found.result for found in adopt(world.ledger, world.runner.iron.on_behalf_of(None, lambda _: None))] == [
         "adopted"
@@ -213,7 +217,7 @@ def test_an_adopted_customer_joins_the_import(world: World, imports: Imports, tm
     file = tmp_path / "list.jsonl"
     file.write_text(json.dumps(a_job("row-1", external_id="k-1")) + "\n", encoding="utf-8")
     assert load(imports, file) == result("list", 1, create=1)
-    assert [read.record.key for read in world.ledger.imported("list")] == ["row-1"]
+    assert [read.record.key for read in ImportStore(world.ledger).imported("list")] == ["row-1"]
     assert imports.get("list").phases == {"active": 1}
     assert imports.get("list").state == "finished"
 
@@ -262,7 +266,7 @@ def watched(world: World) -> World:
     """Forty customers of the bulk lane who have their links and do nothing; all are to be read again by now."""
     for number in range(40):
         world.submit(f"w-{number}", "manual", lane="bulk")
-    world.run(until=lambda: world.ledger.phases().get(Phase.IDENTIFICATION_PENDING, (0, 0))[0] == 40)
+    world.run(until=lambda: Lists(world.ledger).phases().get(Phase.IDENTIFICATION_PENDING, (0, 0))[0] == 40)
     world.client.delete(f"{PREFIX}turn_read")  # nothing is owed to them yet
     world.shift_ms += 60_000
     return world
@@ -492,8 +496,8 @@ def test_a_long_report_comes_in_parts_and_ends(
     world: World, imports: Imports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parts join seamlessly; beyond the limit rows are counted and not kept; a new run begins a new report."""
-    monkeypatch.setattr("workers.loading.SEALED_AT_ONCE", 4_000)
-    monkeypatch.setattr("workers.loading.REPORTED", 300)
+    monkeypatch.setattr("workers.imports.loading.SEALED_AT_ONCE", 4_000)
+    monkeypatch.setattr("workers.imports.loading.REPORTED", 300)
     file = tmp_path / "list.csv"
     file.write_text("external_id,email,customer_type\n" + "x,nobody,Person\n" * 400, encoding="utf-8")
     for _ in range(2):
@@ -529,4 +533,4 @@ def test_ledger_without_imports(client: redis.Redis) -> None:
     """An empty ledger has no imports and all its lanes."""
     ledger = Ledger(client)
     assert Imports(ledger).all() == []
-    assert set(ledger.lanes()) == {"interactive", "bulk", "reidentify"}
+    assert set(Lists(ledger).lanes()) == {"interactive", "bulk", "reidentify"}

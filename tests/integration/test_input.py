@@ -10,9 +10,9 @@ import redis
 
 from tests.bodies import BUSINESS, PERSON, TOKEN
 from tests.support import World, a_job
-from workers.broker import NudgeBroker
-from workers.ledger import PREFIX
-from workers.submit import ExternalIdTakenError
+from workers.engine.broker import NudgeBroker
+from workers.intake.submit import ExternalIdTakenError
+from workers.ledger import PREFIX, Lists
 
 #: Values that a reader of the ledger, the queue or the logs must not find. The e-mail's tag keeps the case open.
 MARKS = (
@@ -166,4 +166,4 @@ def test_a_correction_takes_nobodys_external_id(world: World) -> None:
     world.correct({**a_job("k-2", "manual"), "external_id": "e-3"})
     world.submit("k-3", "manual", external_id="e-3")
     world.drain()
-    assert world.ledger.holders(["k-1", "k-2", "e-3"]) == ["k-1", "k-2", "k-3"]
+    assert Lists(world.ledger).holders(["k-1", "k-2", "e-3"]) == ["k-1", "k-2", "k-3"]

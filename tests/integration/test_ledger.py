@@ -15,7 +15,8 @@ from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY, World
-from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, PREFIX, Claim, Ledger, New, NotClaimed, Nudge
+from workers.budget.gate import Gate
+from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, PREFIX, Claim, Ledger, Lists, New, NotClaimed, Nudge
 
 
 class Clock:
@@ -104,7 +105,7 @@ def test_created_once(ledger: Ledger, client: redis.Redis) -> None:
 
 def test_create_repeated(ledger: Ledger, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A creation whose answer was lost answers the same when it is sent again, and stores nothing twice."""
-    monkeypatch.setattr("workers.ledger._token", lambda: "the-token-of-one-call")
+    monkeypatch.setattr("workers.ledger.ledger.call_token", lambda: "the-token-of-one-call")
     assert create(ledger, a_record()).status == "created"
     before = dump(client)
     assert create(ledger, a_record()).status == "created"
@@ -151,7 +152,7 @@ def test_commit(ledger: Ledger) -> None:
     assert (read.record.phase, read.record.version, read.claimed) == ("customer_created", 2, False)
     assert read.due_ms is not None
     assert 0 < read.due_ms - read.now_ms <= 5000
-    assert ledger.phases().keys() == {Phase.CUSTOMER_CREATED}
+    assert Lists(ledger).phases().keys() == {Phase.CUSTOMER_CREATED}
     assert [entry["phase"] for entry in ledger.history("k-1")] == ["received", "customer_created"]
     assert ledger.wake("c-1") == Nudge("interactive", "refresh", "k-1", 2)  # news is read first
 
@@ -284,7 +285,7 @@ def test_going_on_paced(ledger: Ledger) -> None:
     """What was committed stays committed where the budget is against going on; the record is due when it allows it."""
     create(ledger, a_record())
     claim = claimed(ledger)
-    ledger.close_tap(60)
+    Gate(ledger).close_tap(60)
     assert ledger.commit_and_claim(claim, following(claim)) is None
     read = ledger.read("k-1")
     assert read is not None
@@ -379,8 +380,8 @@ def test_newer_release(ledger: Ledger, client: redis.Redis, clock: Clock) -> Non
 def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
     """While Iron wants no call, nothing is claimed, and what was asked for is due when the tap opens."""
     create(ledger, a_record())
-    ledger.close_tap(5)
-    ledger.close_tap(1)
+    Gate(ledger).close_tap(5)
+    Gate(ledger).close_tap(1)
     assert ledger.claim("k-1", 1, "create_customer") == NotClaimed("paced")
     clock.ms += 4_000
     assert ledger.take({"interactive": 1}) == []

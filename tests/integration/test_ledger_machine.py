@@ -22,9 +22,10 @@ from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.support import PLENTY
-from workers.clock import monotonic_s
-from workers.events import EventStream
-from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger, New, NotClaimed
+from workers.events.stream import EventStream
+from workers.imports.store import ImportStore
+from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger, Lists, New, NotClaimed
+from workers.ledger.clock import monotonic_s
 
 KEYS = ("k-0", "k-1", "k-2")
 NUDGE_MS = 5000
@@ -69,7 +70,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.shift_ms = 0
         self.jumped_s = 0
         self.ledger = Ledger(self.client, PLENTY, lambda: self.shift_ms, self.clock)
-        self.ledger.begin_import("list", "digest", "olga")
+        ImportStore(self.ledger).begin_import("list", "digest", "olga")
         self.paused = False
         self.models: dict[str, Model] = {}
         self.claims: list[Claim] = []
@@ -94,7 +95,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(key=st.sampled_from(KEYS))
     def load(self, key: str) -> None:
         record = Record(key=key, external_id=key, fingerprint="f", lane="bulk", import_name="list")
-        [answer] = self.ledger.load("list", {}, [New(record, {})]).created() or []
+        [answer] = ImportStore(self.ledger).load("list", {}, [New(record, {})]).created() or []
         assert (answer.status == "created") == (key not in self.models)
         if answer.status == "created":
             self.models[key] = Model(due_ms=self.now_ms(), waits=True)
@@ -102,9 +103,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(paused=st.booleans())
     def halt(self, paused: bool) -> None:
         if paused:
-            self.ledger.halt_import("list", "paused", "olga", "")
+            ImportStore(self.ledger).halt_import("list", "paused", "olga", "")
         else:
-            self.ledger.resume_import("list")
+            ImportStore(self.ledger).resume_import("list")
         self.paused = paused
 
     @precondition(lambda self: self.models)
@@ -255,10 +256,10 @@ class LedgerMachine(RuleBasedStateMachine):
         for key, model in self.models.items():
             assert [event.name for event in told if event.key == key] == model.told
         phases = [model.phase for model in self.models.values()]
-        assert {phase: count for phase, (count, _) in self.ledger.phases().items()} == {
+        assert {phase: count for phase, (count, _) in Lists(self.ledger).phases().items()} == {
             phase: phases.count(phase) for phase in set(phases)
         }
-        [(fields, waiting)] = self.ledger.import_fields(["list"])
+        [(fields, waiting)] = ImportStore(self.ledger).import_fields(["list"])
         assert waiting == sum(model.waits for model in self.models.values())
         assert self.client.llen("onboarding:imported:list") == sum(
             int(count) for name, count in fields.items() if name.startswith("phase:")

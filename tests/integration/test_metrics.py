@@ -21,12 +21,12 @@ from tests.gateway import Gateway
 from tests.integration.test_round_trips import counted
 from tests.post import Post
 from tests.support import World, cut_off
-from workers.audit import Auditor
-from workers.counters import BUCKETS_S, Counters, Tally
-from workers.endpoints import MOST
+from workers.events.endpoints import MOST
 from workers.ledger import LANES
-from workers.tokens import Role
-from workers.vault import new_key
+from workers.operate.audit import Auditor
+from workers.process.counters import BUCKETS_S, Counters, Tally
+from workers.secrets.tokens import Role
+from workers.secrets.vault import new_key
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -16,7 +16,8 @@ import redis
 from ops.sandbox import Fault
 from tests.second_iron import SecondIron
 from tests.support import API_KEY, BASE_URL, World
-from workers.checkup import Check, examined
+from workers.budget.gate import Gate
+from workers.operate.doctor import Check, examined
 
 #: What the list of documents may answer where nothing is to be signed.
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -93,7 +94,7 @@ def test_a_refused_api_version_fails_nobody(world: World, doctor: Doctor) -> Non
     asked = world.sandbox.traffic.total
     world.run(until=lambda: world.shift_ms > 600_000, seconds=900)
     assert world.sandbox.traffic.total - asked < 400
-    assert (world.ledger.standing().breaker, world.ledger.standing().refusal) == ("open", 400)
+    assert (Gate(world.ledger).standing().breaker, Gate(world.ledger).standing().refusal) == ("open", 400)
     assert {(record.phase.value, record.attempts) for record in world.records()} == {("received", 0)}
     found = doctor("2020-01-01")
     for name in ("iron", "calls"):  # its own call, and what the breaker knows of the workers'
@@ -109,7 +110,7 @@ def test_a_refused_api_version_fails_nobody(world: World, doctor: Doctor) -> Non
         return {record.phase.value for record in world.records()} == {"active"}
 
     world.run(until=active, seconds=1_800)
-    assert world.ledger.standing().refusal is None
+    assert Gate(world.ledger).standing().refusal is None
     assert doctor(right.api_version)["calls"].state == "ok"
     assert {tuple(seen.values()) for seen in world.effects().values()} == {(1, 1, 2)}
 
@@ -120,7 +121,7 @@ def test_an_answer_that_grants_nothing_does_not_close_the_breaker(world: World) 
     for number in range(5):
         world.submit(f"k-{number}", "manual")
     world.run(until=lambda: world.shift_ms > 120_000, seconds=300)
-    assert world.ledger.standing().refusal == 404
+    assert Gate(world.ledger).standing().refusal == 404
     world.sandbox.faults.clear("elsewhere")
     world.run(until=lambda: {record.phase.value for record in world.records()} == {"identification_pending"})
 
@@ -150,4 +151,5 @@ def test_the_second_stand_in(client: redis.Redis, seed: int, hears: bool) -> Non
         return record.phase == "active"
 
     world.run(until=active, seconds=2 * 86_400)
+    assert world.shift_ms <= 2 * 86_400_000
     assert world.effects()["k-1"] == {"customers": 1, "identifications": 1, "signings": 2}

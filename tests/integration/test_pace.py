@@ -13,16 +13,19 @@ import pytest
 import redis
 
 from ops.sandbox import SandboxTransport
-from ops.sandbox.faults import Fault
+from ops.sandbox.lab.faults import Fault
 from pipelines.errors import HeldBackError
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from pipelines.model import Record
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.support import PLENTY, World
-from workers.audit import Auditor
-from workers.ledger import PREFIX, Claim, Ledger, New, NotClaimed
-from workers.pace import ASKED_AGAIN, LAG_KEPT_S, LAG_MOST_S, PAUSABLE, Budget, Lag, Permit, Permits
+from workers.budget.gate import PAUSABLE, Gate
+from workers.budget.permits import ASKED_AGAIN, Permits
+from workers.ledger import PREFIX, Claim, Ledger, Lists, New, NotClaimed
+from workers.ledger.limits import LAG_KEPT_S, LAG_MOST_S, Budget, Lag, Permit
+from workers.operate.audit import Auditor
+from workers.reconcile.cursor import SweepCursor
 
 #: A limit like those of the table of figures.
 FORTY = Budget(rate_per_second=40, identifications_per_minute=60)
@@ -152,7 +155,7 @@ def test_a_clock_set_back_stops_nothing(ledger: Ledger, clock: Clock) -> None:
 
 def test_a_repeated_claim_brings_no_slot(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim whose answer was lost is given again without its slot: when that is, nobody knows any more."""
-    monkeypatch.setattr("workers.ledger._token", lambda: "the-token-of-one-call")
+    monkeypatch.setattr("workers.ledger.ledger.call_token", lambda: "the-token-of-one-call")
     [record] = records(ledger, "interactive", 1)
     first, again = claim(ledger, record), claim(ledger, record)
     assert isinstance(first, Claim)
@@ -173,7 +176,7 @@ def permits_of(ledger: Ledger, sleep: Callable[[float], object]) -> tuple[Permit
 @pytest.fixture
 def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Permits that do not lapse, however busy the machine is."""
-    monkeypatch.setattr("workers.pace.LEAVES_LATE", 1_000.0)
+    monkeypatch.setattr("workers.ledger.limits.LEAVES_LATE", 1_000.0)
 
 
 @pytest.mark.usefixtures("no_haste")
@@ -199,7 +202,7 @@ def test_who_waited_asks_again(ledger: Ledger) -> None:
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        ledger.close_tap(5)
+        Gate(ledger).close_tap(5)
 
     permits, claimed = permits_of(ledger, sleep)
     for _ in range(10):
@@ -259,13 +262,13 @@ def test_no_window_holds_too_many_of_those_who_are_late(client: redis.Redis, clo
 def test_slots_that_are_farther_apart_are_told(ledger: Ledger, clock: Clock) -> None:
     """The rate that is used now is told with what late calls take off it, until two windows later."""
     slot_ms(ledger)
-    assert ledger.standing().parts[CALL] == 1
+    assert Gate(ledger).standing().parts[CALL] == 1
     ledger.lag.seen(0.1)
-    ledger.permit("interactive", "")
-    assert ledger.standing().parts[CALL] == pytest.approx(1 / ledger.lag.budget().spread(CALL), rel=0.001)
-    assert ledger.standing().parts[IDENTIFICATION] == 1
+    Gate(ledger).permit("interactive", "")
+    assert Gate(ledger).standing().parts[CALL] == pytest.approx(1 / ledger.lag.budget().spread(CALL), rel=0.001)
+    assert Gate(ledger).standing().parts[IDENTIFICATION] == 1
     clock.ms += 2_100
-    assert ledger.standing().parts[CALL] == 1
+    assert Gate(ledger).standing().parts[CALL] == 1
 
 
 def test_who_is_on_time_again_says_so() -> None:
@@ -389,9 +392,9 @@ def test_the_sweep_gets_its_turn(client: redis.Redis) -> None:
         for record in some[:3]:
             if isinstance(claim(ledger, record), Claim):
                 some.remove(record)
-        if not isinstance(ledger.next_page("me", 60_000, 60.0), float):
+        if not isinstance(SweepCursor(ledger).next_page("me", 60_000, 60.0), float):
             pages += 1
-            ledger.page_read("me", "on", read=100, differ=0, unknown=0)
+            SweepCursor(ledger).page_read("me", "on", read=100, differ=0, unknown=0)
         clock.ms += 20
     assert 4 <= pages <= 40, "a fiftieth of the calls at the least, a tenth at most"
 
@@ -429,18 +432,18 @@ def test_a_plentiful_budget_stops_nobody(client: redis.Redis) -> None:
 
 
 def part(ledger: Ledger, class_: str = CALL) -> float:
-    return round(ledger.standing().parts[class_], 2)
+    return round(Gate(ledger).standing().parts[class_], 2)
 
 
 def test_a_429_halves_the_rate_of_its_class(ledger: Ledger, clock: Clock) -> None:
     """At most once a window, not for calls that were under way; it grows again by and by up to the ceiling."""
     assert part(ledger) == 1
-    ledger.close_tap(2)
-    ledger.close_tap(2)
+    Gate(ledger).close_tap(2)
+    Gate(ledger).close_tap(2)
     assert (part(ledger), part(ledger, IDENTIFICATION)) == (0.5, 1)
     clock.ms += 2_500
     assert part(ledger) == pytest.approx(0.55)
-    ledger.close_tap(1)
+    Gate(ledger).close_tap(1)
     assert part(ledger) == pytest.approx(0.275, abs=0.01)
     clock.ms += 10_000
     assert part(ledger) == pytest.approx(0.48, abs=0.02)
@@ -450,7 +453,7 @@ def test_a_429_halves_the_rate_of_its_class(ledger: Ledger, clock: Clock) -> Non
 
 def test_slots_follow_the_learned_rate(ledger: Ledger, clock: Clock) -> None:
     """After a 429 calls are twice as far apart."""
-    ledger.close_tap(0.001)
+    Gate(ledger).close_tap(0.001)
     clock.ms += 400
     first = slot_ms(ledger)
     assert slot_ms(ledger) - first == pytest.approx(2 * FORTY.interval_ms(CALL), abs=5)
@@ -471,7 +474,7 @@ def test_an_unknown_limit_is_learned(client: redis.Redis) -> None:
         clock.ms += max(0, round(at - at_ms(ledger)))
         if sum(at - 1000 < one for one in arrived[-20:]) >= 20:
             refused += 1
-            ledger.close_tap(1)
+            Gate(ledger).close_tap(1)
         else:
             arrived.append(at)
     assert refused <= len(arrived) / 50
@@ -503,7 +506,7 @@ def let_pass(world: World, seconds: float) -> None:
 
 
 def breaker(world: World) -> str:
-    return world.ledger.standing().breaker
+    return Gate(world.ledger).standing().breaker
 
 
 def test_trouble_in_numbers_opens_the_breaker(stormy: World) -> None:
@@ -524,7 +527,7 @@ def test_ten_minutes_of_trouble_burn_nothing(stormy: World) -> None:
     assert {record.attempts for record in found} == {0}
     assert not [record.key for record in found if record.problem and record.problem.operator]
     stormy.sandbox.faults.clear("storm")
-    stormy.run(until=lambda: stormy.ledger.phases().keys() == {Phase.IDENTIFICATION_PENDING}, seconds=30)
+    stormy.run(until=lambda: Lists(stormy.ledger).phases().keys() == {Phase.IDENTIFICATION_PENDING}, seconds=30)
     assert breaker(stormy) == "closed"
     assert all(counts["customers"] == counts["identifications"] == 1 for counts in stormy.effects().values())
 
@@ -555,9 +558,9 @@ def test_one_probe_at_a_time(stormy: World) -> None:
     [probe] = [one for one in claims if isinstance(one, Claim)]
     assert probe.probe
     assert breaker(stormy) == "half_open"
-    ledger.permit("bulk", probe.fence)
+    Gate(ledger).permit("bulk", probe.fence)
     with pytest.raises(HeldBackError, match="probe"):
-        ledger.permit("interactive", "another")
+        Gate(ledger).permit("interactive", "another")
     stormy.advance(16)
     assert breaker(stormy) == "open"
     assert isinstance(ledger.claim("b-39", stormy.record("b-39").version, "create_customer"), Claim | NotClaimed)
@@ -589,22 +592,22 @@ def test_a_paused_lane_calls_nobody(world: World) -> None:
     for number in range(5):
         world.submit(f"b-{number}", "manual", lane="bulk")
     world.pulse.run_once()
-    assert world.ledger.pause(["bulk"], by="ada", reason="a talk with Iron") == ["bulk"]
-    assert world.ledger.pause(["bulk"], by="bob") == []
+    assert Gate(world.ledger).pause(["bulk"], by="ada", reason="a talk with Iron") == ["bulk"]
+    assert Gate(world.ledger).pause(["bulk"], by="bob") == []
     world.drain()
     let_pass(world, 30)
     assert world.sandbox.traffic.total == 0
     world.submit("i-1", "manual")
     let_pass(world, 1)
     assert world.record("i-1").phase is Phase.IDENTIFICATION_PENDING
-    standing = world.ledger.standing()
+    standing = Gate(world.ledger).standing()
     assert {lane: (pause.by, pause.reason) for lane, pause in standing.paused.items()} == {
         "bulk": ("ada", "a talk with Iron")
     }
     world.advance(3_600)
     found = Auditor(world.ledger, wait=lambda: None, shift_ms=lambda: world.shift_ms).run()
     assert [finding.key for finding in found] == ["i-1"], "only whom nobody has paused is overdue"
-    assert world.ledger.resume(["bulk", "sweep"]) == ["bulk"]
+    assert Gate(world.ledger).resume(["bulk", "sweep"]) == ["bulk"]
     let_pass(world, 1)
     assert {world.record(f"b-{n}").phase for n in range(5)} == {Phase.IDENTIFICATION_PENDING}
 
@@ -616,7 +619,7 @@ def test_a_pause_stops_a_step_in_hand(world: World) -> None:
     class Pausing(SandboxTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             answer = super().handle_request(request)
-            world.ledger.pause(PAUSABLE, by="ada")
+            Gate(world.ledger).pause(PAUSABLE, by="ada")
             return answer
 
     world.transport = Pausing(world.sandbox)
@@ -632,7 +635,7 @@ def test_a_pause_stops_a_step_in_hand(world: World) -> None:
     world.act("k-1", "restart", reason="")
     let_pass(world, 20)
     assert (total.total, world.record().phase) == (1, Phase.RECEIVED)
-    world.ledger.resume(PAUSABLE)
+    Gate(world.ledger).resume(PAUSABLE)
     world.run_step = world.runner.run
     let_pass(world, 10)
     assert world.record().phase is Phase.IDENTIFICATION_PENDING
@@ -641,9 +644,9 @@ def test_a_pause_stops_a_step_in_hand(world: World) -> None:
 
 def test_a_paused_sweep_reads_no_page(ledger: Ledger) -> None:
     """The sweep, too, can be paused."""
-    ledger.pause(["sweep"], by="ada")
-    assert isinstance(ledger.next_page("me", 60_000, 60.0), float)
-    ledger.resume(["sweep"])
-    page = ledger.next_page("me", 60_000, 60.0)
+    Gate(ledger).pause(["sweep"], by="ada")
+    assert isinstance(SweepCursor(ledger).next_page("me", 60_000, 60.0), float)
+    Gate(ledger).resume(["sweep"])
+    page = SweepCursor(ledger).next_page("me", 60_000, 60.0)
     assert not isinstance(page, float)
     assert page.place == ""

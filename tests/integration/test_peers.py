@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from ops.sandbox import ManualClock, Sandbox
 from tests.bench.peers.chart import chart, comparison, growth
 from tests.bench.peers.crowd import KEY, fill, waiting
@@ -21,7 +21,8 @@ from tests.bench.peers.field import Field
 from tests.bench.peers.iron import Iron
 from tests.bench.peers.table import show
 from tests.support import World
-from workers.preflight import release_of
+from workers.ledger import Lists
+from workers.operate.preflight import release_of
 
 #: CPU time of our workers for an onboarding, against those of a bare Dramatiq chain in one run: 0.6 to 0.9 as measured.
 MOST_CPU = 1.3
@@ -85,8 +86,8 @@ def test_copies_are_whole(client: redis.Redis) -> None:
     read = world.ledger.read("crm-0000002")
     assert read is not None
     assert read.record.phase == "identification_pending"
-    assert world.ledger.keys_of_customers([str(read.record.customer_id)]) == ["crm-0000002"]
-    assert world.ledger.holders(["crm-0000003"]) == ["crm-0000003"]
+    assert Lists(world.ledger).keys_of_customers([str(read.record.customer_id)]) == ["crm-0000002"]
+    assert Lists(world.ledger).holders(["crm-0000003"]) == ["crm-0000003"]
 
 
 def test_stand_in_answers_like_the_sandbox() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from workers.ledger import connect
-from workers.preflight import address, check_broker, check_ledger, problems_of
+from workers.operate.preflight import address, check_broker, check_ledger, problems_of
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support import World, a_job
-from workers.pulse import QUEUE_DEPTH
+from workers.engine.pulse import QUEUE_DEPTH
+from workers.ledger import Lists
 
 
 @pytest.fixture
@@ -51,5 +52,5 @@ def test_sent_again(world: World) -> None:
 
 def test_everything_arrives(backlog: World) -> None:
     """A backlog of several queues is worked off completely."""
-    backlog.run(until=lambda: backlog.ledger.phases().keys() == {"identification_pending"}, seconds=600)
+    backlog.run(until=lambda: Lists(backlog.ledger).phases().keys() == {"identification_pending"}, seconds=600)
     assert all(counts["customers"] == counts["identifications"] == 1 for counts in backlog.effects().values())

@@ -16,14 +16,14 @@ import pytest
 import redis
 
 from ops.sandbox import Fault
-from ops.sandbox.routes import ROUTES
+from ops.sandbox.api.routes import ROUTES
 from pipelines.errors import IronError
 from pipelines.iron import Iron
 from pipelines.lifecycle import FINISHED
 from tests.lives import LIVES, Read, Witness, a_world, comes_to, passes, wait
 from tests.support import API_KEY, BASE_URL, World
-from workers.adopt import adopt
-from workers.sweep import Sweep
+from workers.reconcile.adopt import adopt
+from workers.reconcile.sweep import Sweep
 
 #: Every read of a record: the endpoint, the step, the phase, whether its effect is in doubt, and a life that comes by.
 TABLE = """

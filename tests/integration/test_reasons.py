@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 import redis
 
-from ops.gateway.access import ACCESS
+from ops.gateway.http.access import ACCESS
 from ops.sandbox import Fault
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.reasons import PARTS
+from pipelines.retention import INPUT_KEPT_MS
 from tests.gateway import Gateway
 from tests.integration.test_console import Operator, settle, text
 from tests.integration.test_input import everything
 from tests.support import API_KEY, BASE_URL, PLENTY, Run, World
-from workers.adopt import adopt
-from workers.events import EventStream
-from workers.ledger import INPUT_KEPT_MS, PREFIX, Ledger
-from workers.tokens import Role
+from workers.events.stream import EventStream
+from workers.ledger import PREFIX, Ledger
+from workers.reconcile.adopt import adopt
+from workers.secrets.tokens import Role
 
 JOBS = "/v1/onboardings"
 #: Stands in whatever Iron says in its own words.
@@ -225,7 +226,7 @@ def test_the_api_gives_the_words_to_those_who_may(console: Operator, role: Role)
 
 def test_the_document_shows_the_statements(console: Operator) -> None:
     """What is answered has the form that the OpenAPI document gives it, member for member."""
-    from ops.gateway import shapes
+    from ops.gateway.api import shapes
 
     for key in OPEN:
         answer = console.get(f"{JOBS}/{key}/personal", role=Role.ADMIN).json()

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 import redis
 
-from ops.sandbox.faults import Fault
+from ops.sandbox.lab.faults import Fault
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Policy
 from pipelines.reidentification import Hours, Interval, ReidentificationPolicy
 from pipelines.reidentification.days import DAY_MS
 from tests.support import API_KEY, BASE_URL, World
-from workers import reidentify
-from workers.adopt import adopt
-from workers.events import EventStream
+from workers.events.stream import EventStream
 from workers.ledger import PREFIX
-from workers.reidentify import Mover, PolicyChangedError, proposed, store
+from workers.reconcile.adopt import adopt
+from workers.reidentification import policy_store
+from workers.reidentification.policy_store import Mover, PolicyChangedError, proposed, store
 
 DAY_S = 86_400
 BERLIN = Hours("Europe/Berlin", (time(22), time(7)))
@@ -251,8 +251,8 @@ def test_two_who_change_the_policy_at_once(world: World) -> None:
     store(world.ledger, first)
     with pytest.raises(PolicyChangedError):
         store(world.ledger, second)
-    assert reidentify.in_force(world.ledger).by == "ada"
-    assert [entry["by"] for entry in reidentify.past_policies(world.ledger)] == ["ada"]
+    assert policy_store.in_force(world.ledger).by == "ada"
+    assert [entry["by"] for entry in policy_store.past_policies(world.ledger)] == ["ada"]
 
 
 def test_who_is_active_and_since_when_is_always_known(world: World) -> None:
@@ -319,8 +319,8 @@ def test_a_place_that_was_not_used_on_its_day_is_asked_for_again(world: World) -
 
 def test_the_policy_that_no_one_changed_since_the_beginning_of_time_is_off(world: World) -> None:
     """A fresh ledger has no policy: version 0, off, nothing to move, no start of any day."""
-    rule = reidentify.in_force(world.ledger)
+    rule = policy_store.in_force(world.ledger)
     assert (rule.version, rule.policy.enabled) == (0, False)
     assert Mover(world.ledger, DAY_S).run_once().done
-    assert reidentify.summarised(world.ledger)["started_today"] == 0
+    assert policy_store.summarised(world.ledger)["started_today"] == 0
     assert now(world).date() >= date(2026, 1, 1)

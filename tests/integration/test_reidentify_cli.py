@@ -15,8 +15,8 @@ from ops.cli import main
 from pipelines.reidentification import Interval
 from tests.integration.test_reidentify import DAY_S, POLICY, again, hear, in_time, put_in_force
 from tests.support import Run, World
-from workers import reidentify, runs
 from workers.ledger import PREFIX, Ledger
+from workers.reidentification import policy_store, runs
 
 TEXT = """
 [reidentification]
@@ -66,10 +66,10 @@ def test_a_policy_is_explained_and_only_stored_when_told(run: Run, world: World,
         assert "Nothing starts from 22:00 to 07:00" in told
         assert "enabled: false becomes true" in told
         assert "Nothing is stored" in told
-    assert reidentify.in_force(world.ledger).version == 0
+    assert policy_store.in_force(world.ledger).version == 0
     assert run("--policy", file, "--yes", "--by", "ada") == 0
     assert "due times of 1 active customers" in capsys.readouterr().err
-    assert (reidentify.in_force(world.ledger).version, reidentify.in_force(world.ledger).by) == (1, "ada")
+    assert (policy_store.in_force(world.ledger).version, policy_store.in_force(world.ledger).by) == (1, "ada")
     assert run("--policy", file, "--yes") == 0
     assert "nothing to change" in capsys.readouterr().err
     assert run("--json") == 0
@@ -201,7 +201,7 @@ def test_the_calendar_alerts_where_the_cap_is_too_small(run: Run, world: World, 
     late = [line for line in lines if line.get("passing")]
     assert {line["date"] for line in late} == {due.isoformat()}
     assert 30 < len(late) < 80
-    assert len(runs.cohorts(world.ledger, reidentify.in_force(world.ledger), due - timedelta(days=300), 365)) == 1
+    assert len(runs.cohorts(world.ledger, policy_store.in_force(world.ledger), due - timedelta(days=300), 365)) == 1
 
 
 def test_the_summary_shows_who_waits(run: Run, world: World, capsys: Any) -> None:

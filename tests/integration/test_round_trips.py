@@ -15,15 +15,15 @@ from pipelines.iron import Iron
 from pipelines.model import Policy
 from pipelines.onboarding import STEPS
 from tests.support import API_KEY, BASE_URL, PLENTY, a_job
-from workers.actors import declare_actors
-from workers.broker import NudgeBroker
-from workers.leases import Leases
+from workers.engine.actors import declare_actors
+from workers.engine.broker import NudgeBroker
+from workers.engine.leases import Leases
+from workers.engine.pulse import Pulse
+from workers.engine.runner import Runner
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect, lua_parts
-from workers.pulse import Pulse
-from workers.runner import Runner
-from workers.script import whole
-from workers.submit import FrontDoor
-from workers.vault import Vault, new_key
+from workers.ledger.scripts import whole
+from workers.secrets.vault import Vault, new_key
 
 #: Redis round trips that a step may cost. Source: design section 2; claim, commit, send, and Dramatiq's fetch and ack.
 MOST = 6
@@ -47,7 +47,7 @@ def counted() -> Iterator[list[bytes]]:
 @pytest.fixture(autouse=True)
 def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Permits that do not lapse, however busy the machine is: one that does is asked for again."""
-    monkeypatch.setattr("workers.pace.LEAVES_LATE", 1_000.0)
+    monkeypatch.setattr("workers.ledger.limits.LEAVES_LATE", 1_000.0)
 
 
 def test_round_trips(ledger_url: str, broker_url: str) -> None:

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from ops.sandbox import Switches, draw, sign
-from ops.sandbox.server import listen
+from ops.sandbox.hosts.server import listen
 
 ADA = {"customer_type": "Person", "email": "ada@example.com", "external_id": "crm-1"}
 #: Patience with a process, in seconds: starting Python on a loaded machine can take some.

@@ -9,9 +9,11 @@ import redis
 from pipelines.errors import AnswerUnreadableError
 from pipelines.iron import Iron
 from tests.support import API_KEY, BASE_URL, World
+from workers.budget.gate import Gate
 from workers.ledger import PREFIX
-from workers.pace import Budget
-from workers.sweep import Page, Sweep
+from workers.ledger.limits import Budget
+from workers.reconcile.cursor import SweepCursor
+from workers.reconcile.sweep import Page, Sweep
 
 DAY_S = 86_400.0
 
@@ -121,7 +123,7 @@ def test_one_sweep_at_a_time(deaf: World) -> None:
     deaf.advance(61)
     assert [page.read for page in swept(other)] == [100, 50]
     assert isinstance(one.run_once(), float)
-    state = deaf.ledger.sweep_state()
+    state = SweepCursor(deaf.ledger).sweep_state()
     assert (state["last_read"], state["last_differ"], state["last_unknown"]) == ("250", "0", "0")
     deaf.advance(21_600)
     assert len(swept(one)) == 3
@@ -177,7 +179,7 @@ def test_a_page_waits_for_its_slot(client: redis.Redis) -> None:
     client.hset(f"{PREFIX}pace", "call.free", world.ledger.now_ms() + 1_000)
     assert isinstance(sweep.run_once(), Page)
     assert [0.9 <= pause_s <= 1.0 for pause_s in slept] == [True]
-    other = Sweep(world.ledger, sweep._iron, 0.001, sleep=lambda _: world.ledger.close_tap(30.0))
+    other = Sweep(world.ledger, sweep._iron, 0.001, sleep=lambda _: Gate(world.ledger).close_tap(30.0))
     client.hset(f"{PREFIX}pace", mapping={"call.free": world.ledger.now_ms() + 1_000, "sweep.free": 0})
     client.hdel(f"{PREFIX}pace", "call.floor.sweep")
     before = world.calls

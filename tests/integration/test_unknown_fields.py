@@ -23,12 +23,12 @@ from tests.gateway import TOKENS, Gateway
 from tests.integration.test_cli_parts import lines, started, until
 from tests.integration.test_console import Operator
 from tests.support import Run, World, a_job
-from workers.direct import ACTOR, DirectEnqueueing
-from workers.imports import Imports
+from workers.imports.imports import Imports
+from workers.intake.messages import ACTOR, DirectEnqueueing
+from workers.intake.rejections import Refusals
+from workers.intake.submit import FrontDoor
 from workers.ledger import PREFIX
-from workers.refused import Refusals
-from workers.submit import FrontDoor
-from workers.tokens import Role, digest
+from workers.secrets.tokens import Role, digest
 
 SETTING = "ONBOARDING_UNKNOWN_FIELDS"
 RULES = [JobRules(), JobRules(unknown_fields="pass")]

@@ -21,11 +21,11 @@ import redis
 import ops
 from tests.chaos.fleet import Server, until
 from workers import watchdog as module
-from workers.broker import NudgeBroker
-from workers.leases import Leases
+from workers.engine.broker import NudgeBroker
+from workers.engine.leases import Leases
+from workers.engine.pulse import Pulse
 from workers.ledger import Ledger, Nudge, connect
-from workers.middleware import ProcessLife
-from workers.pulse import Pulse
+from workers.process.lifespan import ProcessLife
 from workers.watchdog import EXIT_STATUS, STUCK_LOOKS, Watchdog
 
 #: The threads that are killed here end by an exception, which pytest notes.
@@ -228,12 +228,12 @@ def test_no_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 SCRIPT = """
 import sys, threading
 import dramatiq, httpx
-from workers.broker import NudgeBroker
-from workers.leases import Leases
+from workers.engine.broker import NudgeBroker
+from workers.engine.leases import Leases
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
-from workers.middleware import ProcessLife
-from workers.pulse import Pulse
+from workers.process.lifespan import ProcessLife
+from workers.engine.pulse import Pulse
 from workers.watchdog import Watchdog
 
 configure_logs("json")

@@ -16,8 +16,8 @@ from pipelines.errors import OutcomeUnknownError
 from pipelines.keys import canonical_json, chained
 from pipelines.lifecycle import CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Done, Policy, Record, Refused, Signing, Wait
-from workers import audit
-from workers.audit.records import fits, follows
+from workers.operate import audit
+from workers.operate.audit.records import fits, follows
 
 CUSTOMERS = [None, *(status.value for status in CustomerStatus), "Newfangled"]
 IDENTIFICATIONS = [None, *(status.value for status in IdentificationStatus), "Newfangled"]

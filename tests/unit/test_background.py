@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from workers import background
-from workers.background import Background
+from workers.process import background
+from workers.process.background import Background
 
 
 class Clumsy(Background):

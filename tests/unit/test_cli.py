@@ -189,7 +189,7 @@ def test_what_nobody_foresaw_is_a_line_without_values(
     def broken(*_: object) -> None:
         raise KeyError("ada@example.com")
 
-    monkeypatch.setattr("workers.vault.new_key", broken)
+    monkeypatch.setattr("workers.secrets.vault.new_key", broken)
     assert main(["keys", "new"]) == 1
     printed = capsys.readouterr().err
     assert "KeyError at " in printed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.sandbox import ManualClock, Sandbox
-from ops.sandbox.state import StateError, load, save
+from ops.sandbox.hosts.state import StateError, load, save
 
 CUSTOMER = {"customer_type": "Person", "email": "ada+slow@example.com", "name": "Ada", "external_id": "x-1"}
 

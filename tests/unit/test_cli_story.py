@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.cli.story import ENDINGS, SAMPLE, Story, more_of_the_sample
-from ops.sandbox.stories import tag_of
+from ops.local.story import ENDINGS, SAMPLE, Story, more_of_the_sample
+from ops.sandbox.world.scripts import tag_of
 from pipelines.intake import read
 from pipelines.lifecycle import Actor, Phase
 from pipelines.model import Problem, Record

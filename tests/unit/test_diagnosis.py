@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.diagnosis import ADDRESS, CAUSES, KEY, NETWORK, VERSION, Cause, cause_of, rejects_all
+from workers.operate.diagnosis import ADDRESS, CAUSES, KEY, NETWORK, VERSION, Cause, cause_of, rejects_all
 from workers.settings import Settings
 
 RUNBOOK = Path(__file__).parents[2] / "ops" / "runbook.md"

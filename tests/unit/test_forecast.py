@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.forecast import ENOUGH, allowed_per_second, forecast_s, rate
-from workers.ledger import Budget
+from workers.imports.completion import ENOUGH, allowed_per_second, forecast_s, rate
+from workers.ledger.limits import Budget
 
 
 def test_the_budget_allows_so_many() -> None:

@@ -10,11 +10,11 @@ from typing import cast
 
 import pytest
 
+from ops.gateway.api.batching import BATCH, HEAVY_BYTES, Submissions
 from ops.gateway.nudges import Nudges
-from ops.gateway.submissions import BATCH, HEAVY_BYTES, Submissions
 from pipelines.model import Record
+from workers.intake.submit import FrontDoor, Submitted
 from workers.ledger import New, Nudge
-from workers.submit import FrontDoor, Submitted
 
 DEADLINE_S = 10.0
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.gateway.contents import parse_json
-from ops.gateway.keys import Segments
-from ops.gateway.paging import cursor_of, place_of
-from ops.gateway.problems import ProblemError
+from ops.gateway.api.paging import cursor_of, place_of
+from ops.gateway.http.json_body import parse_json
+from ops.gateway.http.path_keys import Segments
+from ops.gateway.http.problems import ProblemError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 import pytest
 
-from ops.gateway.go.situation import SOON_MS, Name, situation
-from ops.gateway.go.texts import LANGUAGES, NOBODY, PHRASES, REASONS, SITUATIONS, language
+from ops.gateway.pages.customer.situation import SOON_MS, Name, situation
+from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, REASONS, SITUATIONS, language
 from pipelines.acts import MAX_ROUNDS_ASKED
 from pipelines.lifecycle import TABLE, UNKNOWN, Phase
 from pipelines.model import Problem, Record, Signing

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pipelines.model import Record
 from workers.ledger import Read
-from workers.links import CustomerLinks, LinkUnknownError
-from workers.vault import new_key
+from workers.secrets.links import CustomerLinks, LinkUnknownError
+from workers.secrets.vault import new_key
 
 RING = [new_key(), new_key()]
 KEYS = st.text(st.characters(categories=["L", "N", "P", "S"], include_characters=" "), min_size=1, max_size=255)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.intake import ReportWriter, Row, RowProblem, read
-from workers.loading import BATCH, SHOWN, Result, through
-from workers.submit import Asked, Submitted
+from workers.imports.loading import BATCH, SHOWN, Result, through
+from workers.intake.submit import Asked, Submitted
 
 HEADER = "idempotency_key,email,customer_type\n"
 

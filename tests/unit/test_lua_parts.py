@@ -7,7 +7,7 @@ import re
 import pytest
 
 from workers.ledger import lua_parts
-from workers.script import whole
+from workers.ledger.scripts import whole
 
 PARTS = lua_parts()
 COMMENT = re.compile(r"--.*$", re.MULTILINE)

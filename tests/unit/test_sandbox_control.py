@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ops.sandbox import Sandbox, Switches
-from ops.sandbox.control import INDEX, ROUTES
-from ops.sandbox.drawing import CHOICES
+from ops.sandbox.lab.control import INDEX, ROUTES
+from ops.sandbox.lab.drawing import CHOICES
 
 ADA = {"customer_type": "Person", "email": "ada+manual@example.com", "external_id": "crm-1"}
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ops.sandbox import ManualClock, Sandbox, Switches, draw
-from ops.sandbox.drawing import CHOICES, LENGTHS, NO_CHOICE, ODD_KINDS, ODD_OPERATIONS, Dice
-from ops.sandbox.routes import ROUTES
+from ops.sandbox.api.routes import ROUTES
+from ops.sandbox.lab.drawing import CHOICES, LENGTHS, NO_CHOICE, ODD_KINDS, ODD_OPERATIONS, Dice
 
 ADA: dict[str, Any] = {"customer_type": "Person", "email": "ada@example.com", "external_id": "crm-1"}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ops.sandbox import Answer, Sandbox, Switches
-from ops.sandbox.hosted import CHOICES, prefix
-from ops.sandbox.state import load, save
+from ops.sandbox.hosts.state import load, save
+from ops.sandbox.lab.hosted_page import CHOICES, prefix
 
 LINKS = "http://127.0.0.1:8701/start?token="
 

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ops.sandbox import Answer, Sandbox, Switches
-from ops.sandbox.routes import ROUTES
+from ops.sandbox.api.routes import ROUTES
 from tests import bodies, iron_types
 from tests.iron_types import TYPES, Many, Object, schema
 

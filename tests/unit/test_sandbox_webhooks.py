@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.sandbox import Sandbox, WebhookSettings, sign
-from ops.sandbox.webhooks import WebhookRequest
+from ops.sandbox.world.outbox import WebhookRequest
 
 ADA = {"customer_type": "Person", "email": "ada@example.com"}
 

@@ -18,8 +18,8 @@ from workers.ledger import (
     RENEW_EVERY_S,
     STEP_LIMIT_S,
 )
+from workers.secrets.vault import new_key
 from workers.settings import NEEDS, SHAPES, Settings, SettingsError, database
-from workers.vault import new_key
 
 #: Names and defaults as the contract lists them. None: there is no default.
 CONTRACT: dict[str, Any] = {

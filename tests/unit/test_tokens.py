@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from workers import tokens
-from workers.tokens import Role, digest, find, new_token, parse, parse_all, setting_of
+from workers.secrets import tokens
+from workers.secrets.tokens import Role, digest, find, new_token, parse, parse_all, setting_of
 
 
 def test_a_token_is_found_by_its_setting() -> None:

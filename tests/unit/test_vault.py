@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import InputLostError
-from workers.vault import Vault, new_key
+from workers.secrets.vault import Vault, new_key
 
 JOB = {"email": "marker@example.com", "name": "Zoë 王"}
 #: Anything that JSON can hold.

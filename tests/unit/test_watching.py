@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from ops.gateway import metrics
-from ops.gateway.access import ACCESS
+from ops.gateway.http.access import ACCESS
+from ops.gateway.monitoring import metrics
 from pipelines.lifecycle import Phase
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ RULES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").
 SCRAPES = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
 BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/onboarding.json").read_text())
 RUNBOOK = (ROOT / "ops/runbook.md").read_text()
-SOURCE = (ROOT / "ops/gateway/metrics.py").read_text()
+SOURCE = (ROOT / "ops/gateway/monitoring/metrics.py").read_text()
 QUERIES = [
     *((rule["alert"], rule["expr"]) for rule in RULES),
     *((panel["title"], target["expr"]) for panel in BOARD["panels"] for target in panel["targets"]),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.gateway.envelope import WAKING, Envelope, NotJsonError, read_envelope
+from ops.gateway.webhooks.envelope import WAKING, Envelope, NotJsonError, read_envelope
 from ops.sandbox import ManualClock, Sandbox, WebhookSettings
-from workers.hints import UNCLEAR
+from workers.ledger.hints import UNCLEAR
 
 ID = "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11"
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.gateway.signature import Verdict, split_secrets, verify
+from ops.gateway.webhooks.signature import Verdict, split_secrets, verify
 from ops.sandbox import sign
 
 TS, BODY = "1764000000", b'{"type":"ping"}'

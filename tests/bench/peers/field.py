@@ -16,10 +16,10 @@ from typing import IO, Any, Self
 import httpx
 import redis
 
-from ops.embedded import EmbeddedRedis
+from ops.local.embedded import EmbeddedRedis
 from tests.bench.peers.crowd import fill, waiting
 from tests.bench.peers.tree import Tree
-from workers.vault import new_key
+from workers.secrets.vault import new_key
 
 #: Seconds that a run may take; the slowest takes a tenth of it.
 LONGEST_S = 300.0

@@ -19,11 +19,11 @@ import httpx
 
 from tests.bench.peers.iron import DOCUMENTS
 from tests.bench.peers.plain import IRON_URL, Job
-from workers.broker import NudgeBroker
+from workers.engine.broker import NudgeBroker
+from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, Nudge, connect
+from workers.secrets.vault import Vault
 from workers.settings import Settings
-from workers.submit import FrontDoor
-from workers.vault import Vault
 
 #: Jobs handed in with one round trip.
 BATCH = 100

@@ -1,0 +1,264 @@
+"""Commands of operators: `retry`, `correct`, `restart`, `cancel`, `adopt`. The history tells who did it and why.
+
+An act is stored at once and applied by a worker, so that it never collides with a step under way.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops.cli import output
+from ops.cli.exits import CommandError, Status, usage
+from ops.cli.options import TIMEOUT_S, Json, Key, Timeout, Wait, add
+
+if TYPE_CHECKING:
+    from ops.cli.session import Session
+    from workers.ledger import Read
+    from workers.reconcile.adopt import Found
+
+By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it; the user of this machine unless told.")]
+Reason = Annotated[str, typer.Option(metavar="R", help="Why; it stands in the history, so no personal data.")]
+
+#: What the customers of `adopt` became, for people.
+RESULTS = {
+    "adopted": "adopted",
+    "would_adopt": "would be adopted",
+    "known": "known already",
+    "external_id_taken": "left alone: another onboarding has their external id",
+    "key_taken": "left alone: another onboarding has the key that would be theirs",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (retry, correct, restart, cancel, adopt):
+        add(app, command)
+
+
+def retry(
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Idempotency key.")] = None,
+    problem: Annotated[str | None, typer.Option(metavar="CODE", help="All with this problem instead of one.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, the count is shown and nothing is done.")] = False,
+    reason: Reason = "",
+    by: By = None,
+    json: Json = False,
+) -> int:
+    """Try again what ended in a problem: one onboarding, or all with the same problem.
+
+    Use it when the cause is gone, such as a wrong API key. What Iron refused for its content needs `correct` instead.
+
+    Example: onboarding retry --problem access_refused --reason "new API key" --yes
+    """
+    from ops.cli.session import opened
+
+    if (key is None) == (problem is None):
+        raise usage("Give one KEY, or --problem CODE for all that have this problem.")
+    with opened(check=True) as session:
+        if key is not None:
+            return _act(session, key, "retry", reason=reason, by=by, as_json=json)
+        found = [read.record.key for read in _with_problem(session, str(problem))]
+        if yes:
+            for one in found:
+                _store(session, one, {"act": "retry", "by": who(by), "reason": reason})
+    if json:
+        output.give({"problem": problem, "count": len(found), "done": yes})
+    output.say(
+        f"{len(found):,} onboardings with the problem {problem} are tried again."
+        if yes
+        else f"{len(found):,} onboardings have the problem {problem}; with --yes they are tried again."
+    )
+    return Status.DONE
+
+
+def correct(
+    key: Key,
+    file: Annotated[str, typer.Argument(metavar="FILE or -", help="The whole job as JSON, as it should be.")],
+    reason: Reason = "",
+    by: By = None,
+    wait: Wait = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> int:
+    """Replace the input of an onboarding with corrected one.
+
+    What Iron refused is sent again; a customer who exists on Iron already gets the new e-mail and external id there.
+
+    Example: onboarding correct crm-1 corrected.json --reason "typing error in the e-mail"
+    """
+    from ops.cli.inputs import phase, read_json
+    from ops.cli.session import job_rules, opened
+    from pipelines.job import JobInvalidError, parse_job
+    from workers.intake.submit import ExternalIdTakenError
+
+    wanted = phase(wait) if wait else None
+    try:
+        job = parse_job(read_json(file), job_rules())
+    except JobInvalidError as error:
+        raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
+    if job.idempotency_key != key:
+        raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
+    with opened("input", check=True) as session:
+        _refuse_useless(session, key, "correct")
+        try:
+            nudge = session.door.correct(job, by=who(by), reason=reason)
+        except ExternalIdTakenError as error:
+            raise CommandError(str(error)) from None
+        if nudge:
+            session.send(nudge)
+        return _show(session, key, "The correction is stored; a worker applies it.", wanted, timeout, as_json=json)
+
+
+def restart(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
+    """Begin a new identification, or take up a cancelled onboarding again.
+
+    For a customer who was declined and may try again, or whose links expired. Never while an identification is under
+    way.
+
+    Example: onboarding restart crm-1 --reason "the customer asked for another try"
+    """
+    from ops.cli.session import opened
+
+    with opened(check=True) as session:
+        return _act(session, key, "restart", reason=reason, by=by, as_json=json)
+
+
+def cancel(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
+    """End an onboarding here; nothing is changed on Iron. `restart` takes it up again.
+
+    Example: onboarding cancel crm-1 --reason "the customer withdrew"
+    """
+    from ops.cli.session import opened
+
+    with opened(check=True) as session:
+        return _act(session, key, "cancel", reason=reason, by=by, as_json=json)
+
+
+def adopt(
+    status: Annotated[list[str] | None, typer.Option(metavar="S", help="Only customers with this status.")] = None,
+    external_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this external id.")] = None,
+    iron_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this id of Iron's.")] = None,
+    sub_partner: Annotated[str | None, typer.Option(metavar="ID", help="Customers of this sub-partner.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be adopted, and write nothing.")] = False,
+    json: Json = False,
+) -> int:
+    """Make records for customers who exist on Iron and not here.
+
+    They are followed from then on; nothing is begun for them until a job with their external id is handed in, which
+    then joins the record. After a lost ledger this brings everybody back. Pages are read when no worker wants the call,
+    and not while the sweep is paused.
+
+    Example: onboarding adopt --status Active --status SigningsRequired --dry-run
+    """
+    from collections import Counter
+
+    from ops.cli.session import opened
+    from pipelines.errors import HeldBackError, IronError
+
+    counts: Counter[str] = Counter()
+    with opened("worker", check=not dry_run) as session:
+        try:
+            for found in _found(session, status or [], external_id, iron_id, sub_partner, dry_run=dry_run):
+                counts[found.result] += 1
+                if json:
+                    output.give(_adopted(found))
+        except (IronError, HeldBackError) as error:
+            done = f" {counts['adopted']:,} were adopted before that; run it again." if counts["adopted"] else ""
+            raise CommandError(f"{error}{done}") from None
+    for result, count in counts.items():
+        output.say(f"{count:,} {RESULTS[result]}.")
+    if not counts:
+        output.say("Iron shows no such customer.")
+    return Status.PARTLY if counts["external_id_taken"] or counts["key_taken"] else Status.DONE
+
+
+def _act(session: Session, key: str, name: str, *, reason: str, by: str | None, as_json: bool) -> int:
+    """Store an act on one record, unless it would be useless."""
+    _refuse_useless(session, key, name)
+    _store(session, key, {"act": name, "by": who(by), "reason": reason})
+    return _show(session, key, f"{name} is stored; a worker applies it.", None, 0, as_json=as_json)
+
+
+def _refuse_useless(session: Session, key: str, name: str) -> None:
+    from ops.cli.waiting import read
+    from pipelines.acts import refusal
+
+    if why := refusal(read(session.ledger, key).record, name):
+        raise CommandError(f"{why} Nothing was changed.")
+
+
+def _store(session: Session, key: str, act: dict[str, Any]) -> None:
+    if nudge := session.ledger.act(key, act):
+        session.send(nudge)
+
+
+def _show(session: Session, key: str, sentence: str, wanted: Any, timeout_s: float, *, as_json: bool) -> int:
+    from ops.cli.commands.look import show
+    from ops.cli.waiting import read_when, told
+
+    output.say(sentence)
+    found, status = read_when(session.ledger, key, wanted, timeout_s)
+    if as_json or wanted:
+        show(found, as_json=as_json)
+    if why := told(found, wanted, status, timeout_s):
+        output.say(why)
+    return status
+
+
+def who(by: str | None) -> str:
+    """Name who acts: as told, else the user of this machine."""
+    return by or getpass.getuser()
+
+
+def _with_problem(session: Session, code: str) -> Iterator[Read]:
+    from pipelines.lifecycle import Phase
+    from workers.ledger import Lists
+
+    for phase in Phase:
+        for read in Lists(session.ledger).in_phase(phase):
+            if read.record.problem is not None and read.record.problem.code == code:
+                yield read
+
+
+def _found(
+    session: Session,
+    statuses: Sequence[str],
+    external_id: str | None,
+    iron_id: str | None,
+    sub_partner: str | None,
+    *,
+    dry_run: bool,
+) -> Iterator[Found]:
+    """Look at one customer or at all, and adopt."""
+    import httpx
+
+    from workers.reconcile.adopt import adopt as adopt_all
+    from workers.reconcile.adopt import adopt_these, look_up
+
+    def digest(address: str) -> bytes:
+        return session.vault.email_digests(address)[0]
+
+    how: Any = {"sub_partner_id": sub_partner, "dry_run": dry_run, "email_digest": digest}
+    with httpx.HTTPTransport() as transport:
+        iron = session.settings.iron(transport)
+        if external_id is None and iron_id is None:
+            yield from adopt_all(session.ledger, iron, statuses=statuses, say=output.say, **how)
+            return
+        one = look_up(
+            session.ledger, iron, external_id=external_id, iron_id=iron_id, sub_partner_id=sub_partner, say=output.say
+        )
+        yield from adopt_these(session.ledger, [one] if one else [], **how)
+
+
+def _adopted(found: Found) -> dict[str, str | None]:
+    return {
+        "customer_id": found.customer.id,
+        "external_id": found.customer.external_id,
+        "customer_status": found.customer.status,
+        "result": found.result,
+        "idempotency_key": found.key,
+        "holder": found.holder,
+    }

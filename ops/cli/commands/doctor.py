@@ -1,0 +1,41 @@
+"""The command `doctor`: is everything well, and if not, what is wrong, what does it endanger, how is it mended."""
+
+from __future__ import annotations
+
+import typer
+
+from ops.cli import output
+from ops.cli.exits import Status
+from ops.cli.options import Json, add
+
+#: What stands before a line, by the state of the check.
+MARKS = {"ok": "ok      ", "warning": "warning ", "broken": "BROKEN  "}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    add(app, doctor)
+
+
+def doctor(json: Json = False) -> int:
+    """Look at everything that the settings name, and say how it is, a line each.
+
+    Settings, Redis (release, eviction, persistence, memory), what an acknowledged job would survive, clocks, queues,
+    workers and their calls, the sweep, endpoints, refused jobs, re-identification, customers' links, Iron, webhooks and
+    tokens. Nothing is changed. The exit status is 1 when something is broken.
+
+    Example: onboarding doctor
+    """
+    import httpx
+
+    from workers.operate.doctor import examined
+
+    broken = False
+    with httpx.HTTPTransport() as transport:
+        for check in examined(transport):
+            broken = broken or check.state == "broken"
+            if json:
+                output.give(check.as_json())
+            else:
+                output.say(f"{MARKS[check.state]}{check.name}: {check.text}")
+    return Status.FAILED if broken else Status.DONE

@@ -1,0 +1,299 @@
+"""Commands about endpoints: where events are delivered to. Every act is noted with who did it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops.cli import output
+from ops.cli.commands.acts import By, Reason, who
+from ops.cli.exits import CommandError, Status, usage
+from ops.cli.options import Json, add
+
+if TYPE_CHECKING:
+    from ops.cli.session import Session
+    from workers.events.endpoints import Endpoints
+
+app = typer.Typer(
+    help="Where events are delivered to: set up, look after, mend.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The endpoint's name.")]
+
+#: Acts of an endpoint that `show` tells.
+ACTS_SHOWN = 20
+
+
+@contextmanager
+def _endpoints(need: str = "ledger", *, check: bool = True) -> Iterator[tuple[Session, Endpoints]]:
+    """Open the endpoints; what cannot be done with them is a sentence. `need`: "input" where secrets are touched."""
+    from ops.cli.session import opened
+    from pipelines.events import CursorError
+    from workers.events.addresses import AddressRefusedError
+    from workers.events.endpoints import EndpointError, Endpoints
+
+    with opened(need, check=check) as session:
+        try:
+            yield session, Endpoints(session.ledger, session.vault if need == "input" else None)
+        except EndpointError as error:
+            raise CommandError(str(error)) from None
+        except (AddressRefusedError, CursorError) as error:
+            raise usage(str(error)) from None
+
+
+def add_(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where to deliver to, with https://.")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="How to call it; the host unless told.")] = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--types", metavar="GLOB", help="Only these types; may be repeated.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="ID", help="Begin after this event; 0-0: with all that is kept.")
+    ] = None,
+    by: By = None,
+    json: Json = False,
+) -> int:
+    """Set up an endpoint and print its signing secret, which is not shown again.
+
+    It gets what comes from now on, unless --after says otherwise. Deliveries are CloudEvents, signed as Standard
+    Webhooks; `endpoints test` sends one that is about no onboarding.
+
+    Example: onboarding endpoints add https://crm.example.com/onboarding --types "onboarding.*"
+    """
+    import re
+
+    from pipelines.events import place
+    from workers.events.addresses import read_url, target
+    from workers.events.endpoints import NAME
+    from workers.events.stream import EventStream
+
+    with _endpoints("input") as (session, endpoints):
+        private = session.settings.ONBOARDING_PRIVATE_ENDPOINTS
+        parsed = read_url(url, private=private)
+        called = name or parsed.host.lower()
+        if not re.fullmatch(NAME, called):
+            raise usage(f"{called!r} cannot be a name: use small letters, digits, '.', '_' and '-' with --name.")
+        try:
+            target(parsed, private=private)
+        except OSError:
+            raise usage(f"Nothing is known of the host {parsed.host}: correct it, or its entry in DNS.") from None
+        if after is not None:
+            place(after)
+        begin = after or EventStream(session.ledger).newest()
+        secret = endpoints.add(called, url, types=types or (), after=begin, by=who(by), private=private)
+    _tell_secret(called, secret, "is set up", as_json=json)
+    return Status.DONE
+
+
+def list_(json: Json = False) -> int:
+    """List the endpoints and how each is doing.
+
+    Example: onboarding endpoints list
+    """
+    from workers.events.endpoints import viewed
+
+    with _endpoints(check=False) as (_, endpoints):
+        found = [viewed(standing) for standing in endpoints.all()]
+    if json:
+        for one in found:
+            output.give(one)
+    else:
+        fields = ("name", "state", "delivered", "given_up", "url")
+        rows = [(*(one[field] for field in fields), len(one["parked"])) for one in found]
+        columns = ("name", "state", "delivered", "given up", "address", "refused now")
+        output.table(columns, rows, right=("delivered", "given up", "refused now"))
+    return Status.DONE
+
+
+def show(name: Name, json: Json = False) -> int:
+    """Show one endpoint: its state, what waits and why, and what people did to it.
+
+    Example: onboarding endpoints show crm.example.com
+    """
+    from pipelines.view import timestamp
+    from workers.events.endpoints import viewed
+
+    with _endpoints(check=False) as (_, endpoints):
+        found = viewed(endpoints.find(name))
+        acts = [{"at": timestamp(act["at_ms"]), **act} for act in endpoints.acts(name, ACTS_SHOWN)]
+    if json:
+        output.give(found | {"acts": acts})
+        return Status.DONE
+    parked = found.pop("parked")
+    rows = [(label.replace("_", " "), _words(value)) for label, value in found.items() if value not in (None, 0)]
+    output.table(("", ""), rows)
+    if parked:
+        cells = [(one["idempotency_key"], one["waiting"], one["tries"], one["next_try"], one["why"]) for one in parked]
+        output.table(
+            ("refused", "events waiting", "tries", "next try", "why"), cells, right=("events waiting", "tries")
+        )
+    output.table(("at", "act", "by"), [(act["at"], act["act"], act["by"]) for act in acts])
+    return Status.DONE
+
+
+def pause(name: Name, reason: Reason = "", by: By = None) -> int:
+    """Deliver nothing here until `resume`; what comes meanwhile waits in the stream.
+
+    Example: onboarding endpoints pause crm.example.com --reason "maintenance until noon"
+    """
+    with _endpoints() as (_, endpoints):
+        endpoints.pause(name, by=who(by), reason=reason)
+    output.say(f"{name} is paused.")
+    return Status.DONE
+
+
+def resume(name: Name, reason: Reason = "", by: By = None) -> int:
+    """Deliver again from where it ended, and at once; also where a failing endpoint waits for its next try.
+
+    Example: onboarding endpoints resume crm.example.com
+    """
+    with _endpoints() as (_, endpoints):
+        endpoints.resume(name, by=who(by), reason=reason)
+    output.say(f"{name} gets events again.")
+    return Status.DONE
+
+
+def try_(name: Name, by: By = None, json: Json = False) -> int:
+    """Send one signed event of the type onboarding.test now, from here, and say what came of it.
+
+    Exit status 1 when it is not accepted.
+
+    Example: onboarding endpoints test crm.example.com
+    """
+    from workers.events.sender import Verdict
+
+    with _endpoints("input") as (session, endpoints):
+        answer, seconds = _sent(session, endpoints, name)
+        endpoints.tested(name, by=who(by), why=answer.why)
+    accepted = answer.verdict is Verdict.ACCEPTED
+    if json:
+        output.give({"name": name, "accepted": accepted, "answer": answer.why, "seconds": round(seconds, 3)})
+    output.say(f"{name} {'accepted' if accepted else 'did not accept'} it: {answer.why}, after {seconds:.2f} s.")
+    return Status.DONE if accepted else Status.FAILED
+
+
+def replay(
+    name: Name,
+    event: Annotated[str | None, typer.Option(metavar="ID", help="This event alone.")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="ID", help="All from this event on.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="ID", help="Up to this one; else up to now.")] = None,
+    by: By = None,
+) -> int:
+    """Deliver events again, one or a range, under the ids they have; only those that fit the endpoint's types.
+
+    Example: onboarding endpoints replay crm.example.com --from 1790000000000-0
+    """
+    from pipelines.events import place
+    from workers.events.stream import EventStream
+
+    if (event is None) == (first is None):
+        raise usage("Give --event ID for one event, or --from ID (and --to ID) for a range.")
+    with _endpoints() as (session, endpoints):
+        begin = str(event or first)
+        end = event or last or EventStream(session.ledger).newest()
+        if place(end) < place(begin):
+            raise usage(f"--to {end} comes before --from {begin}: exchange them.")
+        if not EventStream(session.ledger).between(begin, end, 1):
+            raise CommandError("None of these events is kept: `onboarding events` shows what is.")
+        endpoints.replay(name, begin, end, by=who(by))
+    output.say(f"{name} gets the events from {begin} to {end} again.")
+    return Status.DONE
+
+
+def rotate(
+    name: Name,
+    overlap: Annotated[
+        str, typer.Option(metavar="24h", help="So long the former secret signs beside the new one; 0s ends it now.")
+    ] = "24h",
+    by: By = None,
+    json: Json = False,
+) -> int:
+    """Make a new signing secret and print it, which is not shown again.
+
+    Every delivery has a signature with each secret that holds, so that the receiver can change over in peace.
+
+    Example: onboarding endpoints rotate crm.example.com --overlap 12h
+    """
+    from ops.cli.inputs import duration_s
+
+    seconds = duration_s(overlap)
+    with _endpoints("input") as (_, endpoints):
+        secret = endpoints.rotate(name, overlap_s=seconds, by=who(by))
+    _tell_secret(name, secret, f"has a new secret; the former one signs for {overlap} more", as_json=json)
+    return Status.DONE
+
+
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, what would be lost is shown.")] = False,
+    by: By = None,
+) -> int:
+    """Deliver here no more; what was not delivered yet is not. What people did to the endpoint stays on record.
+
+    Example: onboarding endpoints remove crm.example.com --yes
+    """
+    with _endpoints() as (_, endpoints):
+        standing = endpoints.find(name)
+        if yes:
+            endpoints.remove(name, by=who(by))
+    waiting = sum(len(parked.ids) for parked in standing.parked.values())
+    output.say(
+        f"{name} is removed."
+        if yes
+        else f"{name} has {waiting:,} events that it refused and that are still tried; with --yes it is removed."
+    )
+    return Status.DONE
+
+
+def _sent(session: Session, endpoints: Endpoints, name: str) -> tuple[Any, float]:
+    """Send a test event; answers what came of it, and after how many seconds."""
+    import secrets
+
+    import httpx
+
+    from pipelines.events import source
+    from workers.events.courier import new_transport
+    from workers.events.sender import Answer, Sender, test_body
+
+    endpoint = endpoints.find(name).endpoint
+    keys = endpoints.secrets(endpoint)
+    started = time.monotonic()
+    with new_transport() as transport:
+        sender = Sender(transport, private=session.settings.ONBOARDING_PRIVATE_ENDPOINTS)
+        at = sender.aim(httpx.URL(endpoint.url))
+        if isinstance(at, Answer):
+            return at, time.monotonic() - started
+        id_ = f"test-{secrets.token_hex(8)}"
+        body = test_body(id_, source(session.settings.ONBOARDING_INSTALLATION), time.time())
+        return sender.send(at, id_, body, keys), time.monotonic() - started
+
+
+def _tell_secret(name: str, secret: str, what: str, *, as_json: bool) -> None:
+    output.say(f"The endpoint {name} {what}. Its secret is shown this once:")
+    if as_json:
+        output.give({"name": name, "secret": secret})
+    else:
+        print(secret)  # data: it goes where a script can take it
+
+
+def _words(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+_COMMANDS: dict[str, Callable[..., int]] = {
+    "add": add_,
+    "list": list_,
+    "show": show,
+    "pause": pause,
+    "resume": resume,
+    "test": try_,
+    "replay": replay,
+    "rotate": rotate,
+    "remove": remove,
+}
+for _name, _command in _COMMANDS.items():
+    add(app, _command, _name)

@@ -1,0 +1,226 @@
+"""Commands that hand something in: `submit`, `import`, `sign`."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ops.cli import output
+from ops.cli.exits import CommandError, Status, usage
+from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines.lifecycle import Phase
+    from workers.imports.loading import Result
+
+Lane = Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Lane; interactive unless told.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    add(app, submit)
+    add(app, import_, "import")
+    add(app, sign)
+
+
+def submit(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE or -", help="A job as JSON; - reads standard input.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Idempotency key.")] = None,
+    email: Annotated[str | None, typer.Option(metavar="EMAIL", help="The customer's e-mail address.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The customer's name.")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", metavar="Person|Business", help="Kind of customer; Person unless told.")
+    ] = None,
+    external_id: Annotated[str | None, typer.Option(metavar="ID", help="External id; the key unless told.")] = None,
+    with_edd: Annotated[bool, typer.Option("--with-edd", help="Ask for enhanced due diligence.")] = False,
+    risk_tier: Annotated[
+        str | None, typer.Option(metavar="low|standard|high", help="Risk tier; standard unless told.")
+    ] = None,
+    lane: Lane = None,
+    label: Labels = None,
+    wait: Wait = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> int:
+    """Hand in one job, from JSON or from options.
+
+    The same job again changes nothing and shows the record that exists; another job under a known key is refused. With
+    --wait the exit status is 8 when the time is over first, and 1 when it has ended in another phase.
+
+    Example: onboarding submit --key crm-1 --email ada@example.com --name "Ada Example" --wait identification_pending
+    """
+    from ops.cli.inputs import pairs, phase, read_json
+
+    wanted = phase(wait) if wait else None
+    given: dict[str, Any] = _given(idempotency_key=key, external_id=external_id, risk_tier=risk_tier, lane=lane)
+    customer = _given(email=email, name=name, customer_type=type_)
+    if with_edd:
+        given["identification"] = {"type": "Link", "with_edd": True}
+    if label:
+        given["labels"] = pairs(label, "--label")
+    if file is not None:
+        if given or customer:
+            raise usage("Give the job as a file or as options, not both.")
+        return _submit(read_json(file), wanted, timeout, as_json=json)
+    if not given and not customer:
+        raise usage("Give the job as a file (or - for standard input), or at least --key and --email.")
+    return _submit(given | {"customer": {"customer_type": "Person"} | customer}, wanted, timeout, as_json=json)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (also with ; or tabs) or JSONL, in UTF-8.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the import; from the file's unless told.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare with the ledger and write nothing.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="Write what became of each row.")] = None,
+    lane: Annotated[
+        Literal["interactive", "bulk"], typer.Option(metavar="interactive|bulk", help="Lane of jobs that name none.")
+    ] = "bulk",
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="THEIRS=OURS", help="Rename a column; an empty OURS leaves it out."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Hand in every row of a file, CSV or JSONL.
+
+    Rows with mistakes are named and refused, the others go through; the exit status is then 5. The same file again
+    changes nothing, and goes on where an interrupted import stopped. `onboarding imports` follows, pauses and cancels.
+
+    Example: onboarding import customers.csv --report customers-report.csv --map "E-Mail=email"
+    """
+    from redis import RedisError
+
+    from ops.cli.importing import import_file
+    from ops.cli.inputs import pairs
+    from ops.cli.session import opened
+    from workers.imports.imports import Imports
+    from workers.operate.preflight import unanswered
+
+    mapping = pairs(map_ or [], "--map")
+    if not file.exists():  # before any connection: the commonest mistake
+        raise usage(f"{file} does not exist: check the path.")
+    with opened("ledger" if dry_run else "input", check=not dry_run) as session, _progress(file) as progress:
+        imports = Imports(session.ledger, None if dry_run else session.vault, session.settings.job_rules)
+        try:
+            result = import_file(
+                file, imports, by=getpass.getuser(), dry_run=dry_run,
+                name=name, lane=lane, mapping=mapping, report=report, progress=progress,
+            )  # fmt: skip
+        except RedisError as error:
+            why = unanswered(session.ledger.client, error)
+            raise CommandError(f"{why} What was handed in before is stored: import the same file again.") from None
+    show_import(result, report=report, dry_run=dry_run)
+    if json:
+        output.give(result.as_json())
+    return Status.PARTLY if result.refusals else Status.DONE
+
+
+def sign(
+    key: Key,
+    document: Annotated[list[str], typer.Option(metavar="ID", help="Document agreed to; may be repeated.")],
+    signed_by: Annotated[str, typer.Option(metavar="WHO", help="Who agreed.")],
+    signed_at: Annotated[str | None, typer.Option(metavar="T", help="When, with the zone; now unless told.")] = None,
+    evidence: Annotated[str | None, typer.Option(metavar="REF", help="Where the proof of consent is kept.")] = None,
+    json: Json = False,
+) -> int:
+    """Record the customer's consent to documents.
+
+    A worker then submits the signatures to Iron. Who agreed, when, and where the proof is, is stored encrypted.
+
+    Example: onboarding sign crm-1 --document 3f2a... --signed-by "Ada Example" --evidence consent-4711
+    """
+    from ops.cli.commands.look import show
+    from ops.cli.inputs import moment
+    from ops.cli.session import opened
+    from ops.cli.waiting import read
+    from workers.intake.consent import Consent, NotAskedError, record_consent
+
+    if not signed_by.strip():
+        raise usage("--signed-by is empty: say who agreed.")
+    consent = Consent(signed_by.strip(), moment(signed_at, "--signed-at"), evidence)
+    with opened("input", check=True) as session:
+        try:
+            recorded = record_consent(
+                session.ledger, session.vault, read(session.ledger, key).record, document, consent
+            )
+        except NotAskedError as error:
+            raise CommandError(f"{error} Not asked for: {', '.join(error.strange)}.") from None
+        if recorded.nudge:
+            session.send(recorded.nudge)
+        if json:
+            show(read(session.ledger, key), as_json=True)
+    if recorded.fresh:
+        count = f"{len(recorded.fresh)} of {len(document)}"
+        output.say(f"The consent to {count} documents is recorded; a worker submits it to Iron.")
+    else:
+        output.say("The consent to these documents was recorded before; nothing changed.")
+    return Status.DONE
+
+
+def show_import(result: Result, *, report: Path | None, dry_run: bool = False) -> None:
+    """Tell people what became of a file."""
+    if result.refused:
+        output.table(("line", "column", "code", "what is wrong"), result.refused, title="Refused rows", right=("line",))
+    if result.refusals > len({line for line, *_ in result.refused}):
+        where = f"{report} has all of them" if report else "--report OUT.csv writes all of them"
+        output.say(f"More rows were refused than are shown: {where}.")
+    would = "would be " if dry_run else ""
+    output.say(
+        f"{result.rows:,} rows of {result.name}: {result.create:,} {would}created, {result.unchanged:,} unchanged,"
+        f" {result.conflict:,} in conflict, {result.error:,} with mistakes; {result.seconds:.1f} s."
+    )
+
+
+def _submit(value: object, wanted: Phase | None, timeout_s: float, *, as_json: bool) -> int:
+    from ops.cli.commands.look import show
+    from ops.cli.session import job_rules, opened
+    from ops.cli.waiting import read_when, told
+    from pipelines.job import JobInvalidError, parse_job
+    from workers.intake.submit import SENTENCES
+
+    try:
+        job = parse_job(value, job_rules())
+    except JobInvalidError as error:
+        raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
+    with opened("input", check=True) as session:
+        answer = session.door.submit(job)
+        sentence = SENTENCES[answer.status] + (f" It belongs to the key {answer.holder}." if answer.holder else "")
+        if not answer.accepted:
+            raise CommandError(sentence)
+        output.say(sentence)
+        found, status = read_when(session.ledger, job.idempotency_key, wanted, timeout_s)
+        show(found, as_json=as_json)
+    if why := told(found, wanted, status, timeout_s):
+        output.say(why)
+    return status
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[[Result], None]]:
+    """Show how far an import is, on a terminal."""
+    if not output.moving():
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with file.open("rb") as lines:
+        total = sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=output.console(), transient=True) as shown:
+        task = shown.add_task("Importing", total=max(total - 1, 1))
+        yield lambda result: shown.update(task, completed=result.rows)

@@ -1,0 +1,46 @@
+"""The command `refused`: jobs that came as messages and were refused."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ops.cli import output
+from ops.cli.exits import Status
+from ops.cli.options import Json, add
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    add(app, refused)
+
+
+def refused(
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="No more than so many, the newest.")] = 100,
+    json: Json = False,
+) -> int:
+    """List the jobs that came as messages and were refused, the newest first, with every reason.
+
+    Their input is not kept: mend it where it came from, and send the job again.
+
+    Example: onboarding refused --limit 20
+    """
+    from ops.cli.session import opened
+    from workers.intake.rejections import Refusals
+
+    with opened() as session:
+        found = [refusal.viewed() for refusal in Refusals(session.ledger).newest(limit)]
+    if json:
+        for one in found:
+            output.give(one)
+    elif found:
+        rows = [
+            (one["at"], one["idempotency_key"], reason["pointer"], f"{reason['text']} ({reason['code']})")
+            for one in found
+            for reason in one["reasons"]
+        ]
+        output.table(("at", "key", "where", "why"), rows)
+    else:
+        output.say("No job that came as a message was refused in the last month.")
+    return Status.DONE

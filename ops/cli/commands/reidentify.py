@@ -1,0 +1,113 @@
+"""The command `reidentify`: the policy and its calendar, runs, and customers named one by one. Contract section 8."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.cli.exits import usage
+from ops.cli.options import Json, add
+
+if TYPE_CHECKING:
+    from pipelines.reidentification import ReidentificationPolicy
+    from workers.reidentification.runs import State
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    add(app, reidentify)
+
+
+def reidentify(
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY ...]", help="Customers to name; - reads keys, one a line.")
+    ] = None,
+    due: Annotated[bool, typer.Option("--due", help="Ask for everybody whose announced start has come.")] = False,
+    policy: Annotated[str | None, typer.Option(metavar="FILE", help="Show what this policy would do.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="With --policy: only explain it and show 30 days.")] = False,
+    calendar: Annotated[bool, typer.Option("--calendar", help="Show the year to come, by week and tier.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="With --run: show what came of it.")] = False,
+    run: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; the day unless told.")] = None,
+    max_: Annotated[
+        int | None, typer.Option("--max", metavar="N", min=1, help="With --due: no more than so many.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say who, why and when, and do nothing.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="With --run: begin no more of it for now.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="With --run: go on.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="With --run: whatever has not begun never will.")] = False,
+    reason: Annotated[str, typer.Option(metavar="R", help="Why; it stands in the history: no personal data.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --policy: put it in force.")] = False,
+    by: Annotated[str | None, typer.Option(metavar="WHO", help="Who does it; the user of this machine.")] = None,
+    json: Json = False,
+) -> int:
+    """Identify active customers again: by a policy's dates, in runs, or one by one. Each blocks a customer until done.
+
+    Alone it shows the policy in force. A start takes one of the day's places, in open hours; workers begin it.
+
+    Example: onboarding reidentify --policy policy.toml --check
+    """
+    from ops.cli.commands import policies, runs
+    from ops.cli.session import opened
+
+    who = by or getpass.getuser()
+    acts = {"KEY": keys, "--due": due, "--policy": policy, "--calendar": calendar, "--report": report}
+    acts |= {"--pause": pause, "--resume": resume, "--cancel": cancel}
+    chosen = [name for name, given in acts.items() if given]
+    if len(chosen) > 1:
+        raise usage(f"{' and '.join(chosen)} do not go together: give one of them.")
+    named = _run_name(run)
+    if policy is not None:
+        return policies.change(_read(policy), by=who, store=yes and not check, as_json=json)
+    state: State = "paused" if pause else "cancelled" if cancel else "running"
+    with opened(check=bool(keys or due or pause or resume or cancel)) as session:
+        match chosen[0] if chosen else "":
+            case "KEY":
+                wanted = list(_all(keys or []))
+                status = runs.ask_for(session, wanted, run=named, by=who, reason=reason, dry_run=dry_run, as_json=json)
+            case "--due":
+                status = runs.ask_due(
+                    session, run=named, limit=max_, by=who, reason=reason, dry_run=dry_run, as_json=json
+                )
+            case "--calendar":
+                status = policies.year(session, as_json=json)
+            case "--report":
+                status = runs.report(session, named, as_json=json)
+            case "":
+                status = policies.show(session, as_json=json)
+            case _:
+                status = runs.control(session, named, state, by=who, reason=reason, as_json=json)
+    return status
+
+
+def _run_name(run: str | None) -> str | None:
+    from workers.reidentification.runs import NAME
+
+    if run is not None and not NAME.fullmatch(run):
+        raise usage(f"{run!r} is no name for a run: up to 64 letters, digits, dots, dashes and underscores.")
+    return run
+
+
+def _all(keys: list[str]) -> Iterator[str]:
+    """Give the keys; - stands for those on standard input."""
+    for key in keys:
+        yield from (line.strip() for line in sys.stdin if line.strip()) if key == "-" else [key]
+
+
+def _read(file: str) -> ReidentificationPolicy:
+    from pipelines.reidentification import PolicyInvalidError, read_policy
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise usage(f"{file} is not text in UTF-8.") from None
+    except OSError as error:
+        raise usage(f"{file} cannot be read ({error.strerror}): check the path.") from None
+    try:
+        return read_policy(text)
+    except PolicyInvalidError as error:
+        raise usage(*error.problems) from None

@@ -1,0 +1,51 @@
+"""Commands about API tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ops.cli.exits import usage
+from ops.cli.options import add
+from ops.cli.output import give, say
+
+app = typer.Typer(help="Make API tokens for the gateway.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `new` a command of its own; typer would make it the group otherwise."""
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will hold it; the history names them by it.")],
+    role: Annotated[str, typer.Option(metavar="R", help="submitter, viewer, operator, compliance or admin.")],
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Print a new API token, and the entry for it in ONBOARDING_API_TOKENS.
+
+    The token goes to whoever calls the gateway, and is seen only now; the entry, which holds its SHA-256, goes to the
+    gateway's settings.
+
+    Example: onboarding tokens new crm --role submitter
+    """
+    from workers.secrets.tokens import Role, new_token, setting_of
+
+    try:
+        wanted = Role(role.strip().lower())
+    except ValueError:
+        raise usage(f"{role!r} is not a role; the roles are {', '.join(Role)}.") from None
+    token = new_token()
+    try:
+        entry = setting_of(name, wanted, token)
+    except ValueError:
+        raise usage("The name is to be 1 to 64 letters, digits or any of . _ - @") from None
+    if json:
+        give({"name": name, "role": wanted.value, "token": token, "setting": entry})
+        return
+    print(token)  # a token is data: it goes where a script can take it
+    say(f"Add to ONBOARDING_API_TOKENS, separated by a comma: {entry}")
+
+
+add(app, new)

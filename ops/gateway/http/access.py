@@ -1,0 +1,129 @@
+"""Who may use which route: the one table of roles and routes, and the guard in front of every route below /v1.
+
+Every route below /v1/ is guarded, wherever it is declared, and one that is not in the table answers nobody.
+Source: contract section 6; RFC 6750 for the bearer token and its refusals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from ops.gateway.http.problems import ProblemError, documented
+from ops.gateway.http.request_log import note
+from workers.secrets.tokens import ApiToken, Role, find
+
+#: Below this, every route wants a token.
+GUARDED = "/v1/"
+
+_EVERYBODY = frozenset(Role)
+_SUBMIT = frozenset({Role.SUBMITTER, Role.OPERATOR, Role.ADMIN})
+_OPERATE = frozenset({Role.OPERATOR, Role.ADMIN})
+_PERSONAL = frozenset({Role.COMPLIANCE, Role.ADMIN})
+
+#: Method and path of each route -> the roles that may use it.
+ACCESS: Mapping[str, frozenset[Role]] = {
+    "POST /v1/onboardings": _SUBMIT,
+    "GET /v1/onboardings": _EVERYBODY,
+    "GET /v1/onboardings/{key}": _EVERYBODY,
+    "GET /v1/onboardings/{key}/history": _EVERYBODY,
+    "GET /v1/onboardings/{key}/personal": _PERSONAL,
+    "POST /v1/onboardings/{key}/signings": _SUBMIT,
+    "POST /v1/onboardings/{key}/actions/retry": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/correct": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/restart": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/cancel": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/reidentify": _OPERATE | _PERSONAL,
+    "POST /v1/onboardings/{key}/actions/revoke-links": _OPERATE,
+    "POST /v1/find": _EVERYBODY,
+    "GET /v1/summary": _EVERYBODY,
+    "GET /v1/events": _EVERYBODY,
+    "GET /v1/refused": _EVERYBODY,
+    "POST /v1/imports": _SUBMIT,
+    "GET /v1/imports": _EVERYBODY,
+    "GET /v1/imports/{name}": _EVERYBODY,
+    "GET /v1/imports/{name}/report": _SUBMIT | _PERSONAL,
+    "POST /v1/imports/{name}/actions/pause": _OPERATE,
+    "POST /v1/imports/{name}/actions/resume": _OPERATE,
+}
+
+#: What any guarded route may answer with.
+_REFUSALS = ("token_missing", "token_unknown", "role_insufficient", "ledger_away", "api_tokens_missing")
+
+_CREDENTIALS = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+_CHALLENGE = 'Bearer realm="onboarding"'
+
+_NO_TOKENS = (
+    "ONBOARDING_API_TOKENS is not set, so nobody can be let in. Make a token with"
+    " `onboarding tokens new NAME --role R`, add the entry it prints to the setting, and start the gateway again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling: the token's name, which goes into histories as who acted, and its role."""
+
+    name: str
+    role: Role
+
+    def may(self, route: str) -> bool:
+        """Say whether this role may use a route, named as in ACCESS."""
+        return self.role in ACCESS[route]
+
+
+#: Lets a request through to its route, or raises ProblemError.
+Guard = Callable[[Request], Awaitable[None]]
+
+
+def guard(tokens: Sequence[ApiToken]) -> Guard:
+    """Make the dependency of the whole application that lets a request through to its route, or raises ProblemError."""
+
+    async def check(request: Request) -> None:  # async, because a plain function would cost a thread
+        path: str = request.scope["route"].path
+        if not path.startswith(GUARDED):
+            return
+        caller, route = identified(request, tokens), f"{request.method} {path}"
+        if not caller.may(route):
+            may = ", ".join(sorted(ACCESS[route]))
+            raise ProblemError(
+                "role_insufficient",
+                f"The role {caller.role} may not do this; it is for: {may}.",
+                headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope"'},
+            )
+        request.state.caller = caller
+
+    return check
+
+
+def identified(request: Request, tokens: Sequence[ApiToken]) -> Caller:
+    """Find out who is calling, and note it in the request's line. Raises ProblemError."""
+    if not tokens:
+        raise ProblemError("api_tokens_missing", _NO_TOKENS)
+    given = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
+    if given is None:
+        text = "Send the header `Authorization: Bearer <token>`."
+        raise ProblemError("token_missing", text, headers={"WWW-Authenticate": _CHALLENGE})
+    token = find(tokens, given[1])
+    if token is None:
+        headers = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
+        raise ProblemError("token_unknown", headers=headers)
+    note(request, name=token.name, role=token.role.value)
+    return Caller(token.name, token.role)
+
+
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller  # put there by the guard
+    return caller
+
+
+#: What a route writes to learn who is calling: `def route(caller: Who) -> ...`.
+Who = Annotated[Caller, Depends(_caller)]
+
+
+def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Describe the refusals of a guarded route for OpenAPI: those of the guard, and these of its own."""
+    return documented(*_REFUSALS, *codes)

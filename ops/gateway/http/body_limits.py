@@ -1,0 +1,45 @@
+"""Reading a body within a limit of size and one of time: no caller fills the memory or holds a place for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.requests import Request
+
+from ops.gateway.http.problems import ProblemError
+
+#: A whole body is to arrive within this time, in seconds: a megabyte over a poor link, and no more patience than that.
+BODY_WITHIN_S = 10.0
+
+#: What is left of a refused body is not read: the connection ends with the answer.
+_CLOSE = {"Connection": "close"}
+
+
+async def read_body(request: Request, limit_bytes: int, within_s: float = BODY_WITHIN_S) -> bytes:
+    """Read the whole body. Raises ProblemError: body_too_large, also before the first byte, or body_too_slow."""
+    parts: list[bytes] = []
+    await receive(request, parts.append, limit_bytes, within_s)
+    return b"".join(parts)
+
+
+async def receive(request: Request, keep: Callable[[bytes], object], limit_bytes: int, within_s: float) -> None:
+    """Hand the body on part by part as it arrives. Raises as `read_body` does."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limit_bytes:
+        raise _too_large(limit_bytes)
+    size = 0
+    try:
+        async with asyncio.timeout(within_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit_bytes:
+                    raise _too_large(limit_bytes)
+                keep(part)
+    except TimeoutError:
+        detail = f"The whole body is to arrive within {within_s:g} seconds."
+        raise ProblemError("body_too_slow", detail, headers=_CLOSE) from None
+
+
+def _too_large(limit_bytes: int) -> ProblemError:
+    return ProblemError("body_too_large", f"At most {limit_bytes // 1024} KB are taken here.", headers=_CLOSE)

@@ -1,0 +1,71 @@
+"""The endpoints of documents and signatures (sections 3.11 to 3.13 of the fact sheet)."""
+
+from ops.sandbox.api.answers import Answer, RefusalError, answer_json
+from ops.sandbox.api.bodies import NewSigning
+from ops.sandbox.api.calls import Call
+from ops.sandbox.api.identifications import BLOCKED
+from ops.sandbox.api.paging import ordered, page_of
+from ops.sandbox.world.provider import Provider
+from ops.sandbox.world.records import Signing
+
+#: What required-signings may say where nothing is to be signed; the first three texts are what public clients match.
+NOTHING_TO_SIGN = {
+    "conflict_not_in_status": (409, "Customer is not in status SigningsRequired"),
+    "conflict_none_due": (409, "Customer does not require signings"),
+    "conflict_none": (409, "no required signings"),
+    "not_found": (404, "No required signings"),
+    "gone": (410, "No required signings any more"),
+    "bad": (400, "Customer does not require signings"),
+    "forbidden": (403, "forbidden for this customer"),
+}
+
+
+def get_required_signings(provider: Provider, call: Call) -> Answer:
+    """Read what must be signed now."""
+    customer = provider.customer(call)
+    if customer.status == "SigningsRequired":
+        ready = call.at >= customer.status_since + provider.switches.documents_lag_s
+        documents = customer.listed if provider.switches.signed_stay_listed and customer.due else customer.due
+        return answer_json(200, [provider.rendering.document(one) for one in documents] if ready else [])
+    otherwise: str = provider.switches.required_signings_otherwise
+    if otherwise in {"empty", "null"}:
+        return answer_json(200, [] if otherwise == "empty" else None)
+    if otherwise == "conflict":
+        otherwise = "conflict_none_due" if customer.status == "Active" else "conflict_not_in_status"
+    raise RefusalError(*NOTHING_TO_SIGN[otherwise])
+
+
+def create_signing(provider: Provider, call: Call) -> Answer:
+    """Record a consent; the last one that is required makes the customer Active."""
+    customer = provider.customer(call)
+    body = call.read(NewSigning, status=provider.switches.bad_signing)
+    if customer.status in BLOCKED:
+        raise RefusalError(provider.switches.blocked_customer, "forbidden for this customer")
+    if body.content_id is None:
+        raise RefusalError(provider.switches.bad_signing, "content_id is required")
+    if not body.signed:
+        raise RefusalError(provider.switches.bad_signing, "signed must be true")
+    content_id = body.content_id.lower()
+    if all(one.id != content_id for one in customer.due):
+        known = any(one.content_id == content_id for one in customer.signings)
+        if not known and all(one.id != content_id for one in provider.lifecycle.terms):
+            raise RefusalError(provider.switches.unknown_document, "Document not found")
+        again = provider.switches.signing_again
+        if again != "accept":
+            status = provider.switches.bad_signing if again == "refuse" else again
+            raise RefusalError(status, "already signed" if known else "not required")
+    signing = Signing(provider.ids.new(call.at), customer, content_id, call.at)
+    customer.signings.append(signing)
+    provider.store.signings[signing.id] = signing
+    provider.count(call, "create_signing", customer, content_id)
+    provider.lifecycle.signed(customer, content_id, call.at)
+    return answer_json(201, provider.rendering.signing(signing))
+
+
+def list_signings(provider: Provider, call: Call) -> Answer:
+    """List a customer's signatures, in whatever order a switch says."""
+    customer = provider.customer(call)
+    newest_at = call.at - provider.switches.record_lag_s
+    visible = [one for one in customer.signings if one.created_at <= newest_at]
+    page, after, before = page_of(ordered(visible, provider.switches.list_order), call)
+    return answer_json(200, provider.rendering.page([provider.rendering.signing(one) for one in page], after, before))

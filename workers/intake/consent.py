@@ -1,0 +1,85 @@
+"""The customer's consent to documents: checked against what the record asks for, stored as an act, its evidence sealed.
+
+The command `sign`, the gateway and the demo's upstream system all come through here. Nothing is sent to Iron; a worker
+does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines.lifecycle import Phase
+from pipelines.model import Record, Signing
+from workers.ledger import Ledger, Nudge
+from workers.secrets.vault import Vault
+
+
+class NotAskedError(Exception):
+    """The record does not ask for consent to these documents; the message says for which it does.
+
+    `strange` are the documents, which the message does not repeat: they are what somebody typed.
+    """
+
+    def __init__(self, why: str, strange: Sequence[str]) -> None:
+        """Keep the documents."""
+        super().__init__(f"{why}; nothing was stored.")
+        self.strange = tuple(strange)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Who agreed, when, and where the proof of it is. Personal: it is only ever stored sealed."""
+
+    signed_by: str
+    signed_at: datetime
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The documents that were not agreed to before, and the nudge to send now, if there is one."""
+
+    fresh: tuple[str, ...] = ()
+    nudge: Nudge | None = None
+
+
+def open_documents(record: Record) -> list[Signing]:
+    """Give the documents that the customer has still to agree to."""
+    if record.phase is not Phase.SIGNINGS_REQUIRED:
+        return []
+    return [signing for signing in record.signings if signing.consented_ms is None and signing.signed_ms is None]
+
+
+def record_consent(
+    ledger: Ledger, vault: Vault, record: Record, documents: Sequence[str], consent: Consent, *, by: str = "consent"
+) -> Recorded:
+    """Store the consent to these documents and make the record due.
+
+    Raises NotAskedError when the record does not ask for one of them; then nothing is stored. Raises KeyError when the
+    record is gone meanwhile.
+    """
+    agreed = {signing.id for signing in record.signings if signing.consented_ms or signing.signed_ms}
+    asked = {signing.id: signing for signing in open_documents(record)}
+    wanted = list(dict.fromkeys(documents))
+    if strange := [document for document in wanted if document not in asked and document not in agreed]:
+        raise NotAskedError(_why(record, list(asked)), strange)
+    fresh = [document for document in wanted if document in asked]
+    if not fresh:
+        return Recorded()
+    evidence = {
+        "documents": [{"id": document, "url": asked[document].url} for document in fresh],
+        "signed_by": consent.signed_by,
+        "signed_at": consent.signed_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "evidence": consent.evidence,
+    }
+    act = {"act": "sign", "documents": fresh, "by": by}
+    return Recorded(tuple(fresh), ledger.act(record.key, act, vault.seal(record.key, evidence)))
+
+
+def _why(record: Record, asked: Sequence[str]) -> str:
+    if record.phase is not Phase.SIGNINGS_REQUIRED:
+        return f"{record.key} is in the phase {record.phase} and asks for no signature"
+    those = f"it asks for {', '.join(asked)}" if asked else "it asks for no other now; read it again"
+    return f"{record.key} does not ask for this: {those}"

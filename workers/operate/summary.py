@@ -1,0 +1,72 @@
+"""The whole at a glance: counts and oldest of each phase, lanes, budget, sweep, deliveries. Contract, sections 5 and 6.
+
+`onboarding summary --json`, `GET /v1/summary` and the console show this one value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.iron import CALL, IDENTIFICATION
+from pipelines.view import timestamp
+from workers.budget.gate import BudgetStatus, Gate
+from workers.events.endpoints import Endpoints
+from workers.intake.rejections import Refusals
+from workers.ledger import Ledger, Lists
+from workers.ledger.limits import Budget
+from workers.reconcile.cursor import SweepCursor
+from workers.reidentification import policy_store
+
+
+def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
+    """Give the counts; `queued` is how many nudges are in the queue of each lane."""
+    phases, standing = Lists(ledger).phases(), Gate(ledger).standing()
+    return {
+        "total": sum(count for count, _ in phases.values()),
+        "phases": {
+            phase.value: {"count": count, "oldest_since": timestamp(oldest)}
+            for phase, (count, oldest) in phases.items()
+        },
+        "lanes": {lane: {**counts, "queued": queued[lane]} for lane, counts in Lists(ledger).lanes().items()},
+        "budget": _budget(ledger.budget, standing),
+        "breaker": standing.breaker,
+        "refusal": standing.refusal,
+        "paused": {
+            lane: {"by": pause.by, "at": timestamp(pause.at_ms), "reason": pause.reason}
+            for lane, pause in standing.paused.items()
+        },
+        "sweep": _sweep(ledger),
+        "endpoints": _endpoints(ledger),
+        "refused": Refusals(ledger).count(),
+        "reidentification": policy_store.summarised(ledger),
+    }
+
+
+def _budget(budget: Budget, standing: BudgetStatus) -> dict[str, Any]:
+    """Tell the ceilings, as they are set here, what is used of them now, and until when Iron wants no call."""
+    per_second, per_minute = budget.rate_per_second, budget.identifications_per_minute
+    closed_ms = standing.closed_until_ms
+    return {
+        "rate_per_second": per_second,
+        "identifications_per_minute": per_minute,
+        "rate_per_second_now": round(per_second * standing.parts[CALL], 3),
+        "identifications_per_minute_now": round(per_minute * standing.parts[IDENTIFICATION], 3),
+        "closed_until": None if closed_ms is None else timestamp(closed_ms),
+    }
+
+
+def _sweep(ledger: Ledger) -> dict[str, Any]:
+    """Tell of the last sweep, and whether one is under way."""
+    state = SweepCursor(ledger).sweep_state()
+    finished = state.get("finished")
+    counts = {name: int(state[f"last_{name}"]) for name in ("read", "differ", "unknown")} if finished else {}
+    return {"running": "place" in state, "finished_at": timestamp(int(finished)) if finished else None, **counts}
+
+
+def _endpoints(ledger: Ledger) -> dict[str, int]:
+    """Count the endpoints by state, and the onboardings whose events one of them refuses."""
+    standings = Endpoints(ledger).all()
+    states = [standing.progress.state for standing in standings]
+    counts = {state: states.count(state) for state in ("active", "failing", "paused")}
+    return {"total": len(states), **counts, "parked": sum(len(standing.parked) for standing in standings)}
