@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import signal
 import tempfile
 from functools import partial
@@ -53,7 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for a stand-in for Iron on both, the second one by several seeds, unless it says why it cannot."""
-    if "stand_in" in metafunc.fixturenames:
+    given = any("stand_in" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize"))
+    if "stand_in" in metafunc.fixturenames and not given:
         alone = metafunc.definition.get_closest_marker("sandbox_only")
         metafunc.parametrize("stand_in", STAND_INS[:1] if alone else STAND_INS)
 
@@ -189,10 +191,13 @@ def either(client: redis.Redis, stand_in: str, request: pytest.FixtureRequest) -
 
     A test may fix what the second one answers to some of its questions, by the marker `second`.
     """
+    from tests.second_iron import SecondIron
+    from tests.support import World
+
     if stand_in == "sandbox":
         return World(client)
-    from tests.second_iron import SecondIron
 
     fixed = request.node.get_closest_marker("second")
+    random.seed(stand_in)  # the pauses of the pipeline are the seed's, too
     seed, choices = int(stand_in.partition("-")[2]), fixed.kwargs if fixed else {}
     return World(client, second=partial(SecondIron, seed=seed, choices=choices))

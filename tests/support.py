@@ -245,6 +245,12 @@ class World:
                 raise AssertionError(f"after {seconds} s: {[read.phase for read in self.records()]}")
             self.advance(max(wait_s, again_s if wait_s == 0 else 0.0) + 0.002)
 
+    def holds(self, fact: Callable[[], bool]) -> bool:
+        """Say whether something holds now; on the second stand-in, once its false answers are over."""
+        if self.second:
+            self.run(until=fact)
+        return fact()
+
     def run_until(self, key: str, phase: Phase | str, seconds: float = 3600.0) -> Record:
         """Let time pass until a record is in a phase."""
         self.run(until=lambda: self.record(key).phase == phase, seconds=seconds)
@@ -283,6 +289,9 @@ class World:
     def onboard(self, key: str = "k-1", **changes: Any) -> Record:
         """Bring one customer from the job to active."""
         self.submit(key, **changes)
+        if changes.get("tag") == "manual":
+            self.run_until(key, "identification_pending")
+            self.move(key, "approve")
         self.run_until(key, "signings_required")
         self.run(until=lambda: self.agree(key) or self.record(key).phase is Phase.ACTIVE)
         return self.record(key)

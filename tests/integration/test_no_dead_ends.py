@@ -151,4 +151,5 @@ def test_the_second_stand_in(client: redis.Redis, seed: int, hears: bool) -> Non
         return record.phase == "active"
 
     world.run(until=active, seconds=2 * 86_400)
+    assert world.shift_ms <= 2 * 86_400_000
     assert world.effects()["k-1"] == {"customers": 1, "identifications": 1, "signings": 2}
