@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from ops.sandbox.api.answers import Answer, Lost, encode, refuse
+from ops.sandbox.wire.answers import Answer, Lost, encode, refuse
 from ops.sandbox.world.switches import OddRead
 
 #: Texts for injected statuses, as a real provider would put them.
