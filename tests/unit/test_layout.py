@@ -56,7 +56,7 @@ def tracked() -> list[Path]:
     "name",
     [
         *("pyproject.toml", "docker-compose.yml", "README.md", "CHANGELOG.md", "Makefile", ".ci/run", *LOCKS),
-        *("workers", "pipelines", "tests", "ops", "ops/deploy", "ops/decisions", "ops/sample"),
+        *("workers", "pipelines", "tests", "ops", "ops/deploy", "ops/docs", "ops/docs/decisions", "ops/sample"),
     ],
 )
 def test_the_top_level_is_as_the_design_draws_it(name: str) -> None:
