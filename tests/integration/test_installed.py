@@ -27,7 +27,7 @@ PACKAGES = ("pipelines", "workers", "ops")
 #: What people read in the clone, and the program never.
 NOT_SHIPPED = {".md", ".svg"}
 #: Folders whose files are for operators and developers, not for the program.
-OUTSIDE = ("ops/deploy", "ops/docs", "ops/examples")
+OUTSIDE = ("ops/deploy", "ops/docs", "ops/examples", "ops/locks")
 
 #: Runs in the other place: every command, however deep, with --help.
 EVERY_HELP = """
