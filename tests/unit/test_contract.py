@@ -63,7 +63,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     ("words", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_every_command_is_there(words: str, command: Any) -> None:
-    """Section 5 names the command and, but for those of every command, its options."""
+    """Contract section 5 names the command and, but for those of every command, its options."""
     [*named] = [cell for cell, *_ in rows(section(5)) if re.search(rf"`{words}(?![\w-])", cell)]
     assert named, words
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
@@ -74,7 +74,7 @@ def test_every_command_is_there(words: str, command: Any) -> None:
 
 
 def test_every_route_is_there() -> None:
-    """Section 6 has each route below /v1/ with its method, and no other."""
+    """Contract section 6 has each route below /v1/ with its method, and no other."""
     told = set()
     for cell, text, *_ in rows(section(6)):
         for method, path in re.findall(r"`(GET|POST) (/v1/[^`]+)`", cell):
