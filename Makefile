@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo dev test test-fast test-matrix test-containers check lint types imports bench chaos model lock clean
+.PHONY: help demo dev test test-fast screenshot test-matrix test-containers check lint types imports bench chaos model lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,10 @@ test: $(VENV)/.dev ## run all tests that need no server installed by hand
 
 test-fast: $(VENV)/.dev ## run the tests that need nothing but Python: the inner loop
 	$(call run,$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS))
+
+# Needs Chromium; without it the test is skipped and the picture stays.
+screenshot: $(VENV)/.dev ## take the picture of the console that the README shows
+	$(call run,SCREENSHOT=ops/docs/console.png $(BIN)/python -m pytest tests/browser/test_screenshot.py $(ARGS))
 
 # ARGS="python-3.12" runs the cells of that name, ARGS="--within 600" begins none after ten minutes.
 test-matrix: $(VENV)/.dev ## run the tests on other Debians, Pythons and servers, as far as they can be had here

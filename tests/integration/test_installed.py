@@ -25,7 +25,7 @@ from tests.integration.test_demo import PATIENCE_S, exported, free_pair, until, 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipelines", "workers", "ops")
 #: What people read in the clone, and the program never.
-NOT_SHIPPED = {".md", ".svg"}
+NOT_SHIPPED = {".md", ".png", ".svg"}
 #: Folders whose files are for operators and developers, not for the program.
 OUTSIDE = ("ops/deploy", "ops/docs", "ops/examples", "ops/locks")
 
