@@ -131,9 +131,10 @@ def test_names(run: Run, loaded: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert "letters, digits" in capsys.readouterr().err
 
 
-def test_the_readme_tells_the_truth(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command of the README's section about imports works as it stands there."""
-    section = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").partition("## Importing a file")[2]
+def test_the_guide_tells_the_truth(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command of the guide's section about imports works as it stands there."""
+    guide = (Path(__file__).parents[2] / "ops/docs/guide.md").read_text(encoding="utf-8")
+    section = guide.partition("## Importing a file")[2]
     commands = [re.split(r"\s{2,}", line)[0] for line in section.split("```")[1].strip().splitlines()]
     assert len(commands) >= 4
     monkeypatch.chdir(tmp_path)
