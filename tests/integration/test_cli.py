@@ -545,7 +545,7 @@ def test_redis_goes_away_in_the_middle_of_an_import(tmp_path: Path) -> None:
         out, err = importing.communicate(timeout=30)
     assert (importing.returncode, out) == (1, "")
     [line] = err.splitlines()
-    assert "What was handed in before is stored: import the same file again." in line
+    assert "The rows before are stored: import the same file again." in line
     assert "Traceback" not in err
     with EmbeddedRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as owner:
         out, err = start(server.url).communicate(timeout=60)

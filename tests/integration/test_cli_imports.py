@@ -67,7 +67,7 @@ def test_show(run: Run, loaded: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The counts first, --yes does it, and a second time changes nothing."""
     assert run("imports", "pause", "customers") == 0
-    assert "2 customers of customers that nobody has begun would wait; with --yes they do." in capsys.readouterr().err
+    assert "2 customers of customers who have not started would wait; with --yes they do." in capsys.readouterr().err
     assert len(world.ledger.take({"bulk": 1})) == 1
     assert run("imports", "pause", "customers", "--yes", "--reason", "a look", "--by", "olga", "--json") == 0
     assert data(capsys)["halted"]["by"] == "olga"
@@ -85,7 +85,7 @@ def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.C
 def test_cancel(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The counts first; then it is for good, and later commands say so."""
     assert run("imports", "cancel", "customers", "--reason", "the wrong list") == 0
-    assert "2 customers of customers that nobody has begun would be cancelled" in capsys.readouterr().err
+    assert "2 customers of customers who have not started would be cancelled" in capsys.readouterr().err
     assert run("imports", "cancel", "customers", "--reason", "the wrong list", "--yes", "--json") == 0
     assert data(capsys)["phases"] == {"cancelled": 2}
     assert world.ledger.take({"bulk": 1}) == []

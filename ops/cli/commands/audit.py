@@ -31,15 +31,15 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="One onboarding: its history and proof.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Look for everything that is wrong with the ledger.")] = False,
-    mend: Annotated[bool, typer.Option("--mend", help="With --check: mend what can be mended safely.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the ledger for errors.")] = False,
+    mend: Annotated[bool, typer.Option("--mend", help="With --check: repair what is safe to repair.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Check the digests of every history.")] = False,
     export: Annotated[
         Path | None, typer.Option(metavar="DIR", help="With KEY: write record, history and proof as files here.")
     ] = None,
     json: Json = False,
 ) -> int:
-    """Show that nothing was changed unseen, and find what is wrong.
+    """Verify histories and check the ledger for errors.
 
     With KEY: the chained history of one onboarding. With --check: every broken invariant of the ledger, while workers
     go on. With --verify: the digests of all histories. The exit status is 5 when something is wrong and stays so.

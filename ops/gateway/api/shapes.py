@@ -65,7 +65,7 @@ class Consent(Shape):
 
     documents: Annotated[list[Key], Field(min_length=1, max_length=100, description="Ids of `signings`.")]
     signed_by: Annotated[Text, Field(description="Who agreed.")]
-    signed_at: Annotated[Timestamp | None, Field(description="When, in UTC; now unless told.")] = None
+    signed_at: Annotated[Timestamp | None, Field(description="When, in UTC (default: now).")] = None
     evidence: Annotated[Text | None, Field(description="Where the proof of consent is kept.")] = None
 
 
