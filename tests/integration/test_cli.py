@@ -128,9 +128,7 @@ def test_an_unknown_key_is_told(run: Run, command: str, capsys: pytest.CaptureFi
     """One sentence, status 1, nothing on standard output."""
     assert run(command, "k-9") == 1
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == [
-        "There is no onboarding with the key 'k-9': check it, or hand in the job first."
-    ]
+    assert printed.err.splitlines() == ["There is no onboarding with the key 'k-9': check it, or submit the job first."]
     assert printed.out == ""
 
 

@@ -1,4 +1,4 @@
-"""Words that people should not have to read: kept out of documents, help, problems, console and customers' pages.
+"""Words that people should not have to read: kept out of documents, help, messages, console and customers' pages.
 
 Code, names on the wire and quotations stand between backquotes in documents, and are not looked at.
 """
@@ -24,6 +24,16 @@ PAGES = ROOT / "ops/gateway/pages"
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md")),
     *sorted((ROOT / "ops/docs").rglob("*.md")),
+]
+
+#: Modules whose texts people read: sentences of records and checks, of commands and of refusals.
+SPEAKING = [
+    *(ROOT / name for name in ("pipelines/view.py", "pipelines/acts.py", "pipelines/advance.py")),
+    *(
+        path
+        for folder in ("ops/cli", "ops/gateway", "ops/local", "workers/operate")
+        for path in (ROOT / folder).rglob("*.py")
+    ),
 ]
 
 #: What is not written -> what is written instead.
@@ -104,8 +114,10 @@ def read_by_people() -> Iterator[tuple[str, str]]:
     yield from ((f"problem {code}", title) for code, (_, title) in PROBLEMS.items())
     for path in sorted(PAGES.rglob("*.html")):
         yield path.name, template(path)
-    for path in sorted(PAGES.rglob("*.py")):
-        yield from texts_of(path)
+    for path in sorted(SPEAKING):
+        yield from ((place, text) for place, text in texts_of(path) if " " in text)
+    alerts = ROOT / "ops/deploy/prometheus/alerts.yml"
+    yield alerts.name, alerts.read_text(encoding="utf-8")
 
 
 def findings() -> list[tuple[str, str, str]]:

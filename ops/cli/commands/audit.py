@@ -49,7 +49,7 @@ def audit(
     if (key is not None) + check + verify != 1:
         raise usage("Give one of KEY, --check and --verify.")
     if mend and not check:
-        raise usage("--mend goes with --check.")
+        raise usage("`--mend` goes with `--check`.")
     if export and key is None:
         raise usage("--export goes with one KEY.")
     from ops.cli.session import opened
@@ -205,16 +205,16 @@ def _as_data(finding: Finding) -> dict[str, Any]:
 
 def _done(finding: Finding) -> str:
     if finding.mended:
-        return "Mended."
-    return "Could not be mended now; look again." if finding.mended is False else finding.kind.remedy
+        return "Repaired."
+    return "Not repaired; run again." if finding.mended is False else finding.kind.remedy
 
 
 def _summed(counts: Counter[str], left: int, *, mend: bool) -> str:
     found = counts.total()
     if not found:
         return "nothing is wrong."
-    told = f"{found:,} findings, {left:,} of them to be put right"
-    return f"{told}." if mend or not left else f"{told}; --mend does what can be done safely."
+    told = f"{found:,} findings, {left:,} of them to be repaired"
+    return f"{told}." if mend or not left else f"{told}; `--mend` repairs what is safe to repair."
 
 
 @contextmanager

@@ -182,9 +182,9 @@ def _tell(one: Import, *, as_json: bool) -> None:
     rows = [
         ("state", one.state),
         ("by", one.by),
-        ("begun at", view["created_at"]),
+        ("started at", view["created_at"]),
         ("rows", f"{one.rows:,}: {one.create:,} created, {one.unchanged:,} unchanged, {refused}"),
-        ("customers", f"{one.waiting:,} wait, {one.total - one.waiting:,} begun, {one.finished:,} finished"),
+        ("customers", f"{one.waiting:,} wait, {one.total - one.waiting:,} started, {one.finished:,} finished"),
         ("phases", ", ".join(f"{count:,} {phase}" for phase, count in one.phases.items())),
         ("speed", None if one.per_minute is None else f"{one.per_minute:,.0f} customers a minute"),
         ("finished at", view["finished_at"]),

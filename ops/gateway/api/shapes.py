@@ -372,7 +372,7 @@ class ImportState(BaseModel):
     unchanged: int
     conflict: int
     error: int
-    waiting: int = Field(description="Records that nobody has taken in hand yet.")
+    waiting: int = Field(description="Records that no worker has claimed yet.")
     started: int
     finished: int = Field(description="Records for which all our own work is done.")
     phases: dict[str, int]
