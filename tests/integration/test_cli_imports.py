@@ -59,7 +59,7 @@ def test_show(run: Run, loaded: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (one["waiting"], one["started"], one["finished"], one["phases"]) == (2, 0, 0, {"received": 2})
     assert one["expected_at"] is not None
     assert run("imports", "show", "customers") == 0
-    assert "2 wait, 0 begun, 0 finished" in capsys.readouterr().err
+    assert "2 wait, 0 started, 0 finished" in capsys.readouterr().err
     assert run("imports", "show", "nothing") == 1
     assert "There is no import 'nothing'" in capsys.readouterr().err
 

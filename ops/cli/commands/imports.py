@@ -38,7 +38,7 @@ def _group(context: typer.Context, json: Json = False) -> int:
         for one in found:
             output.give(one.as_json())
         return Status.DONE
-    numbers = ("rows", "refused", "waiting", "begun", "finished")
+    numbers = ("rows", "refused", "waiting", "started", "finished")
     output.table(("name", "state", *numbers, "expected to be finished"), map(_line, found), right=numbers)
     return Status.DONE
 
