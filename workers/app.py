@@ -54,7 +54,7 @@ tally = Tally(ledger, runner.counters)
 direct = DirectEnqueueing(FrontDoor(ledger, vault, broker.send, settings.job_rules), Refusals(ledger))
 # The whole middleware: what looks after the process's threads, and what lives with the process. Retries, time limits,
 # age limits, pipelines and callbacks are not here because the ledger's due times, leases and steps do their work
-# (ops/decisions/0001).
+# (ops/docs/decisions/0001).
 clients = {"ledger": ledger.client, "broker": broker.client}
 broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], clients))
 broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is put back as it is

@@ -42,10 +42,9 @@ from ops.cli.commands import (
 from ops.cli.exits import CommandError, Status
 from ops.cli.output import say
 
-HELP = """Onboard customers to Iron: hand in jobs, follow them, and run the parts of the pipeline.
+HELP = """Onboard customers to Iron: submit jobs, follow them, and run the pipeline.
 
-What is meant for people goes to standard error; with --json a command prints its data, and nothing else, on standard
-output.
+Messages go to standard error. With --json, standard output holds data only.
 
 Exit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 finished, but not all succeeded; 8 still
 pending when the wait ended; 130 interrupted.
@@ -104,7 +103,7 @@ def _unforeseen(error: Exception) -> str:
     """Name an error and the places it came through; its values may be personal."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
-    return f"Something unforeseen happened: {type(error).__name__} at {places}. Please report this line."
+    return f"Internal error ({type(error).__name__} at {places}). Please report this line."
 
 
 __all__ = ["app", "main"]

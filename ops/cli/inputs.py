@@ -68,4 +68,4 @@ def read_json(file: str) -> object:
     except UnicodeDecodeError:
         raise usage(f"{what} is not text in UTF-8: write the job as JSON in UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise usage(f"{what} is not JSON (line {error.lineno}, column {error.colno}): mend it there.") from None
+        raise usage(f"{what} is not JSON (line {error.lineno}, column {error.colno}): correct it there.") from None

@@ -19,7 +19,7 @@ def read(ledger: Ledger, key: str) -> Read:
     """Read a record; the error says when there is none."""
     found = ledger.read(key)
     if found is None:
-        raise CommandError(f"There is no onboarding with the key {key!r}: check it, or hand in the job first.")
+        raise CommandError(f"There is no onboarding with the key {key!r}: check it, or submit the job first.")
     return found
 
 

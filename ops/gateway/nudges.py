@@ -1,7 +1,7 @@
 """Sends nudges beside the answer: whoever calls the gateway never waits for the queue.
 
 Those that come at the same time go in one round trip. A nudge that is not sent, because the broker is away or slow, or
-too many wait, is sent by the pulse seconds later (ops/decisions/0001). The thread is this module's own, so that a
+too many wait, is sent by the pulse seconds later (ops/docs/decisions/0001). The thread is this module's own, so that a
 broker which hangs does not hold up the ledger.
 """
 

@@ -71,7 +71,7 @@ def run_demo(customers: int | None, folder: Path | None) -> int:
         output.say("Interrupted; everything that was started is stopped.")
     except TerminatedError:
         status = Status.TERMINATED
-        output.say("Told to end; everything that was started is stopped.")
+        output.say("Asked to end; everything that was started is stopped.")
     finally:
         _leave(place, folder is not None or status in (Status.FAILED, Status.PARTLY))
     return status

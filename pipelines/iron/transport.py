@@ -1,8 +1,8 @@
 """An httpx transport for threads that make one call at a time: one kept-alive connection each, and nothing shared.
 
 httpx's own transport shares a pool among all threads and parses HTTP in Python, which costs several times the CPU time
-of the call itself (ops/measurements.md); here httptools parses, in C. Errors are those of httpx, by what is known about
-the request: not sent, perhaps sent, sent. Nothing is repeated in here.
+of the call itself (ops/docs/measurements.md); here httptools parses, in C. Errors are those of httpx, by what is known
+about the request: not sent, perhaps sent, sent. Nothing is repeated in here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each gets the same jobs, the same calls to the same stand-in for Iron, the same Redis, and as many calls at a time. The
 runs are interleaved, so that whatever else the machine does strikes all alike. Needs the packages of
-requirements-peers.lock, which `make bench` installs.
+ops/locks/requirements-peers.lock, which `make bench` installs.
 
     python -m tests.bench.compare [--rounds 3] [--latency 0 20 200] [--jobs 400] [--only dramatiq pipeline] [--out FILE]
 """

@@ -57,7 +57,7 @@ def test_a_link_that_was_withdrawn(page: Page, site: Site) -> None:
     link = site.submit("void")["customer_link"]
     site.api("POST", "/v1/onboardings/void/actions/revoke-links", json={"reason": "sent to the wrong address"})
     for address, heading, status in (
-        (link, "This link is no longer good", "410 (Gone)"),
+        (link, "This link is no longer valid", "410 (Gone)"),
         (link[:-1], "This link does not work", "404 (Not Found)"),
     ):
         page.open(address)

@@ -93,12 +93,12 @@ OTHERS = ("stop_and_continue", "kill_redis", "redis_frozen", "read_only", "memor
 
 FIGURES = (
     Figure("schedules run; duplicate effects, lost or stuck onboardings", "10,000, 0", _schedules),
-    Figure("stale commits attempted by zombies; accepted", "1,000, 0", _zombies),
+    Figure("stale commits attempted; accepted", "1,000, 0", _zombies),
     Figure(
-        "kill -9 of a worker, 100 in hand: all moving again", "p99 10 s, max 15 s, 50 trials", _killed("kill_child")
+        "kill -9 of a worker in 100 steps: all moving again", "p99 10 s, max 15 s, 50 trials", _killed("kill_child")
     ),
     Figure("kill -9 of its manager: the same", "p99 10 s, max 15 s, 50 trials", _killed("kill_manager")),
-    Figure("Redis away for 60 s: all due moving; attempts burnt", "30 s, 0", _away),
+    Figure("Redis away for 60 s: all due moving; attempts counted", "30 s, 0", _away),
     Figure("broker wiped: duplicates, unfinished", "0, 0, 100 trials", _robbed("wipe_broker")),
     Figure("ledger rolled back: duplicates, unfinished", "0, 0, 100 trials", _robbed("roll_back")),
     Figure("worker stopped; Redis killed, frozen, read-only, full", "0, 0", _others),

@@ -15,7 +15,7 @@ from tests.support import World
 from workers.ledger import connect
 from workers.secrets.tokens import Role
 
-#: The matrix as the README shows it: s submitter, v viewer, o operator, c compliance, a admin.
+#: The matrix as the guide shows it: s submitter, v viewer, o operator, c compliance, a admin.
 MATRIX = {
     "POST /v1/onboardings": "soa",
     "GET /v1/onboardings": "svoca",

@@ -68,7 +68,7 @@ def test_check_names_and_mends(run: Run, pending: World, capsys: pytest.CaptureF
     assert run("audit", "--check") == 5
     told = capsys.readouterr().err
     assert "due_missing  k-1  An unfinished record has no due time" in told
-    assert "1 findings, 1 of them to be put right; --mend does what can be done safely." in told
+    assert "1 findings, 1 of them to be repaired; `--mend` repairs what is safe to repair." in told
     assert run("audit", "--check", "--mend", "--json") == 0
     assert [one["mended"] for one in lines(capsys)] == [True]
     assert run("audit", "--check") == 0
@@ -80,8 +80,8 @@ def test_check_says_when_not_all_is_mended(run: Run, pending: World, capsys: pyt
     tamper(pending.client, "k-2")
     assert run("audit", "--check", "--mend") == 5
     told = capsys.readouterr().err
-    assert "Mended." in told
-    assert "2 findings, 1 of them to be put right." in told
+    assert "Repaired." in told
+    assert "2 findings, 1 of them to be repaired." in told
 
 
 def test_information_is_no_fault(run: Run, pending: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,9 +128,7 @@ def test_an_unknown_key_is_told(run: Run, command: str, capsys: pytest.CaptureFi
     """One sentence, status 1, nothing on standard output."""
     assert run(command, "k-9") == 1
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == [
-        "There is no onboarding with the key 'k-9': check it, or hand in the job first."
-    ]
+    assert printed.err.splitlines() == ["There is no onboarding with the key 'k-9': check it, or submit the job first."]
     assert printed.out == ""
 
 
@@ -545,7 +543,7 @@ def test_redis_goes_away_in_the_middle_of_an_import(tmp_path: Path) -> None:
         out, err = importing.communicate(timeout=30)
     assert (importing.returncode, out) == (1, "")
     [line] = err.splitlines()
-    assert "What was handed in before is stored: import the same file again." in line
+    assert "The rows before are stored: import the same file again." in line
     assert "Traceback" not in err
     with EmbeddedRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as owner:
         out, err = start(server.url).communicate(timeout=60)

@@ -59,7 +59,7 @@ def test_show(run: Run, loaded: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (one["waiting"], one["started"], one["finished"], one["phases"]) == (2, 0, 0, {"received": 2})
     assert one["expected_at"] is not None
     assert run("imports", "show", "customers") == 0
-    assert "2 wait, 0 begun, 0 finished" in capsys.readouterr().err
+    assert "2 wait, 0 started, 0 finished" in capsys.readouterr().err
     assert run("imports", "show", "nothing") == 1
     assert "There is no import 'nothing'" in capsys.readouterr().err
 
@@ -67,7 +67,7 @@ def test_show(run: Run, loaded: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The counts first, --yes does it, and a second time changes nothing."""
     assert run("imports", "pause", "customers") == 0
-    assert "2 customers of customers that nobody has begun would wait; with --yes they do." in capsys.readouterr().err
+    assert "2 customers of customers who have not started would wait; with --yes they do." in capsys.readouterr().err
     assert len(world.ledger.take({"bulk": 1})) == 1
     assert run("imports", "pause", "customers", "--yes", "--reason", "a look", "--by", "olga", "--json") == 0
     assert data(capsys)["halted"]["by"] == "olga"
@@ -85,7 +85,7 @@ def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.C
 def test_cancel(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The counts first; then it is for good, and later commands say so."""
     assert run("imports", "cancel", "customers", "--reason", "the wrong list") == 0
-    assert "2 customers of customers that nobody has begun would be cancelled" in capsys.readouterr().err
+    assert "2 customers of customers who have not started would be cancelled" in capsys.readouterr().err
     assert run("imports", "cancel", "customers", "--reason", "the wrong list", "--yes", "--json") == 0
     assert data(capsys)["phases"] == {"cancelled": 2}
     assert world.ledger.take({"bulk": 1}) == []
@@ -131,9 +131,10 @@ def test_names(run: Run, loaded: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert "letters, digits" in capsys.readouterr().err
 
 
-def test_the_readme_tells_the_truth(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command of the README's section about imports works as it stands there."""
-    section = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").partition("## Importing a file")[2]
+def test_the_guide_tells_the_truth(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command of the guide's section about imports works as it stands there."""
+    guide = (Path(__file__).parents[2] / "ops/docs/guide.md").read_text(encoding="utf-8")
+    section = guide.partition("## Importing a file")[2]
     commands = [re.split(r"\s{2,}", line)[0] for line in section.split("```")[1].strip().splitlines()]
     assert len(commands) >= 4
     monkeypatch.chdir(tmp_path)

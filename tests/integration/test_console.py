@@ -266,7 +266,7 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
     console.sign_in("viewer")
     before = text(console.see("/"))
     assert "Calls leave" in before
-    assert "Nobody is told" in before
+    assert "No receiver is set up" in before
     Gate(world.ledger).pause(["bulk"], by="ada", reason="a talk with Iron")
     world.sandbox.faults.add(Fault(name="much", operation="create_customer", status=429, retry_after="300"))
     endpoints = Endpoints(world.ledger, world.vault)

@@ -25,9 +25,9 @@ from tests.integration.test_demo import PATIENCE_S, exported, free_pair, until, 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipelines", "workers", "ops")
 #: What people read in the clone, and the program never.
-NOT_SHIPPED = {".md", ".svg"}
+NOT_SHIPPED = {".md", ".png", ".svg"}
 #: Folders whose files are for operators and developers, not for the program.
-OUTSIDE = ("ops/deploy", "ops/decisions", "ops/examples")
+OUTSIDE = ("ops/deploy", "ops/docs", "ops/examples", "ops/locks")
 
 #: Runs in the other place: every command, however deep, with --help.
 EVERY_HELP = """

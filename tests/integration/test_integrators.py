@@ -21,7 +21,7 @@ import pytest
 from tests.integration.test_demo import free_pair
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "ops" / "integrators.md"
+PAGE = ROOT / "ops" / "docs" / "integrators.md"
 PATIENCE_S = 90.0
 
 

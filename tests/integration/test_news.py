@@ -1,4 +1,4 @@
-"""Whom a webhook wakes, and what happens first then. Source: ops/decisions/0017, workers/lua/news.lua."""
+"""Whom a webhook wakes, and what happens first then. Source: decision 0017, workers/ledger/lua/news.lua."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocol as the code keeps it, small enough to be searched to its end (ops/decisions/0012).
+"""The protocol as the code keeps it, small enough to be searched to its end (ops/docs/decisions/0012).
 
 One ledger record, two workers, the pulse, a broker that is only a bag of nudges, Iron with its idempotency store, and
 people who act. Time is a set of events: a lease ends, a due time comes, a settle time passes, 80 % of the retention are

@@ -139,7 +139,7 @@ SPEED: list[Run] = [
     ("news before any step", STEPS.only(1, odd=1, nudge=1, act=1, dash=1).but(news_first=False), "holds"),
     ("patience on a 409", CUSTOMER.only(1, net=1, error=1, retention=1).but(patience_on_409=False), "L1"),
 ]
-#: A commit that takes the next claim in the same call (ops/decisions/0006).
+#: A commit that takes the next claim in the same call (ops/docs/decisions/0006).
 IN_HAND: list[Run] = [
     ("customer, goes on in hand", C1.but(in_hand=True), "holds"),
     ("identification, goes on in hand", I1.but(acts="c", in_hand=True), "holds"),

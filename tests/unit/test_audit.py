@@ -121,7 +121,7 @@ def test_every_kind_is_a_sentence() -> None:
     texts = [text for kind in audit.KINDS.values() for text in (kind.sentence, kind.remedy)]
     assert [text for text in texts if not text.endswith(".") or "\n" in text] == []
     assert {
-        kind.remedy.startswith("Mending") or "mending" in kind.remedy for kind in audit.KINDS.values() if kind.mend
+        kind.remedy.startswith("Repair") or "epair " in kind.remedy for kind in audit.KINDS.values() if kind.mend
     } == {True}
 
 

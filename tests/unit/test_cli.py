@@ -156,7 +156,7 @@ def test_a_malformed_job_has_every_problem_told_with_its_pointer(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b'{"idempotency_key": ', "is not JSON (line 1, column 21): mend it there."),
+        (b'{"idempotency_key": ', "is not JSON (line 1, column 21): correct it there."),
         (b'{"name": "J\xfcrgen"}', "is not text in UTF-8: write the job as JSON in UTF-8."),
         (b"[]", "/: "),
     ],

@@ -11,7 +11,7 @@ import pytest
 from workers.operate.diagnosis import ADDRESS, CAUSES, KEY, NETWORK, VERSION, Cause, cause_of, rejects_all
 from workers.settings import Settings
 
-RUNBOOK = Path(__file__).parents[2] / "ops" / "runbook.md"
+RUNBOOK = Path(__file__).parents[2] / "ops" / "docs" / "runbook.md"
 
 
 def test_the_runbook_has_the_same_table() -> None:

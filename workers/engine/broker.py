@@ -1,7 +1,7 @@
 """The broker: Dramatiq's, without what we do not use, and with a bell.
 
 Messages are nudges that may be lost or doubled; nothing of Dramatiq's retries, delays or dead letters matters here
-(ops/decisions/0001). So there are no delay queues, whose consumers cost polls all day, and no default middleware.
+(ops/docs/decisions/0001). So there are no delay queues, whose consumers cost polls all day, and no default middleware.
 The bell: Dramatiq polls an idle queue with a growing pause; a nudge sent by this very process ends the pause at
 once, so
 that a hop from one step to the next costs milliseconds while an idle worker costs next to nothing.

@@ -1,7 +1,7 @@
 """Runs one step of one onboarding: claim, call, commit, send; in that order. Source: design section 2, rule 3.
 
 Where the next step follows at once, the worker goes on with it: its commit takes the next claim in the same call, in
-place of a nudge that would only come back to a worker like this one (ops/decisions/0006).
+place of a nudge that would only come back to a worker like this one (ops/docs/decisions/0006).
 
 A crash anywhere is picked up when the claim's lease ends; nothing in here is repeated by itself. Whatever a step
 raises becomes a later attempt; only a record that somebody else holds now, or Redis being away, leaves nothing behind.

@@ -1,7 +1,7 @@
 """Calls of Lua scripts with as little ceremony as redis-py allows: one packet, one answer.
 
 A step is little else than such calls, and the client's own way, a pool with its locks and looks for each of them, takes
-twice the CPU time (ops/measurements.md). Kept of it are the connections with all their settings, and their retry
+twice the CPU time (ops/docs/measurements.md). Kept of it are the connections with all their settings, and their retry
 policy: a call whose answer was lost is sent again, so every operation has to be safe to repeat.
 
 The Lua code is in parts. Redis runs a script from its first line at each call, definitions and all, so each operation

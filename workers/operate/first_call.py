@@ -1,7 +1,7 @@
 """The first call: a worker process asks Iron once at its start, and its log says at once what is wrong.
 
 It goes on in the background and stops nothing: whatever comes of it, the process works. It waits for the fleet's budget
-like any other call, behind all records (workers/aside.py).
+like any other call, behind all records (workers/budget/unbound_calls.py).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _ANSWERS: dict[type[redis.RedisError], str] = {
     redis.BusyLoadingError: "Redis at {where} is still loading its data: try again when it is done.",
     redis.ReadOnlyError: "Redis at {where} is a replica and takes no writes, so nothing could be stored:"
     " name its primary in {setting}.",
-    redis.exceptions.OutOfMemoryError: "Redis at {where} has no memory left and refuses to store anything:"
+    redis.exceptions.OutOfMemoryError: "Redis at {where} has no memory left and stores nothing more:"
     " give it more, then try again.",
     redis.TimeoutError: "Redis at {where} does not answer in time, and without it nothing is stored and nothing moves:"
     " look after it, or correct {setting}.",

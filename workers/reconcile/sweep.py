@@ -7,7 +7,7 @@ in the
 fleet, a page at a time; its place is kept in the ledger, so that any worker process goes on where another one ended.
 
 The list is read without a status filter: a customer who became active, or was archived, would be missing from a
-filtered list, and a missing customer cannot be told from one whose status is the same (ops/decisions/0003).
+filtered list, and a missing customer cannot be told from one whose status is the same (ops/docs/decisions/0003).
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from workers.ledger import Read
     from workers.reconcile.adopt import Found
 
-By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it; the user of this machine unless told.")]
-Reason = Annotated[str, typer.Option(metavar="R", help="Why; it stands in the history, so no personal data.")]
+By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")]
+Reason = Annotated[str, typer.Option(metavar="R", help="Why. Kept in the history: no personal data.")]
 
 #: What the customers of `adopt` became, for people.
 RESULTS = {
@@ -42,14 +42,14 @@ def register(app: typer.Typer) -> None:
 def retry(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="Idempotency key.")] = None,
     problem: Annotated[str | None, typer.Option(metavar="CODE", help="All with this problem instead of one.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, the count is shown and nothing is done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without --yes only the count is shown.")] = False,
     reason: Reason = "",
     by: By = None,
     json: Json = False,
 ) -> int:
-    """Try again what ended in a problem: one onboarding, or all with the same problem.
+    """Retry one customer, or all with the same problem.
 
-    Use it when the cause is gone, such as a wrong API key. What Iron refused for its content needs `correct` instead.
+    Use it when the cause is gone, such as a wrong API key. Details that Iron rejected need `correct` instead.
 
     Example: onboarding retry --problem access_refused --reason "new API key" --yes
     """
@@ -83,9 +83,9 @@ def correct(
     timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> int:
-    """Replace the input of an onboarding with corrected one.
+    """Replace the details of a customer.
 
-    What Iron refused is sent again; a customer who exists on Iron already gets the new e-mail and external id there.
+    What Iron rejected is sent again. A customer who exists at Iron gets the new e-mail and external id there.
 
     Example: onboarding correct crm-1 corrected.json --reason "typing error in the e-mail"
     """
@@ -113,7 +113,7 @@ def correct(
 
 
 def restart(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
-    """Begin a new identification, or take up a cancelled onboarding again.
+    """Restart an identification, or a cancelled customer.
 
     For a customer who was declined and may try again, or whose links expired. Never while an identification is under
     way.
@@ -127,7 +127,9 @@ def restart(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
 
 
 def cancel(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
-    """End an onboarding here; nothing is changed on Iron. `restart` takes it up again.
+    """Stop here; nothing changes at Iron.
+
+    `restart` continues later.
 
     Example: onboarding cancel crm-1 --reason "the customer withdrew"
     """
@@ -145,9 +147,9 @@ def adopt(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be adopted, and write nothing.")] = False,
     json: Json = False,
 ) -> int:
-    """Make records for customers who exist on Iron and not here.
+    """Add customers who exist at Iron but not here.
 
-    They are followed from then on; nothing is begun for them until a job with their external id is handed in, which
+    They are followed from then on. Nothing is created for them until a job with their external id is submitted, which
     then joins the record. After a lost ledger this brings everybody back. Pages are read when no worker wants the call,
     and not while the sweep is paused.
 

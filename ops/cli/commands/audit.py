@@ -31,15 +31,15 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="One onboarding: its history and proof.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Look for everything that is wrong with the ledger.")] = False,
-    mend: Annotated[bool, typer.Option("--mend", help="With --check: mend what can be mended safely.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the ledger for errors.")] = False,
+    mend: Annotated[bool, typer.Option("--mend", help="With --check: repair what is safe to repair.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Check the digests of every history.")] = False,
     export: Annotated[
         Path | None, typer.Option(metavar="DIR", help="With KEY: write record, history and proof as files here.")
     ] = None,
     json: Json = False,
 ) -> int:
-    """Show that nothing was changed unseen, and find what is wrong.
+    """Verify histories and check the ledger for errors.
 
     With KEY: the chained history of one onboarding. With --check: every broken invariant of the ledger, while workers
     go on. With --verify: the digests of all histories. The exit status is 5 when something is wrong and stays so.
@@ -49,7 +49,7 @@ def audit(
     if (key is not None) + check + verify != 1:
         raise usage("Give one of KEY, --check and --verify.")
     if mend and not check:
-        raise usage("--mend goes with --check.")
+        raise usage("`--mend` goes with `--check`.")
     if export and key is None:
         raise usage("--export goes with one KEY.")
     from ops.cli.session import opened
@@ -205,16 +205,16 @@ def _as_data(finding: Finding) -> dict[str, Any]:
 
 def _done(finding: Finding) -> str:
     if finding.mended:
-        return "Mended."
-    return "Could not be mended now; look again." if finding.mended is False else finding.kind.remedy
+        return "Repaired."
+    return "Not repaired; run again." if finding.mended is False else finding.kind.remedy
 
 
 def _summed(counts: Counter[str], left: int, *, mend: bool) -> str:
     found = counts.total()
     if not found:
         return "nothing is wrong."
-    told = f"{found:,} findings, {left:,} of them to be put right"
-    return f"{told}." if mend or not left else f"{told}; --mend does what can be done safely."
+    told = f"{found:,} findings, {left:,} of them to be repaired"
+    return f"{told}." if mend or not left else f"{told}; `--mend` repairs what is safe to repair."
 
 
 @contextmanager

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(json: Json = False) -> int:
-    """Look at everything that the settings name, and say how it is, a line each.
+    """Check settings, Redis, Iron, clocks and queues.
+
+    A line each, with what is wrong and how to fix it.
 
     Settings, Redis (release, eviction, persistence, memory), what an acknowledged job would survive, clocks, queues,
     workers and their calls, the sweep, endpoints, refused jobs, re-identification, customers' links, Iron, webhooks and

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from ops.cli.session import Session
     from workers.events.endpoints import Endpoints
 
-app = typer.Typer(
-    help="Where events are delivered to: set up, look after, mend.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Manage the endpoints that receive events.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The endpoint's name.")]
 
@@ -47,17 +45,17 @@ def _endpoints(need: str = "ledger", *, check: bool = True) -> Iterator[tuple[Se
 
 def add_(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where to deliver to, with https://.")],
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="How to call it; the host unless told.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Its name (default: the host).")] = None,
     types: Annotated[
         list[str] | None, typer.Option("--types", metavar="GLOB", help="Only these types; may be repeated.")
     ] = None,
     after: Annotated[
-        str | None, typer.Option(metavar="ID", help="Begin after this event; 0-0: with all that is kept.")
+        str | None, typer.Option(metavar="ID", help="Start after this event; 0-0: with all that is kept.")
     ] = None,
     by: By = None,
     json: Json = False,
 ) -> int:
-    """Set up an endpoint and print its signing secret, which is not shown again.
+    """Add an endpoint and print its secret, shown only once.
 
     It gets what comes from now on, unless --after says otherwise. Deliveries are CloudEvents, signed as Standard
     Webhooks; `endpoints test` sends one that is about no onboarding.
@@ -110,7 +108,7 @@ def list_(json: Json = False) -> int:
 
 
 def show(name: Name, json: Json = False) -> int:
-    """Show one endpoint: its state, what waits and why, and what people did to it.
+    """Show one endpoint: state, waiting events, actions.
 
     Example: onboarding endpoints show crm.example.com
     """
@@ -136,7 +134,7 @@ def show(name: Name, json: Json = False) -> int:
 
 
 def pause(name: Name, reason: Reason = "", by: By = None) -> int:
-    """Deliver nothing here until `resume`; what comes meanwhile waits in the stream.
+    """Deliver nothing here until `resume`; events wait.
 
     Example: onboarding endpoints pause crm.example.com --reason "maintenance until noon"
     """
@@ -147,7 +145,9 @@ def pause(name: Name, reason: Reason = "", by: By = None) -> int:
 
 
 def resume(name: Name, reason: Reason = "", by: By = None) -> int:
-    """Deliver again from where it ended, and at once; also where a failing endpoint waits for its next try.
+    """Deliver again, at once, from where it stopped.
+
+    Also where a failing endpoint waits for its next try.
 
     Example: onboarding endpoints resume crm.example.com
     """
@@ -158,7 +158,7 @@ def resume(name: Name, reason: Reason = "", by: By = None) -> int:
 
 
 def try_(name: Name, by: By = None, json: Json = False) -> int:
-    """Send one signed event of the type onboarding.test now, from here, and say what came of it.
+    """Send one signed test event now and show the answer.
 
     Exit status 1 when it is not accepted.
 
@@ -178,12 +178,14 @@ def try_(name: Name, by: By = None, json: Json = False) -> int:
 
 def replay(
     name: Name,
-    event: Annotated[str | None, typer.Option(metavar="ID", help="This event alone.")] = None,
+    event: Annotated[str | None, typer.Option(metavar="ID", help="Only this event.")] = None,
     first: Annotated[str | None, typer.Option("--from", metavar="ID", help="All from this event on.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="ID", help="Up to this one; else up to now.")] = None,
     by: By = None,
 ) -> int:
-    """Deliver events again, one or a range, under the ids they have; only those that fit the endpoint's types.
+    """Deliver events again, one or a range.
+
+    They keep their ids; only those that fit the endpoint's types are sent.
 
     Example: onboarding endpoints replay crm.example.com --from 1790000000000-0
     """
@@ -207,12 +209,12 @@ def replay(
 def rotate(
     name: Name,
     overlap: Annotated[
-        str, typer.Option(metavar="24h", help="So long the former secret signs beside the new one; 0s ends it now.")
+        str, typer.Option(metavar="24h", help="How long the old secret keeps signing too; 0s: stop now.")
     ] = "24h",
     by: By = None,
     json: Json = False,
 ) -> int:
-    """Make a new signing secret and print it, which is not shown again.
+    """Make a new secret and print it, shown only once.
 
     Every delivery has a signature with each secret that holds, so that the receiver can change over in peace.
 
@@ -229,10 +231,12 @@ def rotate(
 
 def remove(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, what would be lost is shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without --yes only what would be lost is shown.")] = False,
     by: By = None,
 ) -> int:
-    """Deliver here no more; what was not delivered yet is not. What people did to the endpoint stays on record.
+    """Remove the endpoint. Undelivered events are not sent.
+
+    What people did to the endpoint stays on record.
 
     Example: onboarding endpoints remove crm.example.com --yes
     """

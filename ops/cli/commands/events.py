@@ -27,15 +27,15 @@ def register(app: typer.Typer) -> None:
 
 def events(
     after: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only what came after this event; else all that is kept.")
+        str | None, typer.Option(metavar="ID", help="Only events after this one (default: all that are kept).")
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with what is yet to come; without --after, nothing but that.")
-    ] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="End after so many.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for new events; without --after only those.")] = False,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N events.")] = None,
     json: Json = False,
 ) -> int:
-    """Show the events of all onboardings, oldest first; with --json one CloudEvent a line.
+    """Show the events of all customers, oldest first.
+
+    With --json one CloudEvent a line.
 
     The id of the last one you have seen is where to go on: give it to --after.
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Follow, pause, resume and cancel imports.", rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the import.")]
-By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it; the user of this machine unless told.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, the counts are shown and nothing is done.")]
-Reason = Annotated[str, typer.Option(metavar="R", help="Why; others read it, so no personal data.")]
+By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without --yes only the counts are shown.")]
+Reason = Annotated[str, typer.Option(metavar="R", help="Why. Visible to everybody here: no personal data.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -38,16 +38,16 @@ def _group(context: typer.Context, json: Json = False) -> int:
         for one in found:
             output.give(one.as_json())
         return Status.DONE
-    numbers = ("rows", "refused", "waiting", "begun", "finished")
+    numbers = ("rows", "refused", "waiting", "started", "finished")
     output.table(("name", "state", *numbers, "expected to be finished"), map(_line, found), right=numbers)
     return Status.DONE
 
 
 def show(name: Name, json: Json = False) -> int:
-    """Show how one import stands: its rows, how many customers are begun and finished, and when it will be through.
+    """Show one import: rows, customers started and finished.
 
-    An import is finished when all our own work is done: from then on customers act. The time is read from how fast it
-    went in the last minutes, and how many imports share the budget.
+    An import is finished when all our own work is done: from then on customers act. When it is expected to be done
+    follows from how fast it went in the last minutes, and how many imports share the budget.
 
     Example: onboarding imports show customers
     """
@@ -60,7 +60,9 @@ def show(name: Name, json: Json = False) -> int:
 
 
 def pause(name: Name, yes: Yes = False, reason: Reason = "", by: By = None, json: Json = False) -> int:
-    """Begin with no further customer of an import until it is resumed; who is begun goes on.
+    """Start no more customers of an import until resumed.
+
+    Customers who have started go on.
 
     Example: onboarding imports pause customers --reason "the list is being checked" --yes
     """
@@ -73,12 +75,12 @@ def pause(name: Name, yes: Yes = False, reason: Reason = "", by: By = None, json
         changed = yes and imports.pause(name, by=by or getpass.getuser(), reason=reason)
         one = imports.get(name)
     _tell(one, as_json=json)
-    output.say(_outcome(f"{one.waiting:,} customers of {name} that nobody has begun", "wait", "paused", yes, changed))
+    output.say(_outcome(f"{one.waiting:,} customers of {name} who have not started", "wait", "paused", yes, changed))
     return Status.DONE
 
 
 def resume(name: Name, yes: Yes = False, json: Json = False) -> int:
-    """Let a paused import go on.
+    """Resume a paused import.
 
     Example: onboarding imports resume customers --yes
     """
@@ -92,16 +94,15 @@ def resume(name: Name, yes: Yes = False, json: Json = False) -> int:
         one = imports.get(name)
     _tell(one, as_json=json)
     output.say(
-        _outcome(
-            f"{one.waiting:,} customers of {name} that nobody has begun", "take their turns", "running", yes, changed
-        )
+        _outcome(f"{one.waiting:,} customers of {name} who have not started", "start again", "running", yes, changed)
     )
     return Status.DONE
 
 
 def cancel(name: Name, reason: Reason, yes: Yes = False, by: By = None, json: Json = False) -> int:
-    """Cancel, for good, what nobody has begun of an import; who is begun goes on to the end.
+    """Cancel for good who has not started of an import.
 
+    The others go on.
     Each customer's history says who cancelled and why. Interrupted, the same command goes on.
 
     Example: onboarding imports cancel customers --reason "the wrong list" --yes
@@ -117,17 +118,18 @@ def cancel(name: Name, reason: Reason, yes: Yes = False, by: By = None, json: Js
     _tell(one, as_json=json)
     begun = one.total - one.finished - one.waiting
     output.say(
-        f"{count:,} customers of {name} that nobody had begun are cancelled; {begun:,} are under way and go on."
+        f"{count:,} customers of {name} who had not started are cancelled; {begun:,} are under way and go on."
         if yes
-        else f"{count:,} customers of {name} that nobody has begun would be cancelled; with --yes they are."
+        else f"{count:,} customers of {name} who have not started would be cancelled; with --yes they are."
     )
     return Status.DONE
 
 
 def report(name: Name) -> int:
-    """Print the rows of an import that were refused, as CSV, with what is wrong with each.
+    """Print the refused rows of an import as CSV.
 
-    It can be mended and imported again. It holds personal data, is kept encrypted, and expires a week after the import.
+    Each with what is wrong with it. The file can be corrected and imported again. It holds personal data, is kept
+    encrypted, and expires a week after the import.
 
     Example: onboarding imports report customers > refused.csv
     """
@@ -180,9 +182,9 @@ def _tell(one: Import, *, as_json: bool) -> None:
     rows = [
         ("state", one.state),
         ("by", one.by),
-        ("begun at", view["created_at"]),
+        ("started at", view["created_at"]),
         ("rows", f"{one.rows:,}: {one.create:,} created, {one.unchanged:,} unchanged, {refused}"),
-        ("customers", f"{one.waiting:,} wait, {one.total - one.waiting:,} begun, {one.finished:,} finished"),
+        ("customers", f"{one.waiting:,} wait, {one.total - one.waiting:,} started, {one.finished:,} finished"),
         ("phases", ", ".join(f"{count:,} {phase}" for phase, count in one.phases.items())),
         ("speed", None if one.per_minute is None else f"{one.per_minute:,.0f} customers a minute"),
         ("finished at", view["finished_at"]),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.lifecycle import Phase
     from workers.imports.loading import Result
 
-Lane = Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Lane; interactive unless told.")]
+Lane = Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Lane (default: interactive).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,12 +38,12 @@ def submit(
     email: Annotated[str | None, typer.Option(metavar="EMAIL", help="The customer's e-mail address.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The customer's name.")] = None,
     type_: Annotated[
-        str | None, typer.Option("--type", metavar="Person|Business", help="Kind of customer; Person unless told.")
+        str | None, typer.Option("--type", metavar="Person|Business", help="Kind of customer (default: Person).")
     ] = None,
-    external_id: Annotated[str | None, typer.Option(metavar="ID", help="External id; the key unless told.")] = None,
+    external_id: Annotated[str | None, typer.Option(metavar="ID", help="External id (default: the key).")] = None,
     with_edd: Annotated[bool, typer.Option("--with-edd", help="Ask for enhanced due diligence.")] = False,
     risk_tier: Annotated[
-        str | None, typer.Option(metavar="low|standard|high", help="Risk tier; standard unless told.")
+        str | None, typer.Option(metavar="low|standard|high", help="Risk tier (default: standard).")
     ] = None,
     lane: Lane = None,
     label: Labels = None,
@@ -51,10 +51,10 @@ def submit(
     timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> int:
-    """Hand in one job, from JSON or from options.
+    """Submit one job, from JSON or options.
 
     The same job again changes nothing and shows the record that exists; another job under a known key is refused. With
-    --wait the exit status is 8 when the time is over first, and 1 when it has ended in another phase.
+    --wait: exit status 8 on timeout, 1 if it ended in another phase.
 
     Example: onboarding submit --key crm-1 --email ada@example.com --name "Ada Example" --wait identification_pending
     """
@@ -79,7 +79,7 @@ def submit(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (also with ; or tabs) or JSONL, in UTF-8.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the import; from the file's unless told.")
+        str | None, typer.Option(metavar="NAME", help="Name of the import (default: the file's name).")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare with the ledger and write nothing.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="Write what became of each row.")] = None,
@@ -92,7 +92,7 @@ def import_(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Hand in every row of a file, CSV or JSONL.
+    """Import customers from a CSV or JSONL file.
 
     Rows with mistakes are named and refused, the others go through; the exit status is then 5. The same file again
     changes nothing, and goes on where an interrupted import stopped. `onboarding imports` follows, pauses and cancels.
@@ -119,7 +119,7 @@ def import_(
             )  # fmt: skip
         except RedisError as error:
             why = unanswered(session.ledger.client, error)
-            raise CommandError(f"{why} What was handed in before is stored: import the same file again.") from None
+            raise CommandError(f"{why} The rows before are stored: import the same file again.") from None
     show_import(result, report=report, dry_run=dry_run)
     if json:
         output.give(result.as_json())
@@ -130,7 +130,7 @@ def sign(
     key: Key,
     document: Annotated[list[str], typer.Option(metavar="ID", help="Document agreed to; may be repeated.")],
     signed_by: Annotated[str, typer.Option(metavar="WHO", help="Who agreed.")],
-    signed_at: Annotated[str | None, typer.Option(metavar="T", help="When, with the zone; now unless told.")] = None,
+    signed_at: Annotated[str | None, typer.Option(metavar="T", help="When, with the zone (default: now).")] = None,
     evidence: Annotated[str | None, typer.Option(metavar="REF", help="Where the proof of consent is kept.")] = None,
     json: Json = False,
 ) -> int:

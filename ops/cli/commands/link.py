@@ -19,12 +19,14 @@ def register(app: typer.Typer) -> None:
 
 def link(
     key: Key,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Make every link to this onboarding so far void.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke all links of this customer.")] = False,
     reason: Reason = "",
     by: By = None,
     json: Json = False,
 ) -> int:
-    """Print the customer's link: an address of the gateway that stays the same and leads to what is to be done now.
+    """Print the customer's link.
+
+    It stays the same and always leads to the next step.
 
     It holds for as long as the onboarding is open, over as many of Iron's hosted links as it takes. With --revoke every
     link so far is void at once, and the one that is printed is new; the history says who did it.

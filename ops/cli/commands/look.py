@@ -40,7 +40,7 @@ def status(
     ] = False,
     json: Json = False,
 ) -> int:
-    """Show where one onboarding stands.
+    """Show the status of one customer.
 
     In which phase, who must act, what exactly is needed, and what happens next. With --wait the exit status is 8 when
     the time is over first, and 1 when it has ended in another phase.
@@ -63,7 +63,7 @@ def status(
 
 
 def history(key: Key, json: Json = False) -> int:
-    """Show what happened to one onboarding, oldest first.
+    """Show the history of one customer, oldest first.
 
     Example: onboarding history crm-1 --json
     """
@@ -87,7 +87,7 @@ def find(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Key, external id, e-mail address, or Iron's id.")],
     json: Json = False,
 ) -> int:
-    """Find onboardings by whatever is at hand.
+    """Find customers by key, external id, e-mail or Iron's id.
 
     By idempotency key, external id, e-mail address (in any case) or Iron's id of the customer. One that was corrected
     is found by what it had before, too. The exit status is 1 when there is none.
@@ -118,10 +118,10 @@ def list_(
     import_: Annotated[
         str | None, typer.Option("--import", metavar="NAME", help="Only those of this import, in its order.")
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="No more than so many.")] = 100,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N.")] = 100,
     json: Json = False,
 ) -> int:
-    """List onboardings by phase, those longest in it first.
+    """List customers by phase, oldest first.
 
     Example: onboarding list --phase identification_pending --older-than 3d --label source=crm
     """
@@ -156,7 +156,7 @@ def list_(
 
 
 def summary(json: Json = False) -> int:
-    """Count the onboardings by phase and what waits in each lane.
+    """Count customers by phase, and the work in each lane.
 
     Example: onboarding summary --json
     """

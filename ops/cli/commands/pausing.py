@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ops.cli.session import Session
 
 Lane = Annotated[str, typer.Argument(metavar="LANE", help="interactive, bulk, reidentify, sweep, or all.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, the counts are shown and nothing is done.")]
-Why = Annotated[str, typer.Option("--reason", metavar="R", help="Why; `summary` shows it, so no personal data.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without --yes only the counts are shown.")]
+Why = Annotated[str, typer.Option("--reason", metavar="R", help="Why. `summary` shows it: no personal data.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def pause(lane: Lane, yes: Yes = False, reason: Why = "", by: By = None, json: Json = False) -> int:
-    """Let no call to Iron leave for a lane, or for any, until it is resumed; also over restarts.
+    """Pause calls to Iron for a lane, or for all.
+
+    Until it is resumed; survives restarts.
 
     A call that is under way ends. Jobs are still accepted and wait; what people do is stored.
 
@@ -58,7 +60,9 @@ def pause(lane: Lane, yes: Yes = False, reason: Why = "", by: By = None, json: J
 
 
 def resume(lane: Lane, yes: Yes = False, json: Json = False) -> int:
-    """Let calls to Iron leave again for a lane, or for all; they follow each other as the budget allows.
+    """Resume calls to Iron for a lane, or for all.
+
+    Within the limits of calls.
 
     Example: onboarding resume bulk --yes
     """

@@ -17,12 +17,12 @@ def register(app: typer.Typer) -> None:
 
 
 def refused(
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="No more than so many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N, newest first.")] = 100,
     json: Json = False,
 ) -> int:
-    """List the jobs that came as messages and were refused, the newest first, with every reason.
+    """List refused job messages, newest first, with reasons.
 
-    Their input is not kept: mend it where it came from, and send the job again.
+    Their input is not kept. Fix the sender and send again.
 
     Example: onboarding refused --limit 20
     """

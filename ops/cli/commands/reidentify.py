@@ -31,21 +31,23 @@ def reidentify(
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="Show what this policy would do.")] = None,
     check: Annotated[bool, typer.Option("--check", help="With --policy: only explain it and show 30 days.")] = False,
     calendar: Annotated[bool, typer.Option("--calendar", help="Show the year to come, by week and tier.")] = False,
-    report: Annotated[bool, typer.Option("--report", help="With --run: show what came of it.")] = False,
-    run: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; the day unless told.")] = None,
-    max_: Annotated[
-        int | None, typer.Option("--max", metavar="N", min=1, help="With --due: no more than so many.")
-    ] = None,
+    report: Annotated[bool, typer.Option("--report", help="With --run: show the results.")] = False,
+    run: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run (default: the day).")] = None,
+    max_: Annotated[int | None, typer.Option("--max", metavar="N", min=1, help="With --due: start at most N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say who, why and when, and do nothing.")] = False,
-    pause: Annotated[bool, typer.Option("--pause", help="With --run: begin no more of it for now.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="With --run: go on.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="With --run: whatever has not begun never will.")] = False,
-    reason: Annotated[str, typer.Option(metavar="R", help="Why; it stands in the history: no personal data.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="With --policy: put it in force.")] = False,
-    by: Annotated[str | None, typer.Option(metavar="WHO", help="Who does it; the user of this machine.")] = None,
+    pause: Annotated[bool, typer.Option("--pause", help="With --run: start no more of it for now.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="With --run: continue it.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="With --run: drop everyone who has not started.")] = False,
+    reason: Annotated[str, typer.Option(metavar="R", help="Why. Kept in the history: no personal data.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --policy: let it take effect.")] = False,
+    by: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Identify active customers again: by a policy's dates, in runs, or one by one. Each blocks a customer until done.
+    """Re-identify active customers: by policy, run, or key.
+
+    Each customer is offline until done.
 
     Alone it shows the policy in force. A start takes one of the day's places, in open hours; workers begin it.
 

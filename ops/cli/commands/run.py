@@ -31,14 +31,15 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     customers: Annotated[
-        int | None, typer.Option(min=1, max=100_000, metavar="N", help="So many, made from the sample's 200.")
+        int | None,
+        typer.Option(min=1, max=100_000, metavar="N", help="Number of customers, made from the 200 samples."),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the data in ./.onboarding-demo; the next run goes on there.")
     ] = False,
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the data in this folder instead.")] = None,
 ) -> int:
-    """Onboard the sample customers here, with all but Iron real.
+    """Onboard sample customers here, with a simulated Iron.
 
     From CSV to their final phases: a Redis of its own, the sandbox in Iron's place, workers, the gateway for its
     webhooks. The demo plays the upstream system, and checks in the end that nothing happened twice.
@@ -71,18 +72,19 @@ def dev(
 
 def worker(
     processes: Annotated[
-        int | None, typer.Option(min=1, max=64, metavar="P", help="ONBOARDING_WORKER_PROCESSES unless told.")
+        int | None, typer.Option(min=1, max=64, metavar="P", help="Processes (default: ONBOARDING_WORKER_PROCESSES).")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=256, metavar="T", help="ONBOARDING_WORKER_THREADS unless told.")
+        int | None,
+        typer.Option(min=1, max=256, metavar="T", help="Threads of each (default: ONBOARDING_WORKER_THREADS)."),
     ] = None,
     grace: Annotated[
-        float, typer.Option(min=0, metavar="S", help="How long what is in hand may take after SIGTERM, in seconds.")
+        float, typer.Option(min=0, metavar="S", help="Time for the steps under way after SIGTERM, in seconds.")
     ] = GRACE_S,
 ) -> int:
     """Run workers in the foreground.
 
-    Under Dramatiq's process manager: SIGTERM and Ctrl-C finish what is in hand, SIGHUP starts the processes anew.
+    Under Dramatiq's process manager: SIGTERM and Ctrl-C finish the steps under way, SIGHUP restarts the processes.
 
     Example: onboarding worker --processes 4 --threads 16
     """
@@ -107,8 +109,8 @@ def gateway(
 ) -> int:
     """Run the HTTP gateway in the foreground.
 
-    It takes Iron's webhooks at /webhooks/iron and says at /healthz and /readyz how it is. SIGTERM and Ctrl-C answer
-    what is in hand first.
+    It takes Iron's webhooks at /webhooks/iron, and /healthz and /readyz report its health. SIGTERM and Ctrl-C answer
+    open requests first.
 
     Example: onboarding gateway --port 8700
     """
@@ -129,7 +131,7 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8701,
     speed: Annotated[float, typer.Option(min=0.001, metavar="N", help="Divides the times of its scripts.")] = 1.0,
     state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Begin from this file, and write it at the end.")
+        Path | None, typer.Option(metavar="FILE", help="Start from this file, and write it at the end.")
     ] = None,
     by_call: Annotated[bool, typer.Option("--by-call", help=BY_CALL)] = False,
     strict: Annotated[
@@ -191,7 +193,7 @@ def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandEr
         why = f"port {port} on {host} is in use: stop what listens there, or name another with --port"
     else:
         reason = (error.strerror or str(error)).rpartition(": ")[2]
-        why = f"{host}:{port} cannot be had ({reason}): name another with --host and --port"
+        why = f"{host}:{port} cannot be used ({reason}): name another with --host and --port"
     return CommandError(f"The {part} did not start, because {why}.")
 
 

@@ -23,10 +23,10 @@ def new(
     role: Annotated[str, typer.Option(metavar="R", help="submitter, viewer, operator, compliance or admin.")],
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Print a new API token, and the entry for it in ONBOARDING_API_TOKENS.
+    """Print a new API token and its entry.
 
-    The token goes to whoever calls the gateway, and is seen only now; the entry, which holds its SHA-256, goes to the
-    gateway's settings.
+    The token goes to the caller of the gateway, and is shown only now. The entry, which holds its SHA-256, goes into
+    ONBOARDING_API_TOKENS of the gateway.
 
     Example: onboarding tokens new crm --role submitter
     """

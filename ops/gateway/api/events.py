@@ -38,7 +38,7 @@ Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Events of a pag
 Wait = Annotated[
     float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for an event when there is none yet.")
 ]
-RefusedLimit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="No more than so many, the newest.")]
+RefusedLimit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="At most this many, the newest.")]
 
 
 class Tail:

@@ -87,4 +87,4 @@ def found(ledger: Ledger, key: str) -> Read:
 
 
 def _unknown() -> ProblemError:
-    return ProblemError("onboarding_unknown", "Check the key, or hand in the job first.")
+    return ProblemError("onboarding_unknown", "Check the key, or submit the job first.")

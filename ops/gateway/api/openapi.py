@@ -17,7 +17,7 @@ from pipelines.job import JobRules
 #: Shapes of bodies that routes name by `body_of`.
 _BODIES: dict[str, type[BaseModel]] = {}
 
-_DESCRIPTION = """Hand in onboardings of customers to Iron, follow them, and learn what to show each customer next.
+_DESCRIPTION = """Submit customers to be onboarded to Iron, follow them, and learn what to show each customer next.
 
 Every route below `/v1/` wants a bearer token; `x-roles` says which roles may use it. Every refusal is
 `application/problem+json` (RFC 9457) with a stable `code`; new codes may be added. Every answer has `X-Request-ID`; a

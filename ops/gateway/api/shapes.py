@@ -65,7 +65,7 @@ class Consent(Shape):
 
     documents: Annotated[list[Key], Field(min_length=1, max_length=100, description="Ids of `signings`.")]
     signed_by: Annotated[Text, Field(description="Who agreed.")]
-    signed_at: Annotated[Timestamp | None, Field(description="When, in UTC; now unless told.")] = None
+    signed_at: Annotated[Timestamp | None, Field(description="When, in UTC (default: now).")] = None
     evidence: Annotated[Text | None, Field(description="Where the proof of consent is kept.")] = None
 
 
@@ -372,7 +372,7 @@ class ImportState(BaseModel):
     unchanged: int
     conflict: int
     error: int
-    waiting: int = Field(description="Records that nobody has taken in hand yet.")
+    waiting: int = Field(description="Records that no worker has claimed yet.")
     started: int
     finished: int = Field(description="Records for which all our own work is done.")
     phases: dict[str, int]

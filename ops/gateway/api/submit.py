@@ -34,7 +34,7 @@ def routes(door: FrontDoor, submissions: Submissions, links: CustomerLinks, chec
 
     @router.post(
         "/v1/onboardings",
-        summary="Hand in a job",
+        summary="Submit a job",
         status_code=202,
         openapi_extra=body_of(Job, header=idempotency.HEADER),
         responses={

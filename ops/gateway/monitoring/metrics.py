@@ -138,7 +138,7 @@ class Fleet(Collector):
         later = {lane: lanes[lane]["scheduled"] for lane in LANES}
         yield _by_lane("scheduled", "Onboardings of a lane that are due later.", later)
         yield _by_lane("overdue_seconds", "For how long what is longest due in a lane has been due.", overdue)
-        text = "Onboardings that workers have in hand, and those whose worker ended before its step did."
+        text = "Onboardings that workers hold, and those whose worker ended before its step did."
         yield GaugeMetricFamily("onboarding_claims", text, value=claims)
 
     def _sweep(self, now_ms: int) -> Iterator[Any]:
@@ -158,7 +158,7 @@ class Fleet(Collector):
 
     def _pace(self) -> Iterator[Any]:
         standing = Gate(self._ledger).standing()
-        text = "Whether the breaker keeps calls from leaving, but for a probe, because Iron is in trouble."
+        text = "Whether the breaker keeps calls from leaving, except a probe, because Iron is in trouble."
         yield GaugeMetricFamily("onboarding_breaker_open", text, value=float(standing.breaker != "closed"))
         text = "Whether Iron has asked for a pause of all calls (429)."
         yield GaugeMetricFamily("onboarding_tap_closed", text, value=float(standing.closed_until_ms is not None))

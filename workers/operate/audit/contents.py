@@ -10,28 +10,28 @@ from workers.operate.audit.kinds import Circumstances, finished, in_known_phase,
 from workers.operate.audit.seen import Seen
 
 
-@rule("Hand in the whole job again with `correct`.")
+@rule("Submit the whole job again with `correct`.")
 def input_missing(seen: Seen, _: Circumstances) -> str | None:
     """The input that the step in hand sends is gone."""
     part = needed(seen.record) if seen.record and not finished(seen) else None
     return part if part and part not in seen.parts else None
 
 
-@rule("Mending lets it expire a week from now.", "input")
+@rule("Repair lets it expire a week from now.", "input")
 def input_kept(seen: Seen, _: Circumstances) -> str | None:
     """The onboarding ended well and its input never expires."""
     kept = seen.header and seen.header.phase in INPUT_DONE and seen.input_ttl_ms == -1
     return "" if kept else None
 
 
-@rule("Mending stops that.", "input")
+@rule("Repair stops that.", "input")
 def input_expiring(seen: Seen, _: Circumstances) -> str | None:
     """The input expires though the onboarding goes on."""
     going_on = seen.header and in_known_phase(seen) and seen.header.phase not in INPUT_DONE
     return "" if going_on and seen.input_ttl_ms >= 0 else None
 
 
-@rule("Mending makes it due now.", "due")
+@rule("Repair makes it due now.", "due")
 def acts_stranded(seen: Seen, _: Circumstances) -> str | None:
     """Somebody did something to a finished record and nobody is to look at it."""
     return "" if seen.acts and finished(seen) and not seen.due and not seen.claim else None
@@ -72,7 +72,7 @@ def history_length(seen: Seen, _: Circumstances) -> str | None:
 
 
 LOST = "There is no record: restore it from a copy of the ledger, or send its job again."
-kind("input_nowhere", "Stored input belongs to no record.", "Mending deletes it: it is personal.", "drop_input")
+kind("input_nowhere", "Stored input belongs to no record.", "Repair deletes it: it is personal.", "drop_input")
 kind("history_nowhere", "A history belongs to no record.", LOST)
 kind("acts_nowhere", "Somebody did something to a record that is not there.", LOST)
 kind("evidence_nowhere", "Evidence of consent belongs to no record.", LOST)

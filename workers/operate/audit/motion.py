@@ -18,13 +18,13 @@ SOON_MS = 10_000
 FAR_MS = int(max(FAR_WITH_SWEEP_S, LONGEST_S) * 1000) + 86_400_000
 
 
-@rule("Mending makes it due now.", "due")
+@rule("Repair makes it due now.", "due")
 def due_missing(seen: Seen, _: Circumstances) -> str | None:
     """An unfinished record has no due time: nobody would look at it again."""
     return "" if seen.header and not seen.due and not finished(seen) else None
 
 
-@rule("Mending takes the due time away.", "undue")
+@rule("Repair takes the due time away.", "undue")
 def due_finished(seen: Seen, at: Circumstances) -> str | None:
     """A finished record has a due time, though nobody did anything to it."""
     if not finished(seen) or seen.due_ms is None or seen.acts or seen.claim or at.traffic.tap_closed:
@@ -34,7 +34,7 @@ def due_finished(seen: Seen, at: Circumstances) -> str | None:
     return None if tried or seen.due_ms <= seen.now_ms + at.put_off_ms(seen, "call", SOON_MS) else ""
 
 
-@rule("Mending puts it into its own lane.", "lanes")
+@rule("Repair puts it into its own lane.", "lanes")
 def due_wrong_lane(seen: Seen, _: Circumstances) -> str | None:
     """The record is due in a lane that is not its own: the pulse would drop it there."""
     lane = seen.header.lane if seen.header else None
@@ -42,14 +42,14 @@ def due_wrong_lane(seen: Seen, _: Circumstances) -> str | None:
     return f"{', '.join(sorted(seen.due))} instead of {lane}" if wrong else None
 
 
-@rule("Mending leaves it in its own lane, at the earlier time.", "lanes")
+@rule("Repair leaves it in its own lane, at the earlier time.", "lanes")
 def due_two_lanes(seen: Seen, _: Circumstances) -> str | None:
     """The record is due in two lanes."""
     two = seen.header and seen.header.lane in seen.due and len(seen.due) > 1
     return ", ".join(sorted(seen.due)) if two else None
 
 
-@rule("Mending lets the import take its turns again.", "turn")
+@rule("Repair lets the import take its turns again.", "turn")
 def turn_missing(seen: Seen, at: Circumstances) -> str | None:
     """A customer of an import waits, and the import neither takes turns nor is halted: nobody would begin with them."""
     place = seen.header.lane if seen.header else ""
@@ -58,7 +58,7 @@ def turn_missing(seen: Seen, at: Circumstances) -> str | None:
     return place.partition("/")[2] if waits and not known else None
 
 
-@rule("Mending makes it due now.", "due")
+@rule("Repair makes it due now.", "due")
 def due_far(seen: Seen, _: Circumstances) -> str | None:
     """The record is due later than any pause can be."""
     return "" if seen.due_ms is not None and seen.due_ms > seen.now_ms + FAR_MS and not finished(seen) else None
@@ -71,7 +71,7 @@ def overdue(seen: Seen, at: Circumstances) -> str | None:
     return str(seen.header and seen.header.lane) if _overdue(seen, at) and not claimed else None
 
 
-@rule("Mending makes the record due now: the next claim replaces this one and knows of the doubt.", "due")
+@rule("Repair makes the record due now: the next claim replaces this one and knows of the doubt.", "due")
 def lease_over(seen: Seen, at: Circumstances) -> str | None:
     """A claim ended without a commit long ago and nobody claimed the record again."""
     held, header = seen.held, seen.header
@@ -80,7 +80,7 @@ def lease_over(seen: Seen, at: Circumstances) -> str | None:
     return "" if seen.now_ms - held.ends_ms > LONG_MS and _left_alone(seen, at) else None
 
 
-@rule("Mending makes the record due once the lease is over: the next claim replaces this one.", "due")
+@rule("Repair makes the record due once the lease is over: the next claim replaces this one.", "due")
 def claim_other_version(seen: Seen, at: Circumstances) -> str | None:
     """The claim is of another version than the record has."""
     held, header = seen.held, seen.header
@@ -89,7 +89,7 @@ def claim_other_version(seen: Seen, at: Circumstances) -> str | None:
     return f"{held.version} instead of {header.version}"
 
 
-@rule("Mending makes the record due once the lease is over: the next claim replaces this one.", "due")
+@rule("Repair makes the record due once the lease is over: the next claim replaces this one.", "due")
 def claim_other_lane(seen: Seen, at: Circumstances) -> str | None:
     """The claim is of another lane than the record is in."""
     held, header = seen.held, seen.header
@@ -98,7 +98,7 @@ def claim_other_lane(seen: Seen, at: Circumstances) -> str | None:
     return f"{held.lane} instead of {header.lane}"
 
 
-@rule("Mending takes it away, and makes the record due now.", "unclaim")
+@rule("Repair takes it away, and makes the record due now.", "unclaim")
 def claim_malformed(seen: Seen, _: Circumstances) -> str | None:
     """The claim cannot be read: no worker can claim the record."""
     return "" if seen.header and seen.claim and seen.held is None else None

@@ -104,8 +104,8 @@ chains it to the line before:
 3. Take SHA-256 of these bytes, of that the first 16 bytes, and write them as base64url without padding: 22 characters.
 
 They must be the line's "digest". The last digest is the one that the record itself keeps, "head" below; so no line was
-changed, put in or taken away since it was written, unless whoever did it wrote all later lines and the record anew. To
-rule that out, keep the head of today somewhere else.
+changed, put in or taken away since it was written, unless somebody wrote all later lines and the record again. To rule
+that out, keep the head of today somewhere else.
 
 With a shell, SHA-256 and base64 (prints nothing when all is well):
 

@@ -50,7 +50,7 @@ def lane_unknown(seen: Seen, _: Circumstances) -> str | None:
     return seen.header.lane if seen.header and not PLACES.fullmatch(seen.header.lane) else None
 
 
-@rule("Compare the record with Iron; `retry` lets the table decide anew.")
+@rule("Compare the record with Iron; `retry` lets the table decide again.")
 def step_misfit(seen: Seen, _: Circumstances) -> str | None:
     """The record's step does not belong to its phase."""
     header, record = seen.header, seen.record
@@ -59,7 +59,7 @@ def step_misfit(seen: Seen, _: Circumstances) -> str | None:
     return f"{header.step} in {header.phase}"
 
 
-@rule("Compare the record with Iron; `retry` lets the table decide anew.")
+@rule("Compare the record with Iron; `retry` lets the table decide again.")
 def phase_misfit(seen: Seen, _: Circumstances) -> str | None:
     """The statuses of Iron that the record holds do not lead to its phase."""
     record = seen.record
@@ -90,7 +90,7 @@ def effect_old(seen: Seen, at: Circumstances) -> str | None:
     return effect.step if seen.now_ms - effect.first_ms > at.policy.retention_s * 1000 else None
 
 
-@rule("Mending notes it, so that the sweep asks for it.", "sub_partner")
+@rule("Repair notes it, so that the sweep asks for it.", "sub_partner")
 def sub_partner_missing(seen: Seen, _: Circumstances) -> str | None:
     """The record's sub-partner is not one of those that the sweep asks for."""
     return None if seen.sub_partner_known else str(seen.record.sub_partner_id if seen.record else "")

@@ -103,7 +103,7 @@ def _persistence(client: redis.Redis, facts: Mapping[str, Any], settings: Settin
     else:
         lost = "everything since the last snapshot would be lost"
     text = (
-        f"Redis writes no append-only file: when it ends unexpectedly, {lost}, acknowledged jobs and people's acts"
+        f"Redis writes no append-only file: when it ends unexpectedly, {lost}, acknowledged jobs and actions of people"
         " included. Set `appendonly yes` in its configuration."
     )
     return Check("durability", "broken", text)
@@ -119,7 +119,7 @@ def _of_append_only(fsync: str, settings: Settings) -> tuple[State, str]:
         return "ok", f"{survives} and a power cut (`appendfsync always`)."
     if fsync == "everysec":
         return "ok", (
-            f"{survives}; of a power cut it survives all but the last second, people's acts as well"
+            f"{survives}; of a power cut it survives all but the last second, actions of people as well"
             " (`appendfsync everysec`). ONBOARDING_WAITAOF=local waits for the disk, with Redis 7.2 and later."
         )
     if fsync == "no":
@@ -200,8 +200,8 @@ def _calls(standing: BudgetStatus) -> Check:
         return Check("calls", "broken", text)
     if standing.breaker != "closed":
         text = (
-            "Connections to Iron failed or its answers were 5xx in numbers: workers make one call every few seconds to"
-            " find out when it is well again. Nothing is lost."
+            "Connections to Iron failed or its answers were 5xx again and again: workers make one call every few"
+            " seconds to find out when it is well again. Nothing is lost."
         )
         return Check("calls", "broken", text)
     return Check("calls", "ok", "The breaker is closed: workers' calls to Iron leave.")

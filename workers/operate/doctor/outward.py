@@ -63,7 +63,7 @@ def _of_endpoint(standing: EndpointStatus, lag_s: float, now_ms: int, kept_s: fl
     elif failing_s > FAILING_S:
         yield (
             f"The endpoint {name} has accepted nothing for {_span(failing_s)} ({progress.why}); after three days it is"
-            f" paused. Mend the receiver, then `onboarding endpoints resume {name}`."
+            f" paused. Fix the receiver, then `onboarding endpoints resume {name}`."
         )
     elif lag_s > BEHIND_S and not progress.failing_since:
         yield (
@@ -113,7 +113,7 @@ def _of_policy(ledger: Ledger, rule: InForce) -> Iterator[str]:
     if now["moving"] and now_ms - rule.at_ms > MOVING_S * 1000:
         yield (
             f"The policy was changed {_span((now_ms - rule.at_ms) / 1000)} ago, and its dates are not entered for every"
-            " active customer: whoever is missing starts late. See that `onboarding worker` runs."
+            " active customer: those who are missing start late. See that `onboarding worker` runs."
         )
     late_s, pause = Lists(ledger).overdue_s("reidentify"), Gate(ledger).standing().paused.get("reidentify")
     if pause:
@@ -170,7 +170,7 @@ def links(ledger: Ledger, public_url: str | None) -> Check:
     if _is_here(parts.hostname or ""):
         return Check("links", "ok", f"Customers' links lead to {parts.hostname}: to this machine alone.")
     text = (
-        f"ONBOARDING_PUBLIC_URL leads to {parts.hostname} by http: whoever is on the way reads customers' links, which"
+        f"ONBOARDING_PUBLIC_URL leads to {parts.hostname} by http: others on the way can read customers' links, which"
         " are secrets, and the cookies of the console. Put a proxy that ends TLS before the gateway, and set its https"
         " address."
     )

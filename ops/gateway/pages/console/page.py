@@ -142,7 +142,7 @@ def _page_of(error: Exception) -> PageError:
         case ProblemError():
             return PageError(400, "This cannot be done", error.detail)
         case redis.RedisError():
-            text = "Redis does not answer at the moment. Nothing was changed; reload the page in a minute."
+            text = "Redis is not reachable. Nothing was changed and nothing is lost. Reload in a minute."
             return PageError(503, "The ledger is away", text)
         case _:
             return PageError(400, "This address is not right", "Go on from a page of the console.")

@@ -27,16 +27,16 @@ PHASES: dict[Phase, tuple[str, str, Tone]] = {
         "Iron asks a customer who was approved before for something more.",
         "warn",
     ),
-    Phase.IN_REVIEW: ("In review", "The customer has done everything; Iron checks it.", "calm"),
+    Phase.IN_REVIEW: ("In review", "The customer is done. Iron is reviewing.", "calm"),
     Phase.DECLINED: ("Declined", "Iron has declined the identification.", "warn"),
-    Phase.EXPIRED: ("Expired", "The link ran out before the customer was done.", "warn"),
+    Phase.EXPIRED: ("Expired", "The link expired before the customer finished.", "warn"),
     Phase.SIGNINGS_REQUIRED: ("Signings required", "The customer is identified and has documents to agree to.", "calm"),
-    Phase.ACTIVE: ("Active", "The onboarding is done; the customer can use the account.", "good"),
+    Phase.ACTIVE: ("Active", "Done. The customer can use the account.", "good"),
     Phase.SUSPENDED: ("Suspended", "Iron has suspended the customer.", "warn"),
-    Phase.ARCHIVED: ("Archived", "Iron has closed the customer for good.", ""),
-    Phase.ON_HOLD: ("On hold", "This does not go on by itself: somebody has to look.", "bad"),
-    Phase.FAILED: ("Failed", "Iron refuses what was sent: it has to be corrected.", "bad"),
-    Phase.CANCELLED: ("Cancelled", "The onboarding was ended here.", ""),
+    Phase.ARCHIVED: ("Archived", "Iron closed this customer. This is final.", ""),
+    Phase.ON_HOLD: ("On hold", "Stopped until an operator decides. We keep watching.", "bad"),
+    Phase.FAILED: ("Failed", "Iron rejected the details. Correct them to go on.", "bad"),
+    Phase.CANCELLED: ("Cancelled", "Somebody cancelled this here.", ""),
 }
 
 #: Who must act -> in words, and how it is coloured.
@@ -135,15 +135,17 @@ _IMPORT = f"{_ACTIONS}/cancel"
 IMPORT_ACTS: dict[str, ImportAct] = {
     "pause": ImportAct(
         "Pause",
-        "No further customer of this import is begun until it is resumed. Who is begun goes on.",
+        "No more customers of this import will start until you resume it. Customers who have started go on.",
         _IMPORT,
         frozenset({"loading", "interrupted", "running"}),
     ),
-    "resume": ImportAct("Resume", "Its customers take their turns again.", _IMPORT, frozenset({"paused"})),
+    "resume": ImportAct(
+        "Resume", "Its customers will start again, one after the other.", _IMPORT, frozenset({"paused"})
+    ),
     "cancel": ImportAct(
         "Cancel",
-        "What nobody has begun of this import is cancelled for good; who is begun goes on to the end. The history of"
-        " each customer says who cancelled and why.",
+        "Customers of this import who have not started will be cancelled for good. The others go on. Each history will"
+        " name you and the reason.",
         _IMPORT,
         frozenset({"loading", "interrupted", "running", "paused"}),
         ends=True,
@@ -173,9 +175,9 @@ BREAKER: dict[BreakerState, tuple[str, Tone, str]] = {
     "open": (
         "In trouble",
         "bad",
-        "Iron failed in numbers: no call leaves but a probe every few seconds. Nothing fails, everything waits.",
+        "We stopped calling and test every few seconds whether Iron is back. Customers wait; none fails.",
     ),
-    "half_open": ("Probing", "warn", "A probe is finding out whether Iron is well again; everything else waits."),
+    "half_open": ("Probing", "warn", "One test call is under way; everything else waits for it."),
 }
 #: What follows the sentence of workers/operate/diagnosis.py.
 REFUSED = "Customers wait; none fails. We go on by ourselves when Iron takes our calls again."

@@ -99,7 +99,7 @@ def routes(visits: Visits) -> APIRouter:
 
     router.get(
         "/go/{token}",
-        summary="The customer's page: says what is the case, and changes nothing",
+        summary="The customer's page: shows the status, and changes nothing",
         responses={200: {"content": {"text/html": {}}}, **_PAGE},
     )(look)
     router.head("/go/{token}", include_in_schema=False)(look)

@@ -37,7 +37,7 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "step_up": {
         "en": (
             "Something more is needed",
-            "Your account can be used again as soon as you have handed in what is missing.",
+            "You can use your account again as soon as we have what is missing.",
         ),
         "de": (
             "Es fehlt noch etwas",
@@ -50,13 +50,13 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "delayed": {
         "en": (
-            "We are looking into it",
-            "At the moment there is nothing for you to do. Somebody has to look at your case, and knows of it.",
+            "This takes a little longer",
+            "You have nothing to do now. We are taking care of it.",
             "Come back to this link later, or ask {company}.",
         ),
         "de": (
-            "Wir kümmern uns darum",
-            "Im Moment müssen Sie nichts tun. Jemand muss sich Ihren Fall ansehen und weiß davon.",
+            "Es dauert etwas länger",
+            "Sie müssen jetzt nichts tun. Wir kümmern uns darum.",
             "Öffnen Sie diesen Link später noch einmal, oder fragen Sie {company}.",
         ),
     },
@@ -64,7 +64,7 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "en": (
             "Your details are being checked",
             "Thank you, nothing more is needed from you now. A check takes from some minutes to a few working days.",
-            "This link stays good: open it at any time to see how things stand.",
+            "You can open this link at any time to see the status.",
         ),
         "de": (
             "Ihre Angaben werden geprüft",
@@ -85,7 +85,7 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "expired_for_good": {
         "en": (
             "This attempt has expired",
-            "You cannot start another one here at the moment. Please get in touch with {company}.",
+            "We cannot start another attempt here. Please contact {company}.",
         ),
         "de": (
             "Dieser Versuch ist abgelaufen",
@@ -133,7 +133,7 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "suspended": {
         "en": (
             "Your account is on hold",
-            "It cannot be used at the moment. There is nothing to do here; {company} can tell you more.",
+            "You cannot use it now. {company} can explain why.",
         ),
         "de": (
             "Ihr Konto ist angehalten",
@@ -145,7 +145,7 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "de": ("Dieser Vorgang ist abgeschlossen", "Hier ist nichts mehr zu tun. Fragen beantwortet {company}."),
     },
     "revoked": {
-        "en": ("This link is no longer good", "It was replaced or withdrawn. Please ask {company} for a new one."),
+        "en": ("This link is no longer valid", "It was replaced or withdrawn. Please ask {company} for a new one."),
         "de": ("Dieser Link gilt nicht mehr", "Er wurde ersetzt oder zurückgezogen. Einen neuen gibt Ihnen {company}."),
     },
     "unknown": {
@@ -161,7 +161,7 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "away": {
-        "en": ("Please try again in a minute", "We cannot look up your case at the moment. Nothing is lost."),
+        "en": ("Please try again in a minute", "We cannot look up your status now. Nothing is lost."),
         "de": ("Bitte gleich noch einmal versuchen", "Wir können gerade nicht nachsehen. Nichts ist verloren."),
     },
 }  # fmt: skip
