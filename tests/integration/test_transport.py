@@ -11,9 +11,9 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from pipelines import transport as module
 from pipelines.errors import AnswerLostError, OutcomeUnknownError, UnreachableError
 from pipelines.iron import Iron
+from pipelines.iron import transport as module
 from pipelines.iron.transport import ThreadTransport
 
 CUSTOMER = b'{"id": "c-1", "status": "Active"}'
