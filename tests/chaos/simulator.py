@@ -485,6 +485,8 @@ def play(client: redis.Redis, seed: int, odds: Odds | None = None, *, second: bo
 
     def truly(record: Record) -> bool:
         """Say whether the record's phase, and the status it rests on, are what Iron's own books say now."""
+        if record.phase == "on_hold" and record.identification_status != "Expired":
+            return False  # held for a status unheard of: it has not arrived
         status = world.status_of(record.key)
         return status == record.customer_status == ("Active" if record.phase == "active" else "IdentificationRequired")
 

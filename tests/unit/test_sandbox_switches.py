@@ -571,6 +571,49 @@ def test_signing_again(again: Any, status: int) -> None:
     assert sign(sandbox, customer_id, content_id, "again").status == status
 
 
+def test_signing_again_answers_the_one_there_is() -> None:
+    """Who signs twice may get the first record again, which is the only one; what was never signed is still refused."""
+    sandbox = iron(signing_again="same")
+    customer_id, _ = approved(sandbox)
+    document = read(sandbox, f"/customers/{customer_id}/required-signings")[0]["id"]
+    first = sign(sandbox, customer_id, document).json()
+    assert sign(sandbox, customer_id, document, "again").json()["id"] == first["id"]
+    assert sandbox.effects.group()["crm-1"]["signings"] == 1
+    stranger_id = create(sandbox, "bob+manual@example.com", "crm-2").json()["id"]
+    assert sign(sandbox, stranger_id, document, "too early").status == 422
+
+
+def test_from_the_last_signature_to_active() -> None:
+    """It may take a while until a customer who has signed everything is active; meanwhile nothing is left to sign."""
+    sandbox = iron(activation_delay_s=20)
+    customer_id, _ = approved(sandbox)
+    for document in read(sandbox, f"/customers/{customer_id}/required-signings"):
+        assert sign(sandbox, customer_id, document["id"], document["id"]).status == 201
+    assert read(sandbox, f"/customers/{customer_id}")["status"] == "SigningsRequired"
+    assert read(sandbox, f"/customers/{customer_id}/required-signings") == []
+    sandbox.advance(20)
+    assert read(sandbox, f"/customers/{customer_id}")["status"] == "Active"
+
+
+@pytest.mark.parametrize(("means", "status"), [("in_flight", 409), ("pending", 201)])
+def test_what_is_pending(means: Any, status: int) -> None:
+    """An identification that the customer has finished may stand in the way of the next one, or not."""
+    sandbox = iron(pending_means=means)
+    customer_id, identification_id = started(sandbox)
+    assert identify(sandbox, customer_id, "second").status == 409
+    sandbox.move(identification_id, "process")
+    assert identify(sandbox, customer_id, "third").status == status
+
+
+def test_empty_groups_of_requirements() -> None:
+    """A group without requirements may be null."""
+    sandbox = iron(requirements_empty="null")
+    customer_id, identification_id = started(sandbox)
+    sandbox.move(identification_id, "process")
+    found = read(sandbox, f"/customers/{customer_id}/requirements")
+    assert (found["missing"], found["issues"], len(found["pending"])) == (None, None, 1)
+
+
 @pytest.mark.parametrize("status", [404, 422])
 def test_unknown_documents(status: Any) -> None:
     """Signing what nobody has published is refused."""

@@ -39,7 +39,8 @@ def create_identification(provider: Provider, call: Call) -> Answer:
         raise RefusalError(provider.switches.blocked_customer, "forbidden for this customer")
     newest = customer.newest
     superseding = provider.switches.pending_identification == "supersede"
-    if newest is not None and newest.status in IN_FLIGHT and not superseding:
+    pending = IN_FLIGHT if provider.switches.pending_means == "in_flight" else {"Pending"}
+    if newest is not None and newest.status in pending and not superseding:
         raise RefusalError(409, "Customer has a pending identification")
     identification = Identification(provider.ids.new(call.at), customer, body.type, "Pending", call.at, call.at)
     if isinstance(body, LinkIdentification):

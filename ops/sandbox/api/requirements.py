@@ -32,7 +32,9 @@ def get_requirements(provider: Provider, call: Call) -> Answer:
     groups[group].append(item)
     kind = "kyc" if customer.customer_type == "Person" else "kyb"
     due: list[object] = [] if group == "complete" else [kind]
-    return answer_json(200, provider.rendering.joined({**groups, "requirements_due": due}, {}))
+    nothing: list[object] | None = None if provider.switches.requirements_empty == "null" else []
+    shown = {name: items or nothing for name, items in groups.items()}
+    return answer_json(200, provider.rendering.joined({**shown, "requirements_due": due}, {}))
 
 
 def _identification_item(customer: Customer, render: Rendering) -> tuple[str, Json]:

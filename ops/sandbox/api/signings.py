@@ -6,7 +6,7 @@ from ops.sandbox.api.identifications import BLOCKED
 from ops.sandbox.api.paging import ordered, page_of
 from ops.sandbox.api.provider import Provider
 from ops.sandbox.wire.answers import Answer, RefusalError, answer_json
-from ops.sandbox.world.records import Signing
+from ops.sandbox.world.records import Customer, Signing
 
 #: What required-signings may say where nothing is to be signed; the first three texts are what public clients match.
 NOTHING_TO_SIGN = {
@@ -47,19 +47,28 @@ def create_signing(provider: Provider, call: Call) -> Answer:
         raise RefusalError(provider.switches.bad_signing, "signed must be true")
     content_id = body.content_id.lower()
     if all(one.id != content_id for one in customer.due):
-        known = any(one.content_id == content_id for one in customer.signings)
-        if not known and all(one.id != content_id for one in provider.lifecycle.terms):
-            raise RefusalError(provider.switches.unknown_document, "Document not found")
-        again = provider.switches.signing_again
-        if again != "accept":
-            status = provider.switches.bad_signing if again == "refuse" else again
-            raise RefusalError(status, "already signed" if known else "not required")
+        before = _signed_again(provider, customer, content_id)
+        if before is not None:
+            return answer_json(201, provider.rendering.signing(before))
     signing = Signing(provider.ids.new(call.at), customer, content_id, call.at)
     customer.signings.append(signing)
     provider.store.signings[signing.id] = signing
     provider.count(call, "create_signing", customer, content_id)
     provider.lifecycle.signed(customer, content_id, call.at)
     return answer_json(201, provider.rendering.signing(signing))
+
+
+def _signed_again(provider: Provider, customer: Customer, content_id: str) -> Signing | None:
+    """Judge the signing of what is not required (any more): give the record to show, None for a second one."""
+    switches = provider.switches
+    before = next((one for one in reversed(customer.signings) if one.content_id == content_id), None)
+    if before is None and all(one.id != content_id for one in provider.lifecycle.terms):
+        raise RefusalError(switches.unknown_document, "Document not found")
+    again = switches.signing_again
+    if again == "accept" or (again == "same" and before):
+        return before if again == "same" else None
+    status = switches.bad_signing if isinstance(again, str) else again
+    raise RefusalError(status, "already signed" if before else "not required")
 
 
 def list_signings(provider: Provider, call: Call) -> Answer:

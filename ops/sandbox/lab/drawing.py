@@ -93,6 +93,7 @@ CHOICES: dict[str, Choice] = {
     "blocked_customer": Choice((403, 400, 409)),
     # Identifications
     "pending_identification": Choice(("conflict", "supersede")),
+    "pending_means": Choice(("in_flight", "pending"), odds=ANEW),
     "superseded_becomes": Choice(("itself", "Expired", "Archived")),
     "submitted_becomes": Choice(("Processed", "PendingReview"), odds=ANEW),
     "archiving_puts_back": Choice((False, True)),
@@ -102,6 +103,7 @@ CHOICES: dict[str, Choice] = {
     "url_rotates": Choice((False, True)),
     "keep_url": Choice((False, True), odds=ANEW),
     "step_status": Choice(("decided", "always", "never"), odds=ANEW),
+    "requirements_empty": Choice(("list", "null"), odds=ANEW),
     "retryable_said": Choice((True, True, False), odds=ANEW),
     "review_comments": Choice((True, True, False), odds=ANEW),
     # Signatures
@@ -117,8 +119,9 @@ CHOICES: dict[str, Choice] = {
         longest_s=60,
     ),
     "signed_stay_listed": Choice((False, True)),
-    "signing_again": Choice(("refuse", 404, 409, "accept"), odds=ANEW),
-    "unknown_document": Choice((404, 422)),
+    "signing_again": Choice(("refuse", 404, 409, "accept", "same"), odds=ANEW),
+    "unknown_document": Choice((404, 409, 422)),
+    "activation_delay_s": Choice((0, 0, 3, 20)),
     # Reads
     "lookup_lag_s": Choice((0, 0, 5, 30)),
     "record_lag_s": Choice((0, 0, 5, 30)),

@@ -224,13 +224,16 @@ class Lifecycle(Schedule):
         if not customer.due and by_way_of:
             self._anyway(at, self._delay_s(customer), self._let_through, customer)
 
-    def _let_through(self, customer: Customer, at: float) -> None:
-        """See that there is nothing to sign."""
-        self.signed(customer, "", at)
-
     def signed(self, customer: Customer, content_id: str, at: float) -> None:
         """Take a document off the list; after the last one the customer is Active, or still to be identified."""
         customer.due = tuple(one for one in customer.due if one.id != content_id)
+        if self.switches.activation_delay_s:
+            self._anyway(at, self.switches.activation_delay_s, self._let_through, customer)
+        else:
+            self._let_through(customer, at)
+
+    def _let_through(self, customer: Customer, at: float) -> None:
+        """Move on who has nothing left to sign."""
         if not customer.due and customer.status == "SigningsRequired":
             first = self.switches.order == "sign_first" and not customer.approved
             self.set_customer(customer, "IdentificationRequired" if first else "Active", at)

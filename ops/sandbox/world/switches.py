@@ -109,6 +109,8 @@ class Switches(BaseModel):
 
     #: What creating an identification does while another one is in flight. 3.7
     pending_identification: Literal["conflict", "supersede"] = "conflict"
+    #: Which statuses are in flight for that: all that are not decided, or Pending alone. 3.7
+    pending_means: Literal["in_flight", "pending"] = "in_flight"
     #: What becomes of the one that is superseded. 3.7
     superseded_becomes: Literal["itself", "Expired", "Archived"] = "itself"
     #: What complete data (Token, Person, Business) become at once. 5.2
@@ -130,6 +132,8 @@ class Switches(BaseModel):
     keep_url: bool = False
     #: When the steps of an identification are told. 2.6
     step_status: Literal["decided", "always", "never"] = "decided"
+    #: How a group of requirements without any is written. 3.10
+    requirements_empty: Literal["list", "null"] = "list"
     #: Whether `retryable` says it, or is null. 3.10
     retryable_said: bool = True
     #: Whether a reviewer writes a comment. 2.5
@@ -153,10 +157,13 @@ class Switches(BaseModel):
     ] = "conflict"
     #: Whether documents stay in the list until the last one is signed. 7
     signed_stay_listed: bool = False
-    #: Whether signing what is not required (any more) is refused, with which status, or makes a second record. 3.12
-    signing_again: Literal["refuse", 404, 409, 422, "accept"] = "refuse"
+    #: Whether signing what is not required (any more) is refused, with which status, makes a second record, or answers
+    #: the one that there is. 3.12
+    signing_again: Literal["refuse", 404, 409, 422, "accept", "same"] = "refuse"
     #: What signing an unknown document gets. 3.12
-    unknown_document: Literal[404, 422] = 404
+    unknown_document: Literal[404, 409, 422] = 404
+    #: From the last signature to the customer's next status. 7
+    activation_delay_s: float = Field(default=0, ge=0)
     #: What is to be signed.
     documents: tuple[str, ...] = DEFAULT_DOCUMENTS
 
