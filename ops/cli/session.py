@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """A ledger that answers, and what hangs on it."""
+    """A ledger that answers, and what depends on it."""
 
     settings: Settings
     ledger: Ledger

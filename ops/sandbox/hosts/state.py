@@ -64,7 +64,7 @@ def load(sandbox: Sandbox, path: Path, keep: Collection[str] = ()) -> None:
         raise StateError(f"{path} is of another release of the sandbox: remove it to begin with nothing.")
     sandbox.clock.advance(max(0.0, state["ahead_s"]))
     for name, value in state["switches"].items():
-        if name != "link_prefix" and name not in keep:  # where hosted links lead hangs on where it listens today
+        if name != "link_prefix" and name not in keep:  # hosted links lead to where it listens today
             setattr(sandbox.switches, name, value)
     for name, part in _parts(sandbox).items():
         vars(part).update(state["parts"][name])

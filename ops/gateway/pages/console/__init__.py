@@ -1,7 +1,7 @@
-"""The operator's console: what is the case, in plain words, and the acts that a role allows.
+"""The operators' console: each onboarding's status in plain words, and the actions that a role allows.
 
-Pages are made on the server and work without JavaScript; a small script of our own only keeps them fresh. Whoever has
-an API token may look; what else, says the one table of roles in ops/gateway/http/access.py.
+The server renders the pages, and they work without JavaScript; a small script only refreshes them. Any API token may
+read. The table of roles in ops/gateway/http/access.py decides the rest.
 
 - `acting`: acts, each confirmed on a page of its own
 - `desk`: what the pages work with
