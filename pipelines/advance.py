@@ -29,7 +29,8 @@ from pipelines.errors import (
 )
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
-from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES, knows_newest
+from pipelines.onboarding import LIST_EVERY, STEPS
+from pipelines.reading import MAX_UPDATES, knows_newest
 from pipelines.reidentification import Doing, plan
 
 #: The lane of those who are about to be identified again.
@@ -76,7 +77,7 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
             now_true = record.evolve(**changes, attempts=0, tried="")
             now_true = now_true.evolve(effect=_still_in_doubt(now_true, attempt))
             now_true = now_true.evolve(problem=record.problem if _stays(now_true) else None)
-            if record.step in HAS_EFFECT or record.step == "update_customer":
+            if STEPS[record.step].has_effect or STEPS[record.step].changes_iron:
                 now_true = _fresh(now_true, attempt)
             following = _onward(record, now_true, attempt, note)
             return replace(_again_later(record, following, attempt), keep=keep, event=event)
@@ -103,7 +104,7 @@ def _again_later(before: Record, following: Next, attempt: Attempt) -> Next:
     again = record.evolve(tried=before.tried, attempts=before.attempts, problem=problem)
     if problem is None or problem.code in WEATHER:
         return replace(following, record=again)
-    refused = problem.code == RequestRefusedError.code and record.step in CARRIES
+    refused = problem.code == RequestRefusedError.code and STEPS[record.step].carries
     pause_s = REFUSED_PAUSE_S if refused else backoff_s(max(before.attempts, problem.count) - 1, attempt.policy)
     if attempt.now_ms() - problem.first_seen_ms > attempt.policy.poll_for_s * 1000:
         pause_s = max(pause_s, LATE_PAUSE_S)
@@ -153,7 +154,7 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
         case IronError() if (record.phase, record.step) == (Phase.FAILED, "refresh"):  # what is told is why it failed
             pause_s = backoff_s(record.attempts, attempt.policy)
             return Next(known.evolve(attempts=record.attempts + 1), _jittered(pause_s), error.code)
-        case RequestRefusedError() if record.step in CARRIES and not error.concerns_caller:
+        case RequestRefusedError() if STEPS[record.step].carries and not error.concerns_caller:
             following = _after_refusal(known, error, attempt)
         case IronError() if error.weather or error.concerns_caller:
             following = _after_weather(known, error, attempt)
@@ -173,7 +174,7 @@ def _read_first(following: Next) -> Next:
     problem = record.problem
     answered = problem is not None and problem.code not in WEATHER
     read_first = record.evolve(step="refresh", tried=record.step)
-    if record.step in _ON_ENTERING.values() and record.attempts >= EXPLAINED_WITHIN:
+    if STEPS[record.step].on_entering and record.attempts >= EXPLAINED_WITHIN:
         read_first = read_first.evolve(reasons_read=True)
     return replace(following, record=read_first, delay_s=0 if answered else following.delay_s)
 
@@ -181,7 +182,7 @@ def _read_first(following: Next) -> Next:
 def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt) -> Next:
     """Say what is next when Iron refuses details: once more, then it is Iron's answer to this job."""
     said = str(error).partition("(")[2].rstrip(")")
-    text = f"Iron rejected {CARRIES[record.step]} ({said}). Correct the job to go on."
+    text = f"Iron rejected {STEPS[record.step].carries} ({said}). Correct the job to go on."
     effect = record.effect
     if effect is not None and effect.refused and effect.step == record.step:
         return _failed(record, error.code, text, attempt)
@@ -338,7 +339,7 @@ def _carried(record: Record, before: Record) -> Effect | None:
             return None  # it has begun, or another one has: the next one follows that
     if record.phase in (before.phase, Phase.CANCELLED):
         return effect
-    return effect if record.phase in _LEADING_TO[effect.step] else None
+    return effect if record.phase in STEPS[effect.step].doubtful_in else None
 
 
 def _phase(record: Record, policy: Policy) -> Phase:
@@ -346,24 +347,16 @@ def _phase(record: Record, policy: Policy) -> Phase:
         return record.phase
     phase = Phase.RECEIVED if record.customer_id is None else record.row().phase
     refused = record.effect.step if record.effect else "create_identification"
-    if record.phase is Phase.FAILED and phase in _LEADING_TO[refused]:
+    if record.phase is Phase.FAILED and phase in STEPS[refused].doubtful_in:
         return record.phase  # what Iron refused is refused until somebody corrects it
     exhausted = phase is Phase.EXPIRED and record.round >= policy.max_rounds and not record.restart
     return Phase.ON_HOLD if exhausted else phase
 
 
-#: Phases that lead to a step which changes Iron. Any other one is news that things went on without it.
-_LEADING_TO = {
-    "create_customer": frozenset({Phase.RECEIVED}),
-    "create_identification": frozenset({Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.DECLINED, Phase.ON_HOLD}),
-    "submit_signings": frozenset({Phase.SIGNINGS_REQUIRED}),
-}
-
-
 #: Steps that follow at once in a phase, however it came about.
-_AT_ONCE = {Phase.RECEIVED: "create_customer", Phase.CUSTOMER_CREATED: "create_identification"}
+_AT_ONCE = {step.at_once_in: name for name, step in STEPS.items() if step.at_once_in}
 #: Steps that follow once in a phase: they read what it is about.
-_ON_ENTERING = {Phase.STEP_UP_REQUIRED: "handle_step_up", Phase.DECLINED: "explain_decline"}
+_ON_ENTERING = {step.on_entering: name for name, step in STEPS.items() if step.on_entering}
 
 
 def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:

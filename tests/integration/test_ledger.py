@@ -60,7 +60,7 @@ def create(ledger: Ledger, record: Record) -> Any:
 
 
 def claimed(ledger: Ledger, version: int = 1, step: str = "create_customer", key: str = "k-1") -> Claim:
-    claim = ledger.claim(key, version, step, part="customer")
+    claim = ledger.claim(key, version, step)
     assert isinstance(claim, Claim), claim
     return claim
 

@@ -343,7 +343,7 @@ def test_poisonous(world: World) -> None:
 
     def die_on_it(step: str, key: str, version: int) -> None:
         nonlocal deaths
-        claim = world.ledger.claim(key, version, step, part="customer")
+        claim = world.ledger.claim(key, version, step)
         if not isinstance(claim, Claim):
             return
         following = world.runner._attempt(claim)

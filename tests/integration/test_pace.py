@@ -78,8 +78,8 @@ def records(ledger: Ledger, lane: str, count: int, step: str = "create_customer"
     return made
 
 
-def claim(ledger: Ledger, record: Record, secured: str = "") -> Claim | NotClaimed:
-    return ledger.claim(record.key, 1, record.step, secured=secured)
+def claim(ledger: Ledger, record: Record) -> Claim | NotClaimed:
+    return ledger.claim(record.key, 1, record.step)
 
 
 def wait_ms(permit: Permit, claim: Claim) -> float:
@@ -301,21 +301,21 @@ def test_a_clock_that_jumps_keeps_nobody_waiting(ledger: Ledger) -> None:
 def test_an_identification_is_secured_with_the_claim(ledger: Ledger, clock: Clock) -> None:
     """Of many records that wait for an identification one is claimed a second: no look-up is spent on the others."""
     made = records(ledger, "bulk", 4, "create_identification")
-    begun = [claim(ledger, record, IDENTIFICATION) for record in made]
+    begun = [claim(ledger, record) for record in made]
     assert [isinstance(one, Claim) for one in begun] == [True, False, False, False]
     assert set(begun[0].permits) == {CALL, IDENTIFICATION}  # type: ignore[union-attr]
     due = sorted(score for _, score in ledger.client.zrange(f"{PREFIX}due:bulk", 0, -1, withscores=True))[:3]
     assert due[0] - at_ms(ledger) < 900
     assert [later - earlier for earlier, later in pairwise(due)] == [pytest.approx(1030, abs=10)] * 2
     clock.ms += 1030
-    assert isinstance(claim(ledger, made[3], IDENTIFICATION), Claim)
+    assert isinstance(claim(ledger, made[3]), Claim)
 
 
 def test_who_must_wait_for_an_identification_takes_no_call_yet(ledger: Ledger) -> None:
     """A slot for the call is not taken far ahead of the one for the identification: it would have lapsed by then."""
     slot_ms(ledger, class_=IDENTIFICATION)
     [record] = records(ledger, "interactive", 1, "create_identification")
-    claimed = ledger.claim(record.key, 1, record.step, secured=IDENTIFICATION)
+    claimed = ledger.claim(record.key, 1, record.step)
     if isinstance(claimed, Claim):
         assert set(claimed.permits) == {IDENTIFICATION}
     else:

@@ -16,7 +16,7 @@ from pipelines.begin import begin, input_parts, joined
 from pipelines.intake import Row
 from pipelines.job import STRICT, Job, JobRules, parse_job
 from pipelines.model import Record
-from pipelines.onboarding import HAS_EFFECT
+from pipelines.onboarding import STEPS
 from workers.ledger import Created, Ledger, Lists, New, Nudge, Read
 from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
@@ -195,7 +195,8 @@ _LOADED = Submitted("created", None)
 def _taking_over(adopted: Read, wanted: Record) -> Record:
     """Let a job take over an adopted record as it was read; a worker may still be asleep with a call of it in hand."""
     record = adopted.record
-    effect = effect_in_hand(record, adopted.abandoned_ms, has_effect=record.step in HAS_EFFECT)
+    step = STEPS.get(record.step)
+    effect = effect_in_hand(record, adopted.abandoned_ms, has_effect=step is not None and step.has_effect)
     return joined(record.evolve(effect=effect), wanted)
 
 
