@@ -32,7 +32,7 @@ from pipelines.errors import IronError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Policy, Record
 from tests.second_iron import SecondIron
-from tests.support import API_KEY, BASE_URL, PLENTY, World, a_job
+from tests.world import API_KEY, BASE_URL, PLENTY, World, a_job
 from workers.ledger import LANES, PREFIX, Claim, Created, Ledger, Nudge, lua_parts
 from workers.ledger.scripts import Scripts
 from workers.reconcile.sweep import Sweep

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import API_KEY, Run, World, a_job
+from tests.world import API_KEY, Run, World, a_job
 from workers.budget.gate import Gate
 from workers.ledger import PREFIX
 

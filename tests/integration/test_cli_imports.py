@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Run, World
+from tests.world import Run, World
 
 ROWS = "external_id,email,customer_type\na,ann@example.com,Person\nb,bob@example.com,Person\nc,nobody,Person\n"
 

@@ -16,7 +16,7 @@ import redis
 from ops.sandbox import Fault
 from pipelines.errors import StaleClaimError
 from pipelines.iron import Iron
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.ledger import LEASE_MS, PREFIX, Claim
 from workers.reconcile.sweep import Page, Sweep
 

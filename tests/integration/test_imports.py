@@ -16,7 +16,7 @@ from pipelines.intake import IntakeError
 from pipelines.lanes import BEGUN
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.support import World, a_job
+from tests.world import World, a_job
 from workers.imports.imports import ImportNameError, Imports, NoSuchImportError, default_name
 from workers.intake.submit import ImportCancelledError
 from workers.ledger import PREFIX, Claim, Ledger, Lists, New, connect

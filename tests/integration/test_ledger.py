@@ -14,7 +14,7 @@ import redis
 from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.budget.gate import Gate
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, PREFIX, Claim, Ledger, Lists, New, NotClaimed, Nudge
 

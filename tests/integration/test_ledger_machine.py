@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.support import PLENTY
+from tests.world import PLENTY
 from workers.events.stream import EventStream
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger, Lists, New, NotClaimed
 from workers.ledger.clock import monotonic_s

@@ -9,7 +9,7 @@ import pytest
 
 from ops.sandbox import Fault
 from pipelines.view import read_view
-from tests.support import World
+from tests.world import World
 from workers.ledger import POISON_CRASHES, Claim
 
 FAULTS = "its faults are named after the sandbox's operations; the schedules put theirs before the second stand-in"

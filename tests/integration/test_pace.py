@@ -19,7 +19,7 @@ from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.budget.gate import PAUSABLE, Gate
 from workers.budget.permits import ASKED_AGAIN, Permits
 from workers.ledger import PREFIX, Claim, Ledger, Lists, New, NotClaimed

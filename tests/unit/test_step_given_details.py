@@ -19,7 +19,7 @@ from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
 from pipelines.model import Done, Refused
 from pipelines.view import read_view
-from tests.bodies import BUSINESS, PERSON, TOKEN
+from tests.given_details import BUSINESS, PERSON, TOKEN
 from tests.stage import EMAIL, Stage
 
 GIVEN = {"Token": TOKEN, "Person": PERSON, "Business": BUSINESS}
