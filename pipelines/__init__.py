@@ -16,6 +16,7 @@
 - `lifecycle`: the table of a customer's life
 - `model`: the record, and what steps exchange
 - `onboarding`: the steps, one row a step
+- `pauses`: how pauses are spread, and Retry-After read
 - `reading`: what a customer who was read makes true
 - `reasons`: Iron's own words
 - `reidentification`: policy, plan, calendar

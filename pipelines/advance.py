@@ -7,7 +7,6 @@ the first give a `Next` to commit.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,6 +29,7 @@ from pipelines.errors import (
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
 from pipelines.onboarding import LIST_EVERY, STEPS
+from pipelines.pauses import jittered, spread
 from pipelines.reading import MAX_UPDATES, knows_newest
 from pipelines.reidentification import Doing, plan
 
@@ -66,8 +66,6 @@ LASTING = 10
 TOLD = 3
 #: Problems that are the weather.
 WEATHER = frozenset(error.code for error in (UnreachableError, AnswerLostError, ServerFaultError))
-#: Each pause is drawn from this part of itself up to all of it, so that a fleet does not move in step.
-JITTER_FROM = 0.8
 
 
 def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
@@ -86,7 +84,7 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
             waiting = _in_lane(waiting.evolve(reads=record.reads + 1))
             if until_ms is not None:
                 return Next(waiting, max(0.001, (until_ms - attempt.now_ms()) / 1000), because, rule=_rule(attempt))
-            return Next(waiting, _jittered(poll_pause_s(waiting, attempt)), because)
+            return Next(waiting, jittered(poll_pause_s(waiting, attempt)), because)
         case Refused(code, text):
             return _failed(record, code, text, attempt)
         case Partly(changes, error):
@@ -108,7 +106,7 @@ def _again_later(before: Record, following: Next, attempt: Attempt) -> Next:
     pause_s = REFUSED_PAUSE_S if refused else backoff_s(max(before.attempts, problem.count) - 1, attempt.policy)
     if attempt.now_ms() - problem.first_seen_ms > attempt.policy.poll_for_s * 1000:
         pause_s = max(pause_s, LATE_PAUSE_S)
-    return replace(following, record=again, delay_s=_jittered(pause_s))
+    return replace(following, record=again, delay_s=jittered(pause_s))
 
 
 def _fresh(record: Record, attempt: Attempt) -> Record:
@@ -146,14 +144,14 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
     match error:
         case RateLimitedError():
             pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
-            return Next(known, pause_s + _spread(RATE_LIMITED_PAUSE_S), error.code)
+            return Next(known, pause_s + spread(RATE_LIMITED_PAUSE_S), error.code)
         case HeldBackError():
-            return Next(known, error.retry_after_s + _spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
+            return Next(known, error.retry_after_s + spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
         case RenewedError():
             return Next(known, 0, str(error))
         case IronError() if (record.phase, record.step) == (Phase.FAILED, "refresh"):  # what is told is why it failed
             pause_s = backoff_s(record.attempts, attempt.policy)
-            return Next(known.evolve(attempts=record.attempts + 1), _jittered(pause_s), error.code)
+            return Next(known.evolve(attempts=record.attempts + 1), jittered(pause_s), error.code)
         case RequestRefusedError() if STEPS[record.step].carries and not error.concerns_caller:
             following = _after_refusal(known, error, attempt)
         case IronError() if error.weather or error.concerns_caller:
@@ -191,7 +189,7 @@ def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt)
         error.code, text, retryable=not lasting, operator=lasting, now_ms=attempt.now_ms(), before=record.problem
     )
     tried = record.evolve(problem=problem, attempts=record.attempts + 1)
-    return Next(tried, _jittered(REFUSED_PAUSE_S), error.code)
+    return Next(tried, jittered(REFUSED_PAUSE_S), error.code)
 
 
 def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
@@ -203,7 +201,7 @@ def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> 
     if isinstance(error, IronError | NothingDueError):
         problem = replace(problem, operator=now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
-    return Next(record.evolve(problem=problem, attempts=record.attempts + 1), _jittered(pause_s), error.code)
+    return Next(record.evolve(problem=problem, attempts=record.attempts + 1), jittered(pause_s), error.code)
 
 
 def _with_irons_code(record: Record, error: OnboardingError) -> Record:
@@ -229,13 +227,13 @@ def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> 
     trouble of its own, and an operator hears of it.
     """
     if attempt.probe:
-        return Next(record, _jittered(BACKOFF_MIN_S), error.code)
+        return Next(record, jittered(BACKOFF_MIN_S), error.code)
     before = record.problem
     if before is not None and before.code in WEATHER and error.code in WEATHER:
         before = replace(before, code=error.code)  # 503 now, no answer then: it is the same trouble
     problem = Problem.of(error.code, str(error), retryable=True, operator=False, now_ms=attempt.now_ms(), before=before)
     problem = replace(problem, operator=problem.count >= (LASTING if error.weather else TOLD))
-    return Next(record.evolve(problem=problem), _jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
+    return Next(record.evolve(problem=problem), jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
 
 
 def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
@@ -244,7 +242,7 @@ def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
     problem = Problem.of(
         "poisonous", text, retryable=True, operator=True, now_ms=attempt.now_ms(), before=record.problem
     )
-    return Next(record.evolve(effect=attempt.effect, problem=problem), _jittered(POISON_PAUSE_S), problem.code)
+    return Next(record.evolve(effect=attempt.effect, problem=problem), jittered(POISON_PAUSE_S), problem.code)
 
 
 def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Next | None:
@@ -366,7 +364,7 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
     if step := _at_once(record):
         return step, 0
     fresh = record.evolve(since_ms=attempt.now_ms()) if entered else record
-    poll_s = _jittered(poll_pause_s(fresh, attempt))
+    poll_s = jittered(poll_pause_s(fresh, attempt))
     if record.phase is Phase.SIGNINGS_REQUIRED:
         return _what_to_sign(record, poll_s)
     if record.phase is Phase.EXPIRED and not record.adopted:
@@ -381,7 +379,7 @@ def _next_identification(record: Record, attempt: Attempt, poll_s: float) -> tup
     """Give the step and the pause of an active customer: the due time is the next notice or start, if there is one."""
     if record.identified_ms is None:
         return "refresh", poll_s  # Iron's list made no sense: the date is read again
-    far_s = _jittered(attempt.policy.poll_far_s)
+    far_s = jittered(attempt.policy.poll_far_s)
     if given_up(record):
         return "refresh", far_s
     if record.again is not None and record.again.starting:
@@ -464,11 +462,3 @@ def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
     else:
         code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."
     return Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=before.problem)
-
-
-def _jittered(pause_s: float) -> float:
-    return pause_s * random.uniform(JITTER_FROM, 1.0)  # noqa: S311 -- spreads load, keeps no secret
-
-
-def _spread(upto_s: float) -> float:
-    return random.uniform(0.0, upto_s)  # noqa: S311 -- spreads load, keeps no secret

@@ -50,16 +50,11 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     """Create the customer on Iron, or adopt the one that has our external id."""
     fields = attempt.input()
     body = {name: value for name, value in fields.items() if value is not None} | {"external_id": record.external_id}
-    before, made = attempt.effect, []
-
-    def call(key: str) -> Customer:
-        made.append(iron.create_customer(body, key))
-        return made[0]
-
+    before = attempt.effect
     customer = attempt.perform(
         record,
         (record.external_id,),
-        call=call,
+        call=lambda key: iron.create_customer(body, key),
         look=lambda: _existing(iron, record.external_id),
     )
     return Done(
@@ -68,7 +63,7 @@ def create_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
             "customer_status": customer.status,
             "api_version": customer.api_version,
             # Only an answer that cannot be a replayed one says that there is no identification now.
-            "none_yet": bool(made) and before is None and customer.identification_ids == (),
+            "none_yet": attempt.called and before is None and customer.identification_ids == (),
         }
     )
 

@@ -6,7 +6,7 @@
 - `values`: customers, identifications, documents
 """
 
-from pipelines.iron.answers import Answer, answered_by, retry_after_s
+from pipelines.iron.answers import Answer, answered_by
 from pipelines.iron.client import CALL, IDENTIFICATION, Iron
 from pipelines.iron.values import BEFORE_ALL, Customer, Document, Identification, Requirement, Requirements
 
@@ -22,5 +22,4 @@ __all__ = [
     "Requirement",
     "Requirements",
     "answered_by",
-    "retry_after_s",
 ]

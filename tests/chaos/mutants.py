@@ -249,8 +249,8 @@ GUARDS = (
     ),
     Guard(
         "what was refused is looked for before it is sent again", SAFETY, "pipelines/attempt.py",
-        "((effect.error or effect.refused) and settled)",
-        "(effect.error and settled)",
+        "answered_long_ago = (effect.error or effect.refused) and settled",
+        "answered_long_ago = effect.error and settled",
     ),
     Guard(
         "a correction takes another key after the first refusal", SAFETY, "pipelines/acts.py",
@@ -276,8 +276,8 @@ GUARDS = (
     ),
     Guard(
         "a replayed answer does not say that there is none yet", SAFETY, "pipelines/onboarding.py",
-        '"none_yet": bool(made) and before is None and customer',
-        '"none_yet": bool(made) and customer',
+        '"none_yet": attempt.called and before is None and customer',
+        '"none_yet": attempt.called and customer',
     ),
     Guard(
         "none yet holds for the settle time", SAFETY, "pipelines/onboarding.py",

@@ -229,7 +229,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         now = self.now_ms()
-        taken = {nudge.key for nudge in self.ledger.take({"interactive": 10, "bulk": 10})}
+        taken = {nudge.key for nudge in self.ledger.take({"interactive": 10, "bulk": 10}).nudges}
         for key, model in self.models.items():
             if model.waits and self.paused:
                 assert key not in taken, key

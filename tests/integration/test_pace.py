@@ -147,7 +147,7 @@ def test_a_clock_set_back_stops_nothing(ledger: Ledger, clock: Clock) -> None:
     slot_ms(ledger)
     bulk = records(ledger, "bulk", 1)
     clock.ms += 1_000
-    assert len(ledger.take({"bulk": 10})) == 1
+    assert len(ledger.take({"bulk": 10}).nudges) == 1
     clock.ms = 0
     assert slot_ms(ledger) < at_ms(ledger) + 100
     assert isinstance(claim(ledger, bulk[0]), Claim)
@@ -328,8 +328,8 @@ def test_those_who_wait_for_an_identification_keep_nobody_waiting(ledger: Ledger
     other = [Record(f"new-{n}", lane="bulk", external_id=f"new-{n}") for n in range(5)]
     ledger.create([New(record, {}) for record in other])
     clock.ms += 50
-    steps = [nudge.step for nudge in ledger.take({"bulk": 5})]
-    steps += [nudge.step for nudge in ledger.take({"bulk": 5})]
+    steps = [nudge.step for nudge in ledger.take({"bulk": 5}).nudges]
+    steps += [nudge.step for nudge in ledger.take({"bulk": 5}).nudges]
     assert Counter(steps)["create_customer"] >= 4
     assert Counter(steps)["create_identification"] <= 2
 
@@ -404,14 +404,14 @@ def test_no_more_is_nudged_than_finds_a_slot(ledger: Ledger, clock: Clock) -> No
     records(ledger, "bulk", 900)
     clock.ms += 5_000
     first, second = ledger.take({"bulk": 64}), ledger.take({"bulk": 64})
-    assert 1 <= len(first) <= 9
-    assert not second
+    assert 1 <= len(first.nudges) <= 9
+    assert not second.nudges
     assert second.again_s is not None
     assert second.again_s < 0.1
     nudged = 0
     for _ in range(100):
         clock.ms += 50
-        nudged += len(ledger.take({"bulk": 64}))
+        nudged += len(ledger.take({"bulk": 64}).nudges)
     assert nudged <= 5.2 * 40
 
 
@@ -421,7 +421,7 @@ def test_a_plentiful_budget_stops_nobody(client: redis.Redis) -> None:
     for lane in ("reidentify", "bulk", "interactive"):
         made = records(ledger, lane, 64)
         taken = ledger.take({lane: 64})
-        assert (len(taken), taken.again_s) == (0 if lane == "interactive" else 64, None)
+        assert (len(taken.nudges), taken.again_s) == (0 if lane == "interactive" else 64, None)
         for record in made:
             claimed = claim(ledger, record)
             assert isinstance(claimed, Claim)
@@ -564,7 +564,7 @@ def test_one_probe_at_a_time(stormy: World) -> None:
     stormy.advance(16)
     assert breaker(stormy) == "open"
     assert isinstance(ledger.claim("b-39", stormy.record("b-39").version, "create_customer"), Claim | NotClaimed)
-    assert breaker(stormy) == "half_open" or len(ledger.take({"bulk": 5})) == 1
+    assert breaker(stormy) == "half_open" or len(ledger.take({"bulk": 5}).nudges) == 1
 
 
 def test_a_fault_of_its_own(world: World) -> None:

@@ -62,8 +62,8 @@ EFFECT = Effect("create_customer", ("k-1",), first_ms=1, last_ms=2)
 @pytest.fixture
 def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses as they are before they are spread."""
-    monkeypatch.setattr(advance, "_jittered", lambda pause_s: pause_s)
-    monkeypatch.setattr(advance, "_spread", lambda _: 0.0)
+    monkeypatch.setattr(advance, "jittered", lambda pause_s: pause_s)
+    monkeypatch.setattr(advance, "spread", lambda _: 0.0)
 
 
 def at(now_ms: int = NOW_MS, *, policy: Policy = POLICY, effect: Effect | None = None) -> Attempt:

@@ -29,10 +29,11 @@ from pipelines.errors import (
     StaleClaimError,
     UnreachableError,
 )
-from pipelines.iron import Iron, Requirement, retry_after_s
-from pipelines.iron.answers import LONGEST_RETRY_AFTER_S, LONGEST_SAID, TRANSPORT_ERRORS
+from pipelines.iron import Iron, Requirement
+from pipelines.iron.answers import LONGEST_SAID, TRANSPORT_ERRORS
 from pipelines.iron.client import LONGEST_ANSWER, MAX_PAGES, USER_AGENT
 from pipelines.job import JobInvalidError, parse_job
+from pipelines.pauses import LONGEST_RETRY_AFTER_S, retry_after_s
 
 #: Stands wherever something must not come out again: key, e-mail, link, body, header, foreign message.
 MARKER = "marker-7f3a"

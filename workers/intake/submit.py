@@ -35,12 +35,17 @@ SENTENCES: dict[Status, str] = {
 }
 
 
+def sentence_of(status: Status, holder: str | None = None) -> str:
+    """Return what an answer means, for people. `holder`: the key that has the external id."""
+    return f"{SENTENCES[status]} It belongs to the key {holder}." if holder is not None else SENTENCES[status]
+
+
 class ExternalIdTakenError(Exception):
     """Another onboarding has this external id; `holder` is its key."""
 
     def __init__(self, holder: str) -> None:
         """Keep the key that has it."""
-        super().__init__(f"{SENTENCES['external_id_taken']} It belongs to the key {holder}.")
+        super().__init__(sentence_of("external_id_taken", holder))
         self.holder = holder
 
 
@@ -62,6 +67,11 @@ class Submitted:
     holder: str | None = None
     #: How often the customer's links to the record were revoked.
     link_serial: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What became of it, for people."""
+        return sentence_of(self.status, self.holder)
 
     @property
     def accepted(self) -> bool:

@@ -280,11 +280,11 @@ class Ledger:
         Each is due again soon unless it is claimed.
         """
         answer = self._call("take", _SECURED, *(part for pair in limits.items() for part in pair))
-        nudges = [
+        nudges = (
             Nudge(lane.decode(), step.decode(), key.decode(), version)
             for lane, key, step, version in zip(*[iter(answer[1:])] * 4, strict=True)
-        ]
-        return Taken(nudges, answer[0] / 1000 if answer[0] != b"" else None)
+        )
+        return Taken(tuple(nudges), answer[0] / 1000 if answer[0] != b"" else None)
 
     def count(self, token: str, counts: Mapping[str, int]) -> None:
         """Add to the fleet's counters; the same token adds only once."""
