@@ -103,7 +103,7 @@ def _unforeseen(error: Exception) -> str:
     """Name an error and the places it came through; its values may be personal."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
-    return f"Internal error ({type(error).__name__} at {places}). Please report this line."
+    return f"Internal error ({type(error).__name__} at {places}). Please report this line; nothing is known to be lost."
 
 
 __all__ = ["app", "main"]

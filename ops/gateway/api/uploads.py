@@ -54,7 +54,7 @@ class Uploads:
         file as a whole; what comes to light later leaves the import interrupted.
         """
         if not self._room.acquire(blocking=False):
-            text = "As many files as may be loaded at the same time are being loaded: send it again later."
+            text = "Nothing was stored. Send the file again later."
             raise ProblemError("imports_busy", text, headers={"Retry-After": "30"})
         path = await self._received(request, kind)
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()

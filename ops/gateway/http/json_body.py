@@ -52,7 +52,7 @@ def parse_json(body: bytes) -> Any:
         where = f"line {error.lineno}, column {error.colno}"
         raise ProblemError("not_json", f"The body is not JSON ({where}).") from None
     except RecursionError:
-        raise ProblemError("not_json", "The body is nested too deep.") from None
+        raise ProblemError("not_json", "The body is nested too deeply.") from None
     except _StrictError as error:
         raise ProblemError("not_json", str(error)) from None
     except ValueError:  # Python converts no number of thousands of digits
@@ -73,7 +73,7 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(_: str) -> NoReturn:
-    raise _StrictError("NaN and Infinity are no JSON numbers.")
+    raise _StrictError("NaN and Infinity are not JSON numbers.")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

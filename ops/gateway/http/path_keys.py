@@ -36,7 +36,7 @@ class Segments:
 Key = Annotated[
     str,
     AfterValidator(unquote),
-    Path(description="Idempotency key of the onboarding, percent-encoded.", min_length=1),
+    Path(description="The customer's idempotency key, percent-encoded.", min_length=1),
 ]
 
 
