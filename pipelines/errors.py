@@ -151,7 +151,7 @@ class RequestRefusedError(IronError):
 
 
 class AccessRefusedError(IronError):
-    """Iron refused access. Check the API key, its role and the sub-partner."""
+    """Iron denied access. Check the API key, its role and the sub-partner."""
 
     code = "access_refused"
     retryable = True

@@ -48,7 +48,7 @@ TRIES = "onboarding_tries"
 
 _MALFORMED = Problem("", "malformed_message", "The message must have one argument, the job, and no named one.")
 _UNKNOWN = Problem("", UNKNOWN_ACTOR, f"No actor has the name that the message gives; a job goes to {ACTOR}.")
-_UNFORESEEN = Problem("", "unexpected", "The program met something that it does not foresee; its log says where.")
+_UNFORESEEN = Problem("", "unexpected", "Internal error in the program. Its log says where.")
 
 
 class DirectEnqueueing(dramatiq.Middleware):

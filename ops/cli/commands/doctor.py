@@ -22,9 +22,9 @@ def doctor(json: Json = False) -> int:
 
     A line each, with what is wrong and how to fix it.
 
-    Settings, Redis (release, eviction, persistence, memory), what an acknowledged job would survive, clocks, queues,
-    workers and their calls, the sweep, endpoints, refused jobs, re-identification, customers' links, Iron, webhooks and
-    tokens. Nothing is changed. The exit status is 1 when something is broken.
+    It looks at settings, Redis (release, eviction, persistence, memory), clocks, queues, workers, calls and the sweep.
+    Then come endpoints, refused jobs, re-identification, customers' links, Iron, webhooks and tokens. Nothing is
+    changed. The exit status is 1 when something is broken.
 
     Example: onboarding doctor
     """

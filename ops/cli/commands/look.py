@@ -42,8 +42,8 @@ def status(
 ) -> int:
     """Show the status of one customer.
 
-    In which phase, who must act, what exactly is needed, and what happens next. With --wait the exit status is 8 when
-    the time is over first, and 1 when it has ended in another phase.
+    In which phase, who must act, what exactly is needed, and what happens next. With --wait: exit status 8 on
+    timeout, 1 if it ended in another phase.
 
     Example: onboarding status crm-1 --wait active --timeout 300
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from ops.cli import output
 from ops.cli.exits import CommandError, Status, usage
@@ -55,7 +56,7 @@ def _tell_days(session: Session, rule: InForce, count: int) -> None:
     cap = rule.policy.max_per_day
     output.say(f"{count:,} customers will be re-identified, at most {cap:,} a day: {when or 'nobody'}.")
     if count and (opens_ms := rule.policy.hours.next_open(now_ms)) > now_ms:
-        opens = datetime.fromtimestamp(opens_ms / 1000, rule.policy.hours.zone)
+        opens = datetime.fromtimestamp(opens_ms / 1000, ZoneInfo(rule.policy.hours.zone))
         output.say(f"Quiet hours: nothing starts before {opens:%Y-%m-%d %H:%M %Z}.")
 
 

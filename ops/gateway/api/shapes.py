@@ -25,7 +25,7 @@ _JOB: JsonDict = {
 }
 _AT = "2026-11-22T10:00:00Z"
 
-Reason = Annotated[Text, Field(description="Why. It stands in the history, so no personal data.")]
+Reason = Annotated[Text, Field(description="Why. Kept in the history: no personal data.")]
 
 
 class Act(Shape):

@@ -65,8 +65,8 @@ _ACTIONS = "POST /v1/onboardings/{key}/actions"
 ACTS: dict[str, Act] = {
     "retry": Act(
         "Retry the last step",
-        "We will try the last step again now. Use this when the cause is gone. Details that Iron rejected have to be"
-        " corrected instead.",
+        "We will try the last step again now. Use this when the cause is gone. Details that Iron rejected need a"
+        " correction instead.",
         f"{_ACTIONS}/retry",
         reason=False,
     ),
