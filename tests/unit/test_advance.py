@@ -820,7 +820,7 @@ def test_a_refusal_says_what_iron_rejected(step: str, what: str, said: str) -> N
     error, effect = struck(step, 2, text=f"Iron refuses the request itself. ({said})")
     problem = after_error(before, error, at(effect=effect)).record.problem
     assert problem is not None
-    assert problem.text == f"Iron rejected {what} ({said}). Correct the job to go on."
+    assert problem.text == f"Iron rejected {what} ({said}). Correct the details to go on."
 
 
 def test_what_iron_said_is_kept_once_and_sealed() -> None:

@@ -30,7 +30,9 @@ JOIN_PAUSE_S = 0.05
 SENTENCES: dict[Status, str] = {
     "created": "The job is accepted.",
     "unchanged": "This job was accepted before. Nothing was changed.",
-    "idempotency_key_reused": "This key already belongs to a different job. Nothing was changed. Use a new key, or correct the customer.",
+    "idempotency_key_reused": (
+        "This key already belongs to a different job. Nothing was changed. Use a new key, or correct this customer."
+    ),
     "external_id_taken": "Another customer has this external ID. Nothing was changed.",
 }
 
