@@ -96,7 +96,7 @@ def _status(record: Record) -> str:
 #: Why nothing can be done any more.
 _CLOSED = "Iron closed this customer. This is final."
 #: Why no other identification may start now.
-_IN_PROGRESS = "An identification is in progress. A new one would replace it, so wait until it ends."
+IN_PROGRESS = "An identification is in progress. A new one would replace it, so wait until it ends."
 
 
 def _may_sign(record: Record) -> str | None:
@@ -121,7 +121,7 @@ def _may_restart(record: Record) -> str | None:
     if record.phase is Phase.CANCELLED:
         return None
     if record.identification_status in IN_FLIGHT:
-        return _IN_PROGRESS
+        return IN_PROGRESS
     if record.phase in (Phase.DECLINED, Phase.EXPIRED):
         return None
     if record.phase is Phase.ON_HOLD and record.customer_status == CustomerStatus.IDENTIFICATION_REQUIRED:
@@ -150,7 +150,7 @@ def _may_retry(record: Record) -> str | None:
 def _may_reidentify(record: Record) -> str | None:
     """Refuse where a new identification would harm; of an active customer the step itself looks for one in flight."""
     if record.phase is not Phase.ACTIVE and record.identification_status in IN_FLIGHT:
-        return _IN_PROGRESS
+        return IN_PROGRESS
     if record.phase is Phase.STEP_UP_REQUIRED:
         return "Iron is asking this customer for more. Wait: a new identification would cancel that request."
     if record.phase is not Phase.ACTIVE:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.world import API_KEY, Run, World, a_job
+from tests.world import API_KEY, Run, World, a_job, noted
 from workers.budget.gate import Gate
 from workers.ledger import PREFIX
 
@@ -42,7 +42,7 @@ def test_cancel_and_restart(run: Run, world: World, capsys: pytest.CaptureFixtur
     assert run("restart", "k-1", "--reason", "came back", "--by", "ops") == 0
     settle(world)
     assert world.record().phase == "identification_pending"
-    assert notes(world)[-2:] == ["cancel by ops (the customer left)", "restart by ops (came back)"]
+    assert notes(world)[-2:] == [noted("cancel", "ops", "the customer left"), noted("restart", "ops", "came back")]
     assert run("restart", "k-1", "--reason", "once more") == 1
     assert "under way" in capsys.readouterr().err
     assert world.effects()["k-1"]["identifications"] == 1
@@ -185,7 +185,7 @@ def test_link(run: Run, world: World, capsys: pytest.CaptureFixture[str], monkey
     assert run("status", "k-1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["customer_link"] == told["customer_link"]
     settle(world)
-    assert "revoke_links by ops (wrong address)" in notes(world)
+    assert noted("revoke_links", "ops", "wrong address") in notes(world)
     assert run("link", "k-404") == 1
     assert "no onboarding with the key" in capsys.readouterr().err
 

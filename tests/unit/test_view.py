@@ -44,7 +44,7 @@ EXAMPLE: dict[str, Any] = json.loads("""{
   "idempotency_key": "crm-2026-000123", "external_id": "crm-000123", "lane": "interactive", "risk_tier": "standard",
   "phase": "identification_pending", "waiting_on": "customer",
   "since": "2026-11-22T10:00:00Z", "due": "2026-11-22T10:05:00Z",
-  "needs": [{"code": "complete_identification", "text": "The customer opens the link and completes identification.",
+  "needs": [{"code": "complete_identification", "text": "The customer opens the link and completes the identification.",
              "link": "https://verify.iron.test/start?token=1"}],
   "next": "We check again at 10:05 UTC, or as soon as Iron notifies us.",
   "round": 1, "revision": 0, "attempts": 0, "version": 7,

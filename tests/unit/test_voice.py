@@ -195,7 +195,7 @@ def findings(texts: Iterable[tuple[str, str]], words: Mapping[str, str]) -> list
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text without its lines of code; an empty line and the beginning of a list's line end one, too."""
+    """The sentences of a text without its lines of code; an empty line and a list's next line end one, too."""
     for paragraph in re.split(r"\n\s*\n|\n(?= *[-*1-9])|:\n", re.sub(r"^ {4}.*$", "", text, flags=re.MULTILINE)):
         yield from re.split(r"(?<=[.!?])[)”]?\s", plain(paragraph))
 
