@@ -153,7 +153,7 @@ def test_an_act_is_applied_or_passed_over_with_a_sentence(name: str, phase: Phas
         assert result.record != record
     else:
         assert re.fullmatch(r"[A-Z].{15,}\.", why_not)
-        assert result == Applied(record, (stored,), f"Not done: {name} by ops (as agreed). {why_not}")
+        assert result == Applied(record, (stored,), f"Not done: {name} by ops: “as agreed”. {why_not}")
 
 
 @EACH_PHASE
