@@ -93,9 +93,14 @@ class Iron:
         sub_partner_id: str | None,
         before_call: Callable[[str], None],
         heard: Callable[[Answer], None] = _not_heard,
+        api_version: str = "",
     ) -> Self:
-        """Give the client for one attempt: its sub-partner, and what runs before each call and after each answer."""
-        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call, heard=heard)
+        """Return the client for one attempt: its sub-partner, and what runs before each call and after each answer.
+
+        `api_version`: the version that its calls name, where that is not the usual one.
+        """
+        version_ = api_version or self.api_version
+        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call, heard=heard, api_version=version_)
 
     # --- customers -----------------------------------------------------------------------------------------------
 

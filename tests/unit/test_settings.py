@@ -29,6 +29,7 @@ CONTRACT: dict[str, Any] = {
     "IRON_BASE_URL": None,
     "IRON_API_KEY": None,
     "IRON_API_VERSION": "2026-07-01",
+    "IRON_KEEP_API_VERSION": False,
     "IRON_WEBHOOK_SECRET": None,
     "IRON_WEBHOOK_TOLERANCE_S": 300,
     "IRON_RATE_PER_SECOND": 10,
