@@ -173,6 +173,7 @@ MALFORMED = [
     ("ONBOARDING_COMPANY_NAME", "marker" * 14),
     *(("ONBOARDING_EVENTS_KEPT_S", value) for value in ("marker", "0", "345599", "nan", "inf", "31536001")),
     ("ONBOARDING_PRIVATE_ENDPOINTS", "marker"),
+    ("IRON_KEEP_API_VERSION", "marker"),
     *(("ONBOARDING_UNKNOWN_FIELDS", value) for value in ("marker", "true", "Pass")),
     ("ONBOARDING_WAITAOF", "marker"),
     ("ONBOARDING_LOG", "marker"),
