@@ -26,6 +26,7 @@ from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
 from workers.operate.preflight import check_ledger
+from workers.process.no_dumps import forbid_dumps
 from workers.secrets.vault import Vault
 from workers.settings import Settings, SettingsError, customer_links
 
@@ -56,6 +57,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
 
     Raises SettingsError, and OSError naming the address when it cannot be had.
     """
+    forbid_dumps()
     settings = Settings.load("gateway")
     configure_logs(settings.ONBOARDING_LOG)
     with listen(host, port) as listener:
