@@ -291,7 +291,7 @@ STEPS: MappingProxyType[str, Step] = table(
     ),
     Step(
         archive_at_iron,
-        "Archive it at Iron, for good",
+        "We archive it at Iron, for good",
         wanted=lambda record: bool(record.archive),
         changes_iron=True,
     ),

@@ -24,7 +24,7 @@ def test_in_and_out(page: Page, site: Site) -> None:
     page.open(site.gateway)
     page.write("onb_wrong")
     page.enter()
-    assert "This token is not known" in page.text()
+    assert "This token is wrong" in page.text()
     assert page.complaints.pop().endswith("401 (Unauthorized)")
     page.type("input[name=token]", site.token("viewer"))
     page.enter()
@@ -77,7 +77,7 @@ def test_a_viewer_is_offered_nothing(page: Page, site: Site) -> None:
 def test_an_import_appears_by_itself(page: Page, site: Site) -> None:
     """Who looks at the imports sees a new one without reloading, and its progress as it goes."""
     sign_in(page, site, "operator", "/console/imports")
-    assert "There is no import yet" in page.text()
+    assert "No imports yet" in page.text()
     page.mark()
     headers = {"Content-Type": "text/csv"}
     site.api("POST", "/v1/imports?name=autumn", content=FILE, headers=headers)

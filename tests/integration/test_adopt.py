@@ -19,7 +19,7 @@ from pipelines.model import Next
 from pipelines.retention import INPUT_KEPT_MS
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
 from tests.world import API_KEY, BASE_URL, World, a_job, contents
-from workers.budget.gate import Gate
+from workers.budget.gate import HELD_BACK, Gate
 from workers.budget.unbound_calls import PATIENCE_S
 from workers.ledger import LEASE_MS, PREFIX, Claim, New
 from workers.ledger.limits import Budget
@@ -286,12 +286,10 @@ def test_a_429_is_waited_for(client: redis.Redis) -> None:
     assert command.run() == {"adopted": 1}
     first, second = command.transport.at_ms
     assert 30_000 <= second - first <= 31_500
-    assert command.said == ["Iron has asked for a pause of all calls (429). Waiting 30 s."]
+    assert command.said == [f"{HELD_BACK['closed']} Waiting 30 s."]
 
 
-@pytest.mark.parametrize(
-    ("trouble", "sentence"), [("closed", "pause of all calls"), ("open", "none leaves until a probe gets through")]
-)
+@pytest.mark.parametrize(("trouble", "sentence"), [("closed", HELD_BACK["closed"]), ("open", HELD_BACK["open"])])
 def test_it_gives_up(client: redis.Redis, trouble: str, sentence: str) -> None:
     """A tap or a breaker that stays shut ends the command after some minutes, without a call."""
     command = Command(client, 1)

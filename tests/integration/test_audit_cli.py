@@ -146,7 +146,7 @@ def test_one_broken_history(run: Run, pending: World, capsys: pytest.CaptureFixt
 def test_unknown_key(run: Run, pending: World, capsys: pytest.CaptureFixture[str]) -> None:
     """An onboarding that is not there is a sentence and status 1."""
     assert run("audit", "k-9") == 1
-    assert "There is no onboarding with the key 'k-9'" in capsys.readouterr().err
+    assert "There is no customer with the key 'k-9'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

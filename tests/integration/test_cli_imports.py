@@ -67,7 +67,7 @@ def test_show(run: Run, loaded: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The counts first, --yes does it, and a second time changes nothing."""
     assert run("imports", "pause", "customers") == 0
-    assert "2 customers of customers who have not started would wait; with --yes they do." in capsys.readouterr().err
+    assert "2 customers of customers who have not started would wait. Do it with --yes." in capsys.readouterr().err
     assert len(world.ledger.take({"bulk": 1}).nudges) == 1
     assert run("imports", "pause", "customers", "--yes", "--reason", "a look", "--by", "olga", "--json") == 0
     assert data(capsys)["halted"]["by"] == "olga"

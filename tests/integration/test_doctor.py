@@ -161,8 +161,8 @@ def test_a_server_that_is_not_right(
         (404, "Check IRON_BASE_URL"),
         (302, "Check IRON_BASE_URL"),
         (200, "Check IRON_BASE_URL"),
-        (500, "no answer of use"),
-        (429, "no answer of use"),
+        (500, "does not answer properly"),
+        (429, "does not answer properly"),
     ],
 )
 def test_iron_that_does_not_answer(status: int, words: str, look: Look) -> None:

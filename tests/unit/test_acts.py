@@ -297,7 +297,7 @@ def test_consent_reopens_nothing(phase: Phase) -> None:
 def test_consent_to_what_is_signed_already_is_passed_over() -> None:
     """Where no document is open there is nothing to agree to."""
     record = replace(RECORDS[Phase.ACTIVE], signings=(Signing("d-1", consented_ms=1, signed_ms=2),))
-    assert refusal(record, "sign") == "No document is waiting for consent."
+    assert refusal(record, "sign") == "No document needs consent now."
 
 
 # --- correct ---------------------------------------------------------------------------------------------------------
