@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from pipelines.acts import ACTS
+from pipelines.acts import ACTS, IN_PROGRESS
 from tests.world import API_KEY, Run, World, a_job, noted
-from workers.budget.gate import Gate
+from workers.budget.gate import HELD_BACK, Gate
 from workers.ledger import PREFIX
 
 
@@ -45,7 +45,7 @@ def test_cancel_and_restart(run: Run, world: World, capsys: pytest.CaptureFixtur
     assert world.record().phase == "identification_pending"
     assert notes(world)[-2:] == [noted("cancel", "ops", "the customer left"), noted("restart", "ops", "came back")]
     assert run("restart", "k-1", "--reason", "once more") == 1
-    assert "under way" in capsys.readouterr().err
+    assert IN_PROGRESS in capsys.readouterr().err
     assert world.effects()["k-1"]["identifications"] == 1
 
 
@@ -159,7 +159,7 @@ def test_adopt(
     assert "no such customer" in capsys.readouterr().err
     Gate(world.ledger).pause(["sweep"], by="ada")
     assert run("adopt", "--external-id", "e-1") == 1
-    assert "`onboarding resume sweep` lets them go on" in capsys.readouterr().err
+    assert HELD_BACK["paused"].format(lane="sweep") in capsys.readouterr().err
     Gate(world.ledger).resume(["sweep"])
     monkeypatch.setenv("IRON_API_KEY", "short")
     assert run("adopt") == 1
@@ -207,8 +207,8 @@ def test_pause_and_resume(run: Run, world: World, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out) == {"lanes": ["bulk"], "due": 1, "paused": ["bulk"], "done": True}
     assert run("pause", "all", "--by", "bob", "--yes") == 0
     told = capsys.readouterr().err
-    assert "Paused: interactive, reidentify, sweep." in told
-    assert "bulk was paused already, by ada." in told
+    assert "Paused interactive, reidentify, sweep." in told
+    assert "bulk was already paused, by ada." in told
     settle(world)
     assert world.sandbox.traffic.total == 0
     assert run("summary") == 0
@@ -217,11 +217,11 @@ def test_pause_and_resume(run: Run, world: World, capsys: pytest.CaptureFixture[
     paused = json.loads(capsys.readouterr().out)["paused"]
     assert (set(paused), paused["bulk"]["by"]) == ({"interactive", "bulk", "reidentify", "sweep"}, "ada")
     assert run("resume", "all", "--yes") == 0
-    assert "Resumed: interactive, bulk, reidentify, sweep." in capsys.readouterr().err
+    assert "Resumed interactive, bulk, reidentify, sweep." in capsys.readouterr().err
     settle(world)
     assert world.record().phase == "identification_pending"
     assert run("resume", "bulk", "--yes") == 0
-    assert "Nothing of bulk was paused." in capsys.readouterr().err
+    assert "bulk was not paused." in capsys.readouterr().err
     assert run("pause", "express", "--yes") == 2
 
 

@@ -81,7 +81,7 @@ def test_a_server_that_is_not_there_is_told_with_its_address(server: EmbeddedRed
     [sentence] = check(url)
     place = url.rpartition("@")[2]
     assert sentence.startswith(f"No Redis answers at redis://{place} (Connection refused)")
-    assert "start it, or correct ONBOARDING_REDIS_URL." in sentence
+    assert "Start it, or correct ONBOARDING_REDIS_URL." in sentence
     assert url not in sentence
 
 

@@ -69,10 +69,10 @@ def test_a_policy_is_explained_and_only_stored_when_told(run: Run, world: World,
         assert "Nothing is stored" in told
     assert policy_store.in_force(world.ledger).version == 0
     assert run("--policy", file, "--yes", "--by", "ada") == 0
-    assert "due times of 1 active customers" in capsys.readouterr().err
+    assert "Applied to 1 active customers." in capsys.readouterr().err
     assert (policy_store.in_force(world.ledger).version, policy_store.in_force(world.ledger).by) == (1, "ada")
     assert run("--policy", file, "--yes") == 0
-    assert "nothing to change" in capsys.readouterr().err
+    assert "Nothing to change" in capsys.readouterr().err
     assert run("--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["enabled"], shown["version"], shown["moving"], shown["started_today"]) == (True, 1, False, 0)
