@@ -20,6 +20,7 @@ The threads of a worker process, beside Dramatiq's (its worker threads run the s
 
 - `leases`: renews the claims in hand: engine/leases.py
 - `pulse`: moves what is due to the queues: engine/pulse.py
+- `porter`: brings messages that nobody would take to where they are taken: engine/porter.py
 - `tally`: adds the counters up in the ledger: process/counters.py
 - `sweep`: compares Iron's list with ours: reconcile/sweep.py
 - `mover`: moves due times to a new policy: reidentification/policy_store.py

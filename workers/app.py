@@ -14,6 +14,7 @@ from pipelines.iron.transport import ThreadTransport
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases
+from workers.engine.porter import Porter
 from workers.engine.pulse import Pulse
 from workers.engine.runner import Runner
 from workers.events.courier import Courier
@@ -61,7 +62,7 @@ broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
 mover = Mover(ledger, settings.policy.poll_far_s)
-threads = [leases, Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
+threads = [leases, Porter(broker), Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
 broker.add_middleware(ProcessLife(threads, transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)

@@ -30,6 +30,7 @@ from tests.chaos.fleet import ONCE, until
 from tests.support import World
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
+from workers.engine.porter import Porter
 from workers.engine.pulse import Pulse
 from workers.ledger import LANES, LEASE_MS, Claim, Nudge
 from workers.secrets.vault import new_key
@@ -250,18 +251,17 @@ def test_l6_lost_acknowledgement(wired: Wired, error: type[redis.RedisError]) ->
 
 
 def redelivered(wired: Wired) -> list[tuple[str, str, int]]:
-    """Play another process whose maintenance takes every other one for dead, and fetch what it put back."""
+    """Play another process whose porter takes every other one for dead, and fetch what it brought back."""
     other = wired.another_broker()
-    other.maintenance_chance, other.heartbeat_timeout = 1_000_000, -60_000
-    raw = [dramatiq.Message.decode(message) for message in other.do_fetch("interactive", 10) if message]
-    return [(message.actor_name, *message.args) for message in raw]
+    Porter(other, dead_ms=-60_000).search()
+    return [(one.message.actor_name, *one.message.args) for one in other.fetch("interactive", 10)[1]]
 
 
 def test_l7_lost_answer_to_a_fetch(wired: Wired) -> None:
     """Messages whose fetch was answered into the void are sent again by the pulse."""
     for number in range(3):
         wired.world.submit(f"k-{number}")
-    assert len(wired.broker.do_fetch("interactive", 10)) == 3
+    assert len(wired.broker.fetch("interactive", 10)[1]) == 3
     wired.start()
     wired.pulse_brings_back("k-0", "k-1", "k-2")
     wired.finish("k-0", "k-1", "k-2")
