@@ -190,17 +190,3 @@ def counted(stuck: Sequence[Lying]) -> dict[str, tuple[int, float]]:
         count, age_ms = counts[one.lane]
         counts[one.lane] = count + one.count, max(age_ms, one.age_ms or 0.0)
     return counts
-
-
-def told(inventory: Inventory) -> dict[str, Any]:
-    """Give it as the summary does."""
-    stuck = [
-        {
-            "queue": one.queue,
-            "place": one.place,
-            "count": one.count,
-            "oldest_age_s": None if one.age_ms is None else round(one.age_ms / 1000, 1),
-        }
-        for one in inventory.stuck()
-    ]
-    return {"delayed": inventory.delayed(), "stuck": stuck, "partial": inventory.partial}

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from ops.gateway.http.access import refusals
 from workers.engine.broker import NudgeBroker
+from workers.engine.inventory import look
 from workers.ledger import Ledger
 from workers.operate.summary import summarised
 
@@ -18,6 +19,6 @@ def routes(ledger: Ledger, broker: NudgeBroker) -> APIRouter:
     @router.get("/v1/summary", summary="Count everything", responses=refusals())
     def summary() -> JSONResponse:
         """Give counts and oldest per phase, what waits in each lane, the budget, the last sweep."""
-        return JSONResponse(summarised(ledger, broker.depths()))
+        return JSONResponse(summarised(ledger, broker.depths(), look(broker)))
 
     return router

@@ -39,7 +39,7 @@ def add(router: APIRouter, desk: Desk) -> None:
     @router.get("/")
     def overview(request: Request, present: Present) -> Response:
         phases, now_ms = Lists(ledger).phases(), ledger.now_ms()
-        summary, standing = summarised(ledger, desk.broker.depths()), Gate(ledger).standing()
+        summary, standing = summarised(ledger, desk.broker.depths(), look(desk.broker)), Gate(ledger).standing()
         return rendered(
             request,
             "overview.html",
