@@ -3,6 +3,7 @@
 It only looks: one call to Iron, a handful to Redis, nothing is written. Source: contract section 5, design section 7.
 
 - `check`: what one look finds
+- `lying`: messages that do not move
 - `outward`: what others get from us
 """
 
@@ -22,9 +23,11 @@ import redis
 
 from workers.budget.gate import BudgetStatus, Gate
 from workers.engine.broker import NudgeBroker
+from workers.engine.inventory import look
 from workers.ledger import Ledger, Lists, connect
 from workers.operate.diagnosis import Diagnosis, diagnosed, rejects_all
 from workers.operate.doctor.check import Check, State
+from workers.operate.doctor.lying import messages
 from workers.operate.doctor.outward import endpoints, links, refused, reidentification
 from workers.operate.preflight import address, check_broker, check_ledger, product_of, unanswered
 from workers.reconcile.cursor import SweepCursor
@@ -162,6 +165,7 @@ def _of_the_queue(settings: Settings, ledger: Ledger) -> Iterator[Check]:
             yield from (Check("queue", "broken", problem) for problem in problems)
         else:
             yield _queues(broker, ledger)
+            yield from messages(look(broker))
         yield _due(ledger)
         yield _calls(Gate(ledger).standing())
         yield _sweep(settings, ledger)

@@ -20,6 +20,7 @@ from pipelines.lifecycle import Phase
 from pipelines.reasons import PARTS, iron_says
 from pipelines.view import in_words
 from workers.budget.gate import Gate
+from workers.engine.inventory import look
 from workers.events.endpoints import Endpoints
 from workers.ledger import Ledger, Listed, Lists, Read
 from workers.operate.search import Filters, find, page
