@@ -45,7 +45,7 @@ def user(server: EmbeddedRedis, facts: dict[str, Any]) -> Iterator[User]:
 
         def make(*rules: str) -> Callable[[int], str]:
             if release_of(facts) < (7, 0) and any(
-                rule.startswith("%") or rule[0] == "-" and "|" in rule for rule in rules
+                rule.startswith("%") or (rule[0] == "-" and "|" in rule) for rule in rules
             ):
                 pytest.skip("subcommands and keys to read only came with Redis 7.0")
             owner.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pass", *rules)
