@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import pickle
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 from uuid import uuid4
 
 import dramatiq
 import pytest
 import redis
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.encoder import PickleEncoder
 
 from tests.integration.test_direct import Fleet, everything
 from tests.integration.test_endpoints import eventually
+from tests.odd_messages import FORMS, a_message, written
 from tests.support import a_job
 from workers.engine import broker as broker_module
 from workers.engine.broker import NudgeBroker
@@ -80,96 +78,6 @@ def floor(client: redis.Redis, broker_url: str) -> Iterator[Floor]:
     made.stop()
     made.producer.close()
     made.producer.client.close()
-
-
-def a_message(**changes: Any) -> dict[str, Any]:
-    """A message with a job in it, as Dramatiq writes it."""
-    return {
-        "queue_name": "interactive",
-        "actor_name": ACTOR,
-        "args": [a_job("odd")],
-        "kwargs": {},
-        "options": {"redis_message_id": str(uuid4())},
-        "message_id": str(uuid4()),
-        "message_timestamp": int(time.time() * 1000),
-        **changes,
-    }
-
-
-def without(*names: str) -> bytes:
-    """A message that lacks members."""
-    return written({name: value for name, value in a_message().items() if name not in names})
-
-
-def written(value: Any) -> bytes:
-    """As JSON, and where that goes, with the job's secrets in it."""
-    return json.dumps(value).encode()
-
-
-#: Forms of one message -> the code of its refusal; None: it is a job and taken.
-FORMS: dict[str, tuple[bytes, str | None]] = {
-    # what cannot be read
-    "pickle": (PickleEncoder().encode(a_message()), "unreadable_message"),
-    "pickle of an object": (pickle.dumps(ValueError("Ada Example")), "unreadable_message"),
-    "no UTF-8": (written(a_message()).replace(b"Ada", b"\xff\xfe"), "unreadable_message"),
-    "UTF-16": (written(a_message()).decode().encode("utf-16"), "unreadable_message"),
-    "half of it": (written(a_message())[:100], "unreadable_message"),
-    "nothing": (b"", "unreadable_message"),
-    "a list": (written([a_message()]), "unreadable_message"),
-    "a text": (written(json.dumps(a_message())), "unreadable_message"),
-    "null": (b"null", "unreadable_message"),
-    "nested without end": (b'{"args":' + b"[" * 100_000, "unreadable_message"),
-    "a number without end": (b'{"message_timestamp":' + b"9" * 10_000 + b"}", "unreadable_message"),
-    # what is missing, and not needed
-    "no options": (without("options"), None),
-    "no named arguments": (without("kwargs"), None),
-    "no id": (without("message_id"), None),
-    "no date": (without("message_timestamp"), None),
-    "no queue": (without("queue_name"), None),
-    "the actor and the job alone": (written({"actor_name": ACTOR, "args": [a_job("odd")]}), None),
-    "more than there is": (written(a_message(priority=3, headers={"a": 1})), None),
-    # what is of another type
-    "options are a list": (written(a_message(options=[1])), None),
-    "options are null": (written(a_message(options=None)), None),
-    "named arguments are null": (written(a_message(kwargs=None)), None),
-    "the id is a list": (written(a_message(message_id=[1])), None),
-    "the id is a number": (written(a_message(message_id=7)), None),
-    "the id is long": (written(a_message(message_id="x" * 10_000)), None),
-    "the date is a text": (written(a_message(message_timestamp="yesterday")), None),
-    "the date is no number": (
-        b'{"message_timestamp":NaN,' + written(a_message())[1:].replace(b'"message_ti', b'"x'),
-        None,
-    ),
-    "the id in Redis is another": (written(a_message(options={"redis_message_id": "other"})), None),
-    "the id in Redis is a list": (written(a_message(options={"redis_message_id": []})), None),
-    "the tries are a text": (written(a_message(options={"onboarding_tries": "x"})), None),
-    "an exception is thrown away": (written(a_message(options={"throws": "x", "pipe_target": 3})), None),
-    "it says another queue": (written(a_message(queue_name="default")), None),
-    "the queue is a list": (written(a_message(queue_name=["interactive"])), None),
-    "arguments are an object": (written(a_message(args=a_job("odd"))), "malformed_message"),
-    "arguments are a text": (written(a_message(args="Ada Example")), "malformed_message"),
-    "named arguments are a list": (written(a_message(kwargs=[1])), "malformed_message"),
-    "no arguments": (without("args"), "malformed_message"),
-    "the job is named": (written(a_message(args=[], kwargs={"job": a_job("odd")})), "malformed_message"),
-    # who it is for
-    "no actor": (without("actor_name"), "unknown_actor"),
-    "the actor is a number": (written(a_message(actor_name=7)), "unknown_actor"),
-    "the actor is a list": (written(a_message(actor_name=[ACTOR])), "unknown_actor"),
-    "an actor of others": (written(a_message(actor_name="send_mail")), "unknown_actor"),
-    "a customer for an actor": (written(a_message(actor_name="Ada Example")), "unknown_actor"),
-    "a job for a step": (written(a_message(actor_name="create_customer")), "unknown_actor"),
-    "a nudge with a text": (written(a_message(actor_name="refresh", args=["odd", "1"])), "unknown_actor"),
-    "a nudge without a key": (written(a_message(actor_name="refresh", args=["\ud800", 1])), "unknown_actor"),
-    "for the actor of the unknown": (written(a_message(actor_name="unknown_actor")), "unknown_actor"),
-    # when it may be taken
-    "taken at no time": (written(a_message(options={"eta": None})), None),
-    "taken at a text": (written(a_message(options={"eta": "tomorrow"})), None),
-    "taken at the number of a text": (written(a_message(options={"eta": "99999999999999"})), None),
-    "taken at yes": (written(a_message(options={"eta": True})), None),
-    "taken before": (written(a_message(options={"eta": 1.5})), None),
-    "taken at the end of time": (b'{"options":{"eta":Infinity},' + without("options")[1:], "delay_too_long"),
-    "taken in nanoseconds": (written(a_message(options={"eta": time.time_ns()})), "delay_too_long"),
-}
 
 
 @pytest.mark.parametrize(("data", "code"), FORMS.values(), ids=FORMS)
