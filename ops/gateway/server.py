@@ -25,7 +25,7 @@ from ops.listening import listen
 from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
-from workers.operate.preflight import check_ledger
+from workers.operate.preflight import check_broker, check_ledger
 from workers.secrets.vault import Vault
 from workers.settings import Settings, SettingsError, customer_links
 
@@ -63,6 +63,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
         broker = NudgeBroker(settings.broker_url)
         try:
             _refuse_unfit(ledger, settings)
+            _refuse_restricted(broker)
             links = customer_links(settings, address(host, listener.getsockname()[1]))
             app = create_app(Peers(ledger, broker, Vault(settings.key_ring), links), _options(settings))
             gc.collect()
@@ -82,6 +83,14 @@ def _refuse_unfit(ledger: Ledger, settings: Settings) -> None:
     with contextlib.suppress(redis.RedisError):
         ledger.client.ping()
         if problems := check_ledger(ledger.client, settings.durability):
+            raise SettingsError(problems)
+
+
+def _refuse_restricted(broker: NudgeBroker) -> None:
+    """Raise SettingsError when the queues' Redis answers and does not let us do what we must."""
+    with contextlib.suppress(redis.RedisError):
+        broker.client.ping()
+        if problems := check_broker(broker.client):
             raise SettingsError(problems)
 
 

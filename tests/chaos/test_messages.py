@@ -1,4 +1,4 @@
-"""Messages of every form and place while worker processes are killed, small; `python -m tests.chaos.messages` in full."""
+"""Messages of every form and place while workers are killed, small; `python -m tests.chaos.messages` in full."""
 
 from __future__ import annotations
 

@@ -187,6 +187,12 @@ def test_a_worker_does_not_start_with_a_user_who_lacks_something(
     monkeypatch.setenv("IRON_API_KEY", "sandbox-key")
     assert main(["worker"]) == 2
     assert "may not run hkeys, zadd" in capsys.readouterr().err
+    monkeypatch.setenv("ONBOARDING_REDIS_URL", user("~*", "+@all")(0))
+    monkeypatch.setenv("ONBOARDING_BROKER_URL", user("~*", "+@all", "-hstrlen")(1))
+    for part in ("worker", "gateway"):
+        assert main([part]) in {1, 2}
+        assert "may not run hstrlen, which the queues need" in capsys.readouterr().err
+    user("~*", "+@all", "-zadd", "-hkeys")
     assert main(["doctor", "--json"]) == 1
     said = capsys.readouterr().out
     assert '"check": "redis", "state": "broken"' in said
