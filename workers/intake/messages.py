@@ -24,7 +24,7 @@ from pipelines.onboarding import STEPS
 from workers.engine.broker import NudgeBroker
 from workers.engine.decoding import ASKED, LONGEST, MALFORMED, PROBLEM, TOO_LATE, TOO_LONG, TRIES, UNREADABLE
 from workers.intake.rejections import Refusals, as_key
-from workers.intake.submit import SENTENCES, FrontDoor, Submitted
+from workers.intake.submit import FrontDoor, Submitted
 from workers.ledger import LANES
 
 log = structlog.get_logger()
@@ -188,8 +188,5 @@ def _unknown(message: Any) -> Problem:
 
 
 def _reason(submitted: Submitted) -> Problem:
-    text = SENTENCES[submitted.status]
-    if submitted.holder is not None:
-        text = f"{text} It belongs to the key {submitted.holder}."
     pointer = "/external_id" if submitted.holder is not None else "/idempotency_key"
-    return Problem(pointer, submitted.status, text)
+    return Problem(pointer, submitted.status, submitted.sentence)

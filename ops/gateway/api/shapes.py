@@ -36,6 +36,18 @@ class Act(Shape):
     reason: Reason
 
 
+class Archiving(Shape):
+    """What is to be archived at Iron for good, and why. `confirm` repeats the idempotency key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "a mistaken double", "confirm": "crm-000123", "what": "customer"}]}
+    )
+
+    reason: Reason
+    confirm: Annotated[str, Field(max_length=200, description="The idempotency key once more.")]
+    what: Literal["customer", "identification"] = "customer"
+
+
 class Correction(Shape):
     """The whole job as it should be, under the idempotency key that it has."""
 
@@ -356,6 +368,7 @@ class Summary(BaseModel):
     sweep: dict[str, Any]
     endpoints: dict[str, int] = Field(description="Endpoints by state, and onboardings whose events one refuses.")
     refused: int = Field(description="Jobs that came as messages and were refused.")
+    messages: dict[str, Any] = Field(description="Messages whose time has not come, and those that do not move.")
     reidentification: dict[str, Any] = Field(description="The policy's cap, today's starts, and who waits for one.")
 
 
