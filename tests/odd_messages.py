@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from dramatiq.encoder import PickleEncoder
 
-from tests.support import a_job
+from tests.world import a_job
 from workers.intake.messages import ACTOR
 
 

@@ -14,7 +14,7 @@ from tests.gateway import Gateway
 from tests.integration.test_metrics import of, scraped
 from tests.integration.test_queue import FORMS, a_message, written
 from tests.integration.test_round_trips import counted
-from tests.support import Run, World
+from tests.world import Run, World
 from workers.engine import inventory
 from workers.engine.broker import NudgeBroker
 from workers.engine.inventory import OTHER

@@ -15,7 +15,7 @@ from dramatiq.brokers.redis import RedisBroker
 from tests.integration.test_direct import Fleet, everything
 from tests.integration.test_endpoints import eventually
 from tests.odd_messages import FORMS, a_message, written
-from tests.support import a_job
+from tests.world import a_job
 from workers.engine import broker as broker_module
 from workers.engine.broker import NudgeBroker
 from workers.engine.inventory import look

@@ -15,7 +15,7 @@ from ops.cli import main
 from ops.local.embedded import EmbeddedRedis
 from tests.integration.test_endpoints import eventually
 from tests.integration.test_queue import Floor, a_message, delayed, written
-from tests.support import World, a_job
+from tests.world import World, a_job
 from workers.engine.inventory import look
 from workers.ledger import PREFIX, connect, lua_parts
 from workers.operate import rights
