@@ -2,6 +2,8 @@
 
 - `answers`: an answer as it came, and what it means
 - `client`: one method an endpoint
+- `proxy`: a way through a proxy
+- `signature`: HMAC over a webhook's raw bytes
 - `transport`: one kept-alive connection a thread
 - `values`: customers, identifications, documents
 """

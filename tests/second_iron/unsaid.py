@@ -22,7 +22,7 @@ PAGE = ROOT / "ops" / "docs" / "iron-unsaid.md"
 CLIENT, ANSWERS, VALUES = (f"pipelines/iron/{name}.py" for name in ("client", "answers", "values"))
 STEPS, NEXT = "pipelines/onboarding.py", "pipelines/advance.py"
 KEYS, MODEL, ERRORS, TRY = "pipelines/keys.py", "pipelines/model.py", "pipelines/errors.py", "pipelines/attempt.py"
-ENVELOPE, SIGNATURE = "ops/gateway/webhooks/envelope.py", "ops/gateway/webhooks/signature.py"
+ENVELOPE, SIGNATURE = "ops/gateway/webhooks/envelope.py", "pipelines/iron/signature.py"
 SWEEP = "workers/reconcile/sweep.py"
 
 
