@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 #: What is taken away around a value: blanks, line ends, the byte order mark.
 AROUND = (
-    " \\t\\r\\n\\v\\f\\x85\\xa0\\u1680\\u2000\\u2001\\u2002\\u2003\\u2004\\u2005\\u2006\\u2007\\u2008\\u2009\\u200a"
-    "\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff"
+    " \t\r\n\v\f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 #: Letters by name that show nothing: fillers and joiners that Unicode does not count as formats.
 _HIDDEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")
@@ -145,15 +145,21 @@ def split(text: str, schemes: tuple[str, ...]) -> SplitResult:
     """
     if any(sign.isspace() for sign in text) or "\\" in text:
         raise FormError("it holds a blank or a backslash")
-    scheme, mark, rest = text.partition("://")
+    scheme, mark, _ = text.partition("://")
     if not mark or scheme.lower() not in schemes:
         raise FormError(f"it does not begin with {' or '.join(f'{one}://' for one in schemes)}")
     try:
-        parts = urlsplit(f"{scheme.lower()}://{rest}")
+        parts = urlsplit(written(text))
         _ = parts.port
     except ValueError:
         raise FormError("its host or port is not one") from None
     return parts
+
+
+def written(text: str) -> str:
+    """Write an address with its scheme in small letters; the rest is its own."""
+    scheme, _, rest = text.partition("://")
+    return f"{scheme.lower()}://{rest}"
 
 
 def check_host(parts: SplitResult) -> None:
@@ -182,4 +188,4 @@ def web_address(text: str, *, user: bool = True) -> str:
         raise FormError("it holds a user or a password, which everybody would see who gets a link")
     if not text.isascii() or len(text) > _ADDRESS_LENGTH:
         raise FormError("it is too long, or holds letters that must be percent-encoded")
-    return parts.geturl().rstrip("/")
+    return written(text).rstrip("/")

@@ -10,9 +10,9 @@ import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote, urlunsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote
 
-from workers.forms import FormError, check_host, reason, split
+from workers.forms import FormError, check_host, reason, split, written
 
 SCHEMES = ("redis", "rediss", "unix")
 _YES_OR_NO = "(?i:true|false|yes|no|1|0)"
@@ -47,7 +47,7 @@ def redis_address(text: str) -> str:
         if not re.fullmatch(r"/?|/[0-9]{1,6}", parts.path):
             raise FormError("its logical database is not a number")
     _check_options(parts)
-    return parts.geturl()
+    return written(text)
 
 
 def _check_path(parts: SplitResult) -> None:
@@ -111,7 +111,7 @@ def next_database(url: str) -> str:
     if parts.scheme == "unix" or "db" in parse_qs(parts.query):
         others = "&".join(part for part in parts.query.split("&") if part and not part.startswith("db="))
         return f"{url.partition('?')[0]}?" + f"{others}&db={number}".lstrip("&")
-    return urlunsplit(parts._replace(path=f"/{number}"))
+    return f"{parts.scheme}://{parts.netloc}/{number}" + f"?{parts.query}" * bool(parts.query)
 
 
 def same_database(one: str, other: str) -> bool:

@@ -153,7 +153,7 @@ def wrong(seed: int, number: int, folder: Path, outcomes: Counter[str]) -> str |
         return f"{line} ends with {status}: {told[-300:]!r}"
     if "Internal error" in told or "Traceback" in told:
         return f"{line}: {told[-300:]!r}"
-    if status in (1, 2) and not told.strip():
+    if status in (1, 2) and not (told + out.getvalue()).strip():
         return f"{line} ends with {status} and says nothing"
     return _ill_formed(line, out.getvalue()) if "--json" in line and "--help" not in line and "-h" not in line else None
 
