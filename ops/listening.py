@@ -17,7 +17,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, TypeError):
         listener.close()
         raise OSError(errno.EINVAL, f"cannot listen on {host}:{port}: the host is no name and no address") from None
     return listener

@@ -116,15 +116,15 @@ def _decoded(argument: str) -> str:
 
 def _flushed(status: int) -> int:
     """Write what is left; Python would fail at it once more at its end, with a status of its own."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            say(of_the_system(error))
-        if (stream := sys.__stdout__) is not None and stream is sys.stdout:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return status or Status.FAILED
+    for stream, own in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            if stream is sys.stdout:
+                status = status or _failed(error)
+            if own is not None and own is stream:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), own.fileno())
     return status
 
 

@@ -44,10 +44,11 @@ def _judging(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def judged(**arguments: Any) -> Any:
         problems = [
-            f"{_shown(function, name)} {fault}"
+            f"{shown} {fault}"
             for name, value in arguments.items()
             for one in (value if isinstance(value, list) else [value])
             for fault in _faults(one)
+            if not (shown := _shown(function, name)).startswith("FILE")
         ]
         if problems:
             raise usage(*dict.fromkeys(problems))
@@ -76,4 +77,6 @@ def _shown(function: Callable[..., Any], name: str) -> str:
     if isinstance(info, ArgumentInfo):
         return info.metavar or name.upper()
     told = [one for one in (info.param_decls if info else None) or () if one.startswith("--")]
-    return told[0] if told else f"--{name.replace('_', '-')}"
+    if info and str(info.metavar).startswith("FILE"):
+        return str(info.metavar)
+    return told[0] if told else f"--{name.rstrip('_').replace('_', '-')}"

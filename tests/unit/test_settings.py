@@ -18,8 +18,8 @@ from workers.ledger import (
     RENEW_EVERY_S,
     STEP_LIMIT_S,
 )
-from workers.secrets.vault import new_key
 from workers.redis_address import database
+from workers.secrets.vault import new_key
 from workers.settings import NEEDS, SHAPES, Settings, SettingsError
 
 #: Names and defaults as the contract lists them. None: there is no default.
