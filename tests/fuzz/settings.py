@@ -25,6 +25,7 @@ from tests.fuzz.oddities import content, mangled
 from workers.engine.broker import NudgeBroker
 from workers.environment import strangers
 from workers.ledger import connect
+from workers.proxies import SHAPE as SHAPE_OF_A_PROXY
 from workers.secrets.vault import Vault
 from workers.settings import NEEDS, SECRETS, SHAPES, Settings, SettingsError, customer_links
 
@@ -70,6 +71,8 @@ AROUND = {
 #: What one in so many inputs is also tried with: the doctor, a command, or both in one go.
 COMMANDS = (("doctor", "--json"), ("summary",), ("submit", "--key", "k", "--email", "ada@example.com"), ("link", "k"))
 COMMAND_EVERY = 25
+#: What sentences show as an example; a value that is a part of it tells nothing.
+EXAMPLES = " ".join([*SHAPES.values(), SHAPE_OF_A_PROXY, "unix:///run/redis.sock"])
 #: Values of a setting that are shorter may stand in a sentence by chance.
 TELLING = 7
 
@@ -180,7 +183,7 @@ def _ill_told(line: str, given: Mapping[str, str]) -> str | None:
     if len(line.splitlines()) != 1 or not line.isprintable() or not line.endswith("."):
         return f"is no sentence: {line!r}"
     values = (value.strip() for name, value in given.items() if RIGHT.get(name) != value)
-    if any(value in line for value in values if len(value) >= TELLING and value not in " ".join(SHAPES.values())):
+    if any(value in line for value in values if len(value) >= TELLING and value not in EXAMPLES):
         return f"holds a value: {line!r}"
     return None
 

@@ -109,7 +109,7 @@ SURROUNDINGS: dict[str, tuple[str | bytes, dict[str, str | None], int, str]] = {
     "long path": (f"onboarding submit {'a' * 300}", {}, 2, "cannot be read (File name too long)"),
     "report in no folder": ("onboarding import c.csv --report none/out.csv", {}, 2, "cannot be written"),
     "report into /dev/full": ("onboarding import c.csv --report /dev/full", {}, 1, "No space left on device"),
-    "export into a file": ("onboarding import c.csv && onboarding audit c-1 --export c.csv/x", {}, 2, "cannot be written"),
+    "export into a file": ("onboarding import c.csv && onboarding audit c-1 --export c.csv/x", {}, 2, "be written"),
     "no temporary folder": ("onboarding demo --customers 1", {"TMPDIR": None}, 1, "name one in TMPDIR"),
     "state that cannot be read": ("onboarding sandbox --port 0 --state .", {}, 1, "is not a state of the sandbox"),
     "host that is none": ("onboarding gateway --host a..b --port 0", {}, 1, "cannot be used"),
@@ -123,8 +123,8 @@ SURROUNDINGS: dict[str, tuple[str | bytes, dict[str, str | None], int, str]] = {
 }  # fmt: skip
 #: Where a line can be kept from the folder for temporary files, only with the means of this machine.
 READ_ONLY = (
-    "unshare -rm bash -c 'for one in /tmp /var/tmp; do mount --bind $one $one && mount -o remount,ro,bind $one || exit 9;"
-    " done; cd /proc && {}'"
+    "unshare -rm bash -c 'for one in /tmp /var/tmp;"
+    " do mount --bind $one $one && mount -o remount,ro,bind $one || exit 9; done; cd /proc && {}'"
 )
 
 

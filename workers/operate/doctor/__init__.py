@@ -93,7 +93,7 @@ def _of_redis(client: redis.Redis, settings: Settings) -> Iterator[Check]:
     where = address(client)
     if "ssl_cert_reqs=none" in settings.ledger_url:
         text = (
-            "ONBOARDING_REDIS_URL says ssl_cert_reqs=none, so whoever is on the way can play the server: name its"
+            "ONBOARDING_REDIS_URL says ssl_cert_reqs=none, so somebody on the way can play the server: name its"
             " authority's certificate with ssl_ca_certs instead."
         )
         yield Check("redis", "warning", text)
