@@ -18,7 +18,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.iron import Iron
-from pipelines.iron.signature import split_secrets
 from pipelines.iron.transport import ThreadTransport
 from pipelines.job import JobRules
 from pipelines.model import Policy
@@ -29,6 +28,7 @@ from workers.ledger.limits import Budget
 from workers.proxies import Proxies, way
 from workers.redis_address import HINT, next_database, redis_address, same_database
 from workers.secrets.links import CustomerLinks
+from workers.secrets.signature import split_secrets
 from workers.secrets.tokens import ApiToken, parse_all
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from ops.gateway.http.access import ACCESS
 from ops.local.embedded import EmbeddedRedis
 from tests.gateway import TOKENS, Gateway
-from tests.support import World
+from tests.world import World
 from workers.ledger import connect
 from workers.secrets.tokens import Role
 

@@ -19,7 +19,7 @@ from ops.sandbox import Fault
 from pipelines.acts import refusal
 from pipelines.lifecycle import Actor, Phase
 from tests.gateway import TOKENS, Gateway
-from tests.support import World, a_job, contents, cut_off
+from tests.world import World, a_job, contents, cut_off
 from workers.budget.gate import BreakerState, BudgetStatus, Gate
 from workers.events.endpoints import Endpoints
 from workers.imports.imports import Imports

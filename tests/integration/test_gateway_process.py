@@ -23,7 +23,7 @@ import pytest
 from ops.sandbox import sign
 from pipelines.iron import Iron
 from pipelines.model import Policy
-from tests.support import API_KEY, a_job
+from tests.world import API_KEY, a_job
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases

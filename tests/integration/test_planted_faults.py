@@ -11,7 +11,7 @@ import pytest
 
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport
 from tests.fuzz.settings import RIGHT, standing
-from tests.support import API_KEY, World
+from tests.world import API_KEY, World
 from workers.operate.doctor import Check, examined
 from workers.operate.doctor.surroundings import EARLIEST_S
 from workers.secrets.vault import new_key

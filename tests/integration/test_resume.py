@@ -17,7 +17,7 @@ import redis
 
 from pipelines.onboarding import MOST_CALLS, STEPS
 from tests.second_iron import SecondIron
-from tests.support import World, a_job
+from tests.world import World, a_job
 from workers.ledger import LEASE_MS, Nudge
 
 

@@ -14,7 +14,7 @@ from ops.sandbox import ManualClock, Sandbox, SandboxTransport
 from pipelines.iron import Iron
 from pipelines.model import Policy
 from pipelines.onboarding import STEPS
-from tests.support import API_KEY, BASE_URL, PLENTY, a_job
+from tests.world import API_KEY, BASE_URL, PLENTY, a_job
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases

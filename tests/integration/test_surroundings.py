@@ -19,7 +19,7 @@ from ops.cli.exits import of_the_system
 from ops.cli.inputs import who
 from ops.listening import listen
 from tests.fuzz.settings import RIGHT
-from tests.support import Run, World
+from tests.world import Run, World
 
 ROOT = Path(__file__).resolve().parents[2]
 Program = Callable[..., subprocess.CompletedProcess[bytes]]

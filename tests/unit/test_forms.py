@@ -431,3 +431,22 @@ def test_small_letters_are_a_name_as_well() -> None:
         key = Settings.load("worker").IRON_API_KEY
     assert key is not None
     assert key.get_secret_value() == "small-key"
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("call", "places"),
+    [
+        ("getpass.getuser(", {"ops/cli/inputs.py", "workers/operate/doctor/surroundings.py"}),
+        ("httpx.HTTPTransport(", {"workers/events/courier.py"}),
+        ("sys.stdin", {"ops/cli/inputs.py"}),
+        ("redis.Redis.from_url(", {"workers/ledger/connection.py", "workers/watchdog.py"}),
+    ],
+)
+def test_there_is_one_place_for_each(call: str, places: set[str]) -> None:
+    """Who acts, how Iron is reached, what stands on standard input: no command has a way of its own round the forms."""
+    found = {str(file.relative_to(ROOT)) for top in ("workers", "ops") for file in (ROOT / top).rglob("*.py")
+             if call in file.read_text("utf-8") and "examples" not in file.parts}  # fmt: skip
+    assert found == places

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.sandbox import sign
-from pipelines.iron.signature import Verdict, split_secrets, verify
+from workers.secrets.signature import Verdict, split_secrets, verify
 
 TS, BODY = "1764000000", b'{"type":"ping"}'
 NOW_S = 1764000000.0

@@ -15,7 +15,7 @@ from pipelines.begin import begin
 from pipelines.intake import IntakeError, Report, Row, RowProblem
 from pipelines.model import Record
 from pipelines.retention import INPUT_KEPT_MS
-from workers.intake.submit import SENTENCES, Asked, Submitted, same_job
+from workers.intake.submit import Asked, Submitted, same_job
 from workers.ledger import Ledger, Lists
 from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
@@ -156,8 +156,7 @@ def _conflict(row: Row, answer: Submitted, mapping: Mapping[str, str]) -> tuple[
     ours = "external_id" if answer.status == "external_id_taken" else "idempotency_key"
     names = [theirs for theirs, field_ in mapping.items() if field_ == ours] + [ours, "external_id"]
     column = next((name for name in names if name in row.fields), f"/{ours}")
-    text = SENTENCES[answer.status] + (f" It belongs to the key {answer.holder}." if answer.holder else "")
-    return (RowProblem(column, answer.status, text),)
+    return (RowProblem(column, answer.status, answer.sentence),)
 
 
 def as_if_all_once(name: str, rows: Sequence[Row], answers: Sequence[Submitted]) -> list[Submitted]:

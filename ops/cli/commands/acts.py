@@ -5,7 +5,7 @@ An act is stored at once and applied by a worker, so that it never collides with
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from ops.cli.options import TIMEOUT_S, By, Json, Key, Timeout, Wait, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
+    from pipelines.iron import Filters
     from workers.ledger import Read
     from workers.reconcile.adopt import Found
 
@@ -139,6 +140,15 @@ def cancel(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
 
 def adopt(
     status: Annotated[list[str] | None, typer.Option(metavar="S", help="Only customers with this status.")] = None,
+    identification_status: Annotated[
+        list[str] | None, typer.Option(metavar="S", help="Only where the newest identification has this status.")
+    ] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="T", help="Only customers of this type: Person or Business.")
+    ] = None,
+    search: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only where name, id, e-mail or external id holds this.")
+    ] = "",
     external_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this external id.")] = None,
     iron_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this id of Iron's.")] = None,
     sub_partner: Annotated[str | None, typer.Option(metavar="ID", help="Customers of this sub-partner.")] = None,
@@ -157,11 +167,13 @@ def adopt(
 
     from ops.cli.session import opened
     from pipelines.errors import HeldBackError, IronError
+    from pipelines.iron import Filters
 
+    filters = Filters(tuple(status or ()), tuple(identification_status or ()), tuple(type_ or ()), search)
     counts: Counter[str] = Counter()
     with opened("worker", check=not dry_run) as session:
         try:
-            for found in _found(session, status or [], external_id, iron_id, sub_partner, dry_run=dry_run):
+            for found in _found(session, filters, external_id, iron_id, sub_partner, dry_run=dry_run):
                 counts[found.result] += 1
                 if json:
                     output.give(_adopted(found))
@@ -227,7 +239,7 @@ def _with_problem(session: Session, code: str) -> Iterator[Read]:
 
 def _found(
     session: Session,
-    statuses: Sequence[str],
+    filters: Filters,
     external_id: str | None,
     iron_id: str | None,
     sub_partner: str | None,
@@ -245,7 +257,7 @@ def _found(
     with session.settings.transport() as transport:
         iron = session.settings.iron(transport)
         if external_id is None and iron_id is None:
-            yield from adopt_all(session.ledger, iron, statuses=statuses, say=output.say, **how)
+            yield from adopt_all(session.ledger, iron, filters=filters, say=output.say, **how)
             return
         one = look_up(
             session.ledger, iron, external_id=external_id, iron_id=iron_id, sub_partner_id=sub_partner, say=output.say

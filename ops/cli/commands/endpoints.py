@@ -288,7 +288,7 @@ def _tell_secret(name: str, secret: str, what: str, *, as_json: bool) -> None:
     if as_json:
         output.give({"name": name, "secret": secret})
     else:
-        print(secret)  # data: it goes where a script can take it
+        output.put(secret)  # data: it goes where a script can take it
 
 
 def _words(value: object) -> object:

@@ -188,7 +188,6 @@ def _submit(value: object, wanted: Phase | None, timeout_s: float, *, as_json: b
     from ops.cli.session import job_rules, opened
     from ops.cli.waiting import read_when, told
     from pipelines.job import JobInvalidError, parse_job
-    from workers.intake.submit import SENTENCES
 
     try:
         job = parse_job(value, job_rules())
@@ -196,10 +195,9 @@ def _submit(value: object, wanted: Phase | None, timeout_s: float, *, as_json: b
         raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
     with opened("input", check=True) as session:
         answer = session.door.submit(job)
-        sentence = SENTENCES[answer.status] + (f" It belongs to the key {answer.holder}." if answer.holder else "")
         if not answer.accepted:
-            raise CommandError(sentence)
-        output.say(sentence)
+            raise CommandError(answer.sentence)
+        output.say(answer.sentence)
         found, status = read_when(session.ledger, job.idempotency_key, wanted, timeout_s)
         show(found, as_json=as_json)
     if why := told(found, wanted, status, timeout_s):

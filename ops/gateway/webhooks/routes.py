@@ -17,7 +17,7 @@ from ops.gateway.http.problems import ProblemError, documented
 from ops.gateway.http.request_log import note
 from ops.gateway.webhooks.envelope import NotJsonError, read_envelope
 from ops.gateway.webhooks.wakeups import LedgerAwayError, WakeUps
-from pipelines.iron.signature import Verdict, verify
+from workers.secrets.signature import Verdict, verify
 
 #: Iron's webhooks are below 1 KB; this leaves room for what they may grow to.
 LIMIT_BYTES = 256 * 1024

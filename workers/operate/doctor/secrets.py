@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipelines.errors import InputLostError
-from pipelines.iron.signature import SECRET_PREFIX, VERSION, Verdict, key_of, verify
 from pipelines.lifecycle import Phase
 from workers.ledger import PREFIX, Ledger
 from workers.operate.doctor.check import Check
+from workers.secrets.signature import SECRET_PREFIX, VERSION, Verdict, key_of, verify
 from workers.secrets.vault import Vault
 from workers.settings import Settings
 
