@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 from ops import durations
 from ops.cli.exits import usage
@@ -47,6 +48,14 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
             raise usage(f"{option} {text!r} lacks a name or the sign =: write {option} name=value.")
         found[name.strip()] = value.strip()
     return found
+
+
+def uuid(text: str | None, option: str) -> str | None:
+    """Read an id that is a UUID, such as that of a sub-partner; None where there is none."""
+    try:
+        return None if text is None else str(UUID(text.strip()))
+    except ValueError:
+        raise usage(f"{option} {text!r} is no UUID: copy the id from Iron's dashboard.") from None
 
 
 def phase(text: str) -> Phase:

@@ -186,7 +186,11 @@ def settled(ledger_url: str, broker_url: str, folder: Path) -> Iterator[None]:
 def fuzz(seed: int, inputs: int, folder: Path) -> tuple[Counter[str], dict[int, str]]:
     """Run so many command lines; answers what came of them, and what is wrong by number."""
     outcomes: Counter[str] = Counter()
-    found = {number: fault for number in range(inputs) if (fault := wrong(seed, number, folder, outcomes))}
+    found = {}
+    for number in range(inputs):
+        if fault := wrong(seed, number, folder, outcomes):
+            found[number] = fault
+            print(f"  {number}: {fault}", flush=True)
     return outcomes, found
 
 
@@ -204,8 +208,6 @@ def main() -> int:
     ):
         outcomes, found = fuzz(options.seed, options.inputs, Path(folder))
     print(f"{options.inputs:,} command lines, seed {options.seed}: {dict(sorted(outcomes.items()))}")
-    for number, fault in list(found.items())[:50]:
-        print(f"  {number}: {fault}")
     print(f"{len(found):,} found." if found else "Nothing found.")
     return 1 if found else 0
 

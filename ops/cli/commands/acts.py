@@ -165,15 +165,17 @@ def adopt(
     """
     from collections import Counter
 
+    from ops.cli.inputs import uuid
     from ops.cli.session import opened
     from pipelines.errors import HeldBackError, IronError
     from pipelines.iron import Filters
 
+    partner = uuid(sub_partner, "--sub-partner")
     filters = Filters(tuple(status or ()), tuple(identification_status or ()), tuple(type_ or ()), search)
     counts: Counter[str] = Counter()
     with opened("worker", check=not dry_run) as session:
         try:
-            for found in _found(session, filters, external_id, iron_id, sub_partner, dry_run=dry_run):
+            for found in _found(session, filters, external_id, iron_id, partner, dry_run=dry_run):
                 counts[found.result] += 1
                 if json:
                     output.give(_adopted(found))
