@@ -19,6 +19,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -78,10 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(_flushed(_run([_decoded(argument) for argument in given])))
 
 
+@cache
+def _command() -> Any:
+    """Make the commands of the app; a process that runs several, as tests do, makes them once."""
+    return get_command(app)
+
+
 def _run(arguments: list[str]) -> int:
     """Run one command; here every failure becomes a sentence and a status."""
     try:
-        status = get_command(app).main(args=arguments, prog_name="onboarding", standalone_mode=False)
+        status = _command().main(args=arguments, prog_name="onboarding", standalone_mode=False)
         return int(status or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- the last line of defence
         return _failed(error)

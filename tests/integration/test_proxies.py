@@ -18,9 +18,11 @@ from pipelines.errors import UnreachableError
 from pipelines.iron import Iron
 from pipelines.iron.proxy import Proxy
 from pipelines.iron.transport import ThreadTransport
+from tests.fuzz.settings import RIGHT
 from tests.integration.test_endpoints import Quiet, certificate
 from workers.events.courier import new_transport
 from workers.events.sender import Answer, Sender, Verdict, new_secret
+from workers.operate.doctor import examined
 from workers.operate.doctor.surroundings import proxies as told
 from workers.proxies import Proxies, proxy_of
 from workers.settings import Settings, SettingsError
@@ -142,6 +144,17 @@ def test_iron_is_called_through_the_proxy(tunnels: Tunnels, server: ThreadingHTT
     assert f"Proxy-Authorization: Basic {b64encode(b'ada:p@ss').decode()}" in lines
     assert "sandbox-key" not in head
     assert server.hosts == [NAME, NAME]  # type: ignore[attr-defined]
+
+
+def test_g12_the_doctor_goes_the_same_way(tunnels: Tunnels, environment: Environment) -> None:
+    """It asks Iron as a worker does, and says by which variable its calls go out."""
+    environment(**RIGHT | {"IRON_BASE_URL": f"https://{NAME}/api"})
+    checks = {(check.name, check.state): check.text for check in examined()}
+    assert "answers and accepts the API key" in checks["iron", "ok"]
+    assert len(tunnels.asked) == 1
+    texts = [check.text for check in told(Settings.load("worker"))]
+    assert texts[0] == "Calls to Iron go through the proxy of HTTPS_PROXY."
+    assert texts[1].startswith("Deliveries to endpoints go through the proxy of HTTPS_PROXY. Their names are looked up")
 
 
 def test_the_certificate_in_a_tunnel_is_irons(tunnels: Tunnels, server: ThreadingHTTPServer) -> None:
