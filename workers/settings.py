@@ -70,6 +70,7 @@ SHAPES = {
     "IRON_BASE_URL": "an address such as https://api.sandbox.iron.xyz/api",
     "IRON_API_KEY": "the API key from Iron's dashboard",
     "IRON_API_VERSION": "a date such as 2026-07-01",
+    "IRON_KEEP_API_VERSION": "true or false",
     "IRON_WEBHOOK_SECRET": "the secret that Iron's dashboard shows once for the webhook, or several with commas",
     "IRON_WEBHOOK_TOLERANCE_S": "seconds, from 1 to 86400",
     "IRON_RATE_PER_SECOND": "a number above 0",
@@ -192,6 +193,7 @@ class Settings(BaseSettings):
     IRON_API_VERSION: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_date)] = (
         "2026-07-01"
     )
+    IRON_KEEP_API_VERSION: bool = False
     IRON_WEBHOOK_SECRET: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
     IRON_WEBHOOK_TOLERANCE_S: Annotated[float, Field(ge=1, le=86_400)] = 300
     IRON_RATE_PER_SECOND: Annotated[float, Field(gt=0, le=100_000)] = 10

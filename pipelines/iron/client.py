@@ -93,9 +93,14 @@ class Iron:
         sub_partner_id: str | None,
         before_call: Callable[[str], None],
         heard: Callable[[Answer], None] = _not_heard,
+        api_version: str = "",
     ) -> Self:
-        """Give the client for one attempt: its sub-partner, and what runs before each call and after each answer."""
-        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call, heard=heard)
+        """Return the client for one attempt: its sub-partner, and what runs before each call and after each answer.
+
+        `api_version`: the version that its calls name, where that is not the usual one.
+        """
+        version_ = api_version or self.api_version
+        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call, heard=heard, api_version=version_)
 
     # --- customers -----------------------------------------------------------------------------------------------
 
@@ -123,6 +128,10 @@ class Iron:
         """PUT /customers/{id}. Iron 3.5. The answer's body contradicts itself in the documents, so it is not read."""
         self._send("PUT", f"/customers/{_segment(customer_id)}", {"email": email, "external_id": external_id}, None)
 
+    def archive_customer(self, customer_id: str) -> None:
+        """PUT /customers/{id}/archive, for good, with all identifications. Iron 3.6. A repetition changes nothing."""
+        self._send("PUT", f"/customers/{_segment(customer_id)}/archive", None, None)
+
     def customers(
         self, *, filters: Filters = NO_FILTERS, cursor: str | None = None, page_size: int = PAGE_SIZE
     ) -> tuple[list[Customer], str | None]:
@@ -148,6 +157,10 @@ class Iron:
         """POST /customers/{id}/identifications/v2. Iron 3.7."""
         path = f"/customers/{_segment(customer_id)}/identifications/v2"
         return identification_of(self._object("POST", path, body=body, key=key, class_=IDENTIFICATION))
+
+    def archive_identification(self, identification_id: str) -> None:
+        """PUT /identifications/{id}/archive, for good. Iron 3.9b. The customer's status after it is not documented."""
+        self._send("PUT", f"/identifications/{_segment(identification_id)}/archive", None, None)
 
     def identifications(self, customer_id: str) -> list[Identification]:
         """GET /customers/{id}/identifications, all pages, oldest first. Iron 3.8."""

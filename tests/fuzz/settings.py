@@ -37,6 +37,7 @@ RIGHT = {
     "IRON_BASE_URL": "https://api.sandbox.iron.invalid/api",
     "IRON_API_KEY": "key-0123456789abcdef",
     "IRON_API_VERSION": "2026-07-01",
+    "IRON_KEEP_API_VERSION": "true",
     "IRON_WEBHOOK_SECRET": "whsec_c2FuZGJveC1kZW1vLXNlY3JldA",
     "IRON_WEBHOOK_TOLERANCE_S": "300",
     "IRON_RATE_PER_SECOND": "10",

@@ -202,3 +202,17 @@ def test_nobody_is_approved_in_production(
     assert run("iron", "approve", "k-1") == 2
     assert "not a sandbox" in capsys.readouterr().err
     assert world.run_until("k-1", "identification_pending").identification_status == "Pending"
+
+
+def test_archive_only_with_yes(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """First it says what would happen, for good; with --yes it happens once, and the history says who and why."""
+    active(world)
+    assert run("iron", "archive", "k-1", "--reason", "a double") == 0
+    assert "for good. Nothing was changed" in capsys.readouterr().err
+    assert world.record().archive == ""
+    assert run("iron", "archive", "k-1", "--reason", "a double", "--by", "ada", "--yes") == 0
+    world.run_until("k-1", "archived")
+    assert any(entry.get("note") == "archive by ada (a double)" for entry in world.ledger.history("k-1"))
+    assert run("iron", "archive", "k-1", "--reason", "again", "--yes") == 1
+    assert "archived the customer already" in capsys.readouterr().err
+    assert run("iron", "archive", "k-1", "--identification", "--reason", "again", "--yes") == 1

@@ -58,7 +58,7 @@ def retry(
         raise usage("Give one KEY, or --problem CODE for all that have this problem.")
     with opened(check=True) as session:
         if key is not None:
-            return _act(session, key, "retry", reason=reason, by=by, as_json=json)
+            return act(session, key, "retry", reason=reason, by=by, as_json=json)
         found = [read.record.key for read in _with_problem(session, str(problem))]
         if yes:
             for one in found:
@@ -101,7 +101,7 @@ def correct(
     if job.idempotency_key != key:
         raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
     with opened("input", check=True) as session:
-        _refuse_useless(session, key, "correct")
+        refuse_useless(session, key, "correct")
         try:
             nudge = session.door.correct(job, by=who(by), reason=reason)
         except ExternalIdTakenError as error:
@@ -122,7 +122,7 @@ def restart(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
     from ops.cli.session import opened
 
     with opened(check=True) as session:
-        return _act(session, key, "restart", reason=reason, by=by, as_json=json)
+        return act(session, key, "restart", reason=reason, by=by, as_json=json)
 
 
 def cancel(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
@@ -135,7 +135,7 @@ def cancel(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
     from ops.cli.session import opened
 
     with opened(check=True) as session:
-        return _act(session, key, "cancel", reason=reason, by=by, as_json=json)
+        return act(session, key, "cancel", reason=reason, by=by, as_json=json)
 
 
 def adopt(
@@ -189,14 +189,15 @@ def adopt(
     return Status.PARTLY if counts["external_id_taken"] or counts["key_taken"] else Status.DONE
 
 
-def _act(session: Session, key: str, name: str, *, reason: str, by: str | None, as_json: bool) -> int:
+def act(session: Session, key: str, name: str, *, reason: str, by: str | None, as_json: bool) -> int:
     """Store an act on one record, unless it would be useless."""
-    _refuse_useless(session, key, name)
+    refuse_useless(session, key, name)
     _store(session, key, {"act": name, "by": who(by), "reason": reason})
     return _show(session, key, f"{name} is stored; a worker applies it.", None, 0, as_json=as_json)
 
 
-def _refuse_useless(session: Session, key: str, name: str) -> None:
+def refuse_useless(session: Session, key: str, name: str) -> None:
+    """Raise CommandError where an act makes no sense now."""
     from ops.cli.waiting import read
     from pipelines.acts import refusal
 

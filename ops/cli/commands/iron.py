@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.cli import output
-from ops.cli.commands.acts import who
+from ops.cli.commands.acts import Reason, who
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import Json, Key, add
+from ops.cli.options import By, Json, Key, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -199,5 +199,35 @@ def approve(
     return Status.DONE
 
 
-for _command in (customer, webhooks, approve):
+def archive(
+    key: Key,
+    reason: Reason,
+    identification: Annotated[
+        bool, typer.Option("--identification", help="Only the newest identification, not the customer.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without --yes nothing is done.")] = False,
+    by: By = None,
+    json: Json = False,
+) -> int:
+    """Archive a customer at Iron, for good.
+
+    With all identifications; every service of the customer is blocked. Nobody can undo it, and it is no erasure of what
+    is stored here.
+
+    Example: onboarding iron archive crm-1 --reason "a mistaken double of crm-2" --yes
+    """
+    from ops.cli.commands.acts import act, refuse_useless
+    from ops.cli.session import opened
+
+    name = "archive_identification" if identification else "archive"
+    with opened(check=True) as session:
+        refuse_useless(session, key, name)
+        if not yes:
+            what = "newest identification" if identification else "customer, with all identifications,"
+            output.say(f"Iron would archive the {what} for good. Nothing was changed; with --yes it is done.")
+            return Status.DONE
+        return act(session, key, name, reason=reason, by=by, as_json=json)
+
+
+for _command in (customer, webhooks, approve, archive):
     add(app, _command)
