@@ -160,7 +160,7 @@ def wrong(seed: int, number: int, folder: Path, outcomes: Counter[str]) -> str |
 
 def _ill_formed(line: list[str], out: str) -> str | None:
     try:
-        for one in out.splitlines():
+        for one in filter(None, out.split("\n")):
             json.loads(one)
     except ValueError:
         return f"{line} prints what is no JSON: {out[:200]!r}"
