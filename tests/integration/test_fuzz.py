@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz import arguments, settings
 
 #: The programs tests/fuzz/settings.py and tests/fuzz/arguments.py try 10,000 each.
-ENVIRONMENTS, LINES, CHUNKS = 400, 300, 4
+ENVIRONMENTS, LINES, CHUNKS = 240, 300, 4
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
