@@ -17,6 +17,8 @@ from ops.cli.exits import usage
 TIMEOUT_S = 60.0
 #: Longest wait that can be asked for, in seconds: a year.
 LONGEST_S = 31_536_000.0
+#: Longest argument, in characters: beyond it neither an address nor a name could be made of it.
+LONGEST_TEXT = 4_000
 #: Beyond this a whole number is one that neither Redis nor Python can count with.
 MOST = 2**63 - 1
 
@@ -64,6 +66,8 @@ def _faults(value: object) -> Iterator[str]:
             yield "is not text in UTF-8: set the terminal and its locale to UTF-8."
         elif any(sign < " " and sign not in "\t\n\r" for sign in value) or "\x7f" in value:
             yield "holds a control character: leave it out."
+        elif len(value) > LONGEST_TEXT:
+            yield f"is longer than {LONGEST_TEXT:,} characters: shorten it."
     elif isinstance(value, float) and not math.isfinite(value):
         yield "is not a number."
     elif isinstance(value, int) and abs(value) > MOST:

@@ -187,6 +187,15 @@ def test_a_proxy_that_gives_no_tunnel(answer: bytes | None, tunnels: Tunnels, se
     assert server.hosts == []  # type: ignore[attr-defined]
 
 
+def test_what_a_proxy_says_is_not_irons_answer(tunnels: Tunnels, environment: Environment) -> None:
+    """Whatever follows a refusal of the proxy, it is no answer of Iron's, by plain HTTP either."""
+    iron_says = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"items": []}'
+    tunnels.answer = b"HTTP/1.1 403 Forbidden\r\n\r\n" + iron_says
+    environment(HTTP_PROXY=f"http://127.0.0.1:{tunnels.port}")
+    with ThreadTransport(proxy=Proxies.of_environment()) as transport, pytest.raises(UnreachableError):
+        Iron(transport, f"http://{NAME}/api", "sandbox-key", timeout_s=5.0).customers(page_size=1)
+
+
 def sent(name: str = NAME, *, address: str = PUBLIC, private: bool = False) -> Answer:
     """Deliver an event as a courier does; the name leads to this address."""
     with new_transport(Proxies.of_environment()) as transport:

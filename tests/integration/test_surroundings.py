@@ -119,6 +119,7 @@ SURROUNDINGS: dict[str, tuple[str | bytes, dict[str, str | None], int, str]] = {
     "grace that is no number": ("onboarding worker --grace nan", {}, 2, "--grace"),
     "speed that is no number": ("onboarding sandbox --port 0 --speed nan", {}, 2, "--speed"),
     "partner that is none": ("onboarding adopt --sub-partner ä", {}, 2, "--sub-partner 'ä' is no UUID"),
+    "text beyond all": (f"onboarding find {'a' * 5_000}", {}, 2, "TEXT is longer than 4,000 characters"),
     "count beyond all": ("onboarding list --limit 99999999999999999999", {}, 2, "--limit"),
     "webhooks to nowhere": ("onboarding sandbox --port 0 --webhooks 'http://a b'", {}, 2, "--webhooks is no web"),
 }  # fmt: skip
