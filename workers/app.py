@@ -25,6 +25,7 @@ from workers.logs import configure_logs
 from workers.operate.first_call import FirstCall
 from workers.process.counters import Tally
 from workers.process.lifespan import ProcessLife
+from workers.process.no_dumps import forbid_dumps
 from workers.proxies import Proxies
 from workers.reconcile.sweep import Sweep
 from workers.reidentification.policy_store import Mover
@@ -32,6 +33,7 @@ from workers.secrets.vault import Vault
 from workers.settings import Settings
 from workers.watchdog import Watchdog
 
+forbid_dumps()
 settings = Settings.load("worker")
 # To standard error itself: Dramatiq has put a pipe to its manager in its place, who would write each line once more.
 configure_logs(settings.ONBOARDING_LOG, stream=sys.__stderr__)

@@ -19,12 +19,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from ops.gateway.app import Options, Peers, create_app
-from ops.gateway.http.head_limit import Connection
+from ops.gateway.http.head_limit import limited, most_connections
 from ops.listening import listen
 from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
 from workers.operate.preflight import check_ledger
+from workers.process.no_dumps import forbid_dumps
 from workers.secrets.vault import Vault
 from workers.settings import Settings, SettingsError, customer_links
 
@@ -55,6 +56,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
 
     Raises SettingsError, and OSError naming the address when it cannot be had.
     """
+    forbid_dumps()
     settings = Settings.load("gateway")
     configure_logs(settings.ONBOARDING_LOG)
     with listen(host, port) as listener:
@@ -111,7 +113,7 @@ def _options(settings: Settings) -> Options:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=limited(most_connections()),
         loop="none",  # it runs in ours
         ws="none",
         lifespan="on",

@@ -25,13 +25,17 @@ HIGHEST_PORT = 65_535
 #: Never allowed, not even where private networks are: the metadata services of clouds, which hand out credentials.
 _METADATA = tuple(
     ip_network(block)
-    for block in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32")
+    for block in (
+        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32"),
+        "192.0.0.192/32",
+    )
 )
 #: The only IPv6 addresses that lead anywhere in the Internet, and the parts of them that do not or lead back to IPv4.
 _GLOBAL_V6 = ip_network("2000::/3")
 _SPECIAL_V6 = tuple(ip_network(block) for block in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-#: IPv4 blocks that Python counts as global and that lead to no host: the former 6to4 relays.
-_SPECIAL_V4 = (ip_network("192.88.99.0/24"),)
+#: IPv4 blocks that lead to no host in the Internet, and that some release of Python counts as global: protocol
+#: assignments, and the former 6to4 relays.
+_SPECIAL_V4 = (ip_network("192.0.0.0/24"), ip_network("192.88.99.0/24"))
 #: IPv6 networks whose last 32 bits are an IPv4 address: it is judged instead.
 _NAT64 = IPv6Network("64:ff9b::/96")
 

@@ -122,7 +122,7 @@ def _write(folder: Path, record: Record, stored: tuple[str, ...]) -> None:
         "proof.txt": explained(record.key, record.version, record.head, len(stored)),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         for name, text in contents.items():
             path = folder / name
             path.touch(PRIVATE, exist_ok=False)

@@ -18,7 +18,7 @@ from ops.gateway.api.openapi import body_of
 from ops.gateway.api.validation import all_problems, checked, checked_job
 from ops.gateway.http import json_body
 from ops.gateway.http.access import Who, refusals
-from ops.gateway.http.json_body import JsonBody
+from ops.gateway.http.json_body import JobBody, JsonBody
 from ops.gateway.http.path_keys import Key
 from ops.gateway.http.problems import ProblemError
 from pipelines.acts import refusal
@@ -107,7 +107,7 @@ def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], sho
         openapi_extra=body_of(shapes.Correction),
         responses={**_STORED, **refusals(*_REFUSALS, "invalid_job", "external_id_taken")},
     )
-    def correct(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
+    def correct(key: Key, caller: Who, body: JobBody) -> JSONResponse:
         """Send again what Iron refused, and bring Iron's e-mail and external id of a customer who exists up to it."""
         reason, job = _correction(key, body, door.rules)
         _refuse_useless(ledger, key, "correct")

@@ -113,7 +113,7 @@ def routes(imports: Imports, uploads: Uploads) -> APIRouter:
             first = next(parts, "")
         except InputLostError as error:
             raise ProblemError("input_lost", str(error)) from None
-        headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}-report.csv"'}
+        headers = {"Content-Disposition": f'attachment; filename="{name}-report.csv"'}
         return StreamingResponse(_all(first, parts), media_type="text/csv", headers=headers)
 
     for act, summary in _ACTS.items():
