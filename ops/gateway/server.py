@@ -20,7 +20,6 @@ from fastapi import FastAPI
 
 from ops.gateway.app import Options, Peers, create_app
 from ops.gateway.http.head_limit import limited, most_connections
-from ops.gateway.webhooks.signature import split_secrets
 from ops.listening import listen
 from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger, connect
@@ -108,10 +107,9 @@ def _console(settings: Settings, host: str, port: int) -> str:
 
 
 def _options(settings: Settings) -> Options:
-    secret = settings.IRON_WEBHOOK_SECRET
     return Options(
         tokens=settings.api_tokens,
-        webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
+        webhook_secrets=settings.webhook_secrets,
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
         session_keys=settings.key_ring,
         secure_cookies=(settings.ONBOARDING_PUBLIC_URL or "").startswith("https:"),

@@ -7,7 +7,6 @@ sandbox what really happened.
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from ops.cli import output
 from ops.cli.commands.jobs import show_import
 from ops.cli.exits import CommandError, Status
 from ops.cli.importing import import_file
+from ops.cli.inputs import who
 from ops.cli.session import Session, opened
 from ops.local.processes import TerminatedError, is_setting
 from ops.local.story import ROUNDS, SAMPLE, Story, more_of_the_sample
@@ -113,7 +113,7 @@ def _onboard(system: System, customers: int | None) -> Status:
     with opened("worker", check=True) as session:
         report = system.folder / "report.csv"
         imports = Imports(session.ledger, session.vault, session.settings.job_rules)
-        loaded = import_file(file, imports, by=getpass.getuser(), report=report, each=story.note)
+        loaded = import_file(file, imports, by=who(None), report=report, each=story.note)
         show_import(loaded, report=report)
         story.keep()
         problems = _follow(system, session, story, started)

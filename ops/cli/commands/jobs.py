@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ops.cli import output
+from ops.cli.commands.acts import who
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
+from ops.cli.options import TIMEOUT_S, By, Json, Key, Labels, Timeout, Wait, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +90,7 @@ def import_(
         list[str] | None,
         typer.Option("--map", metavar="THEIRS=OURS", help="Rename a column; an empty OURS leaves it out."),
     ] = None,
+    by: By = None,
     json: Json = False,
 ) -> int:
     """Import customers from a CSV or JSONL file.
@@ -114,7 +115,7 @@ def import_(
         imports = Imports(session.ledger, None if dry_run else session.vault, session.settings.job_rules)
         try:
             result = import_file(
-                file, imports, by=getpass.getuser(), dry_run=dry_run,
+                file, imports, by=who(by), dry_run=dry_run,
                 name=name, lane=lane, mapping=mapping, report=report, progress=progress,
             )  # fmt: skip
         except RedisError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.cli import output
+from ops.cli.commands.acts import who
 from ops.cli.exits import CommandError, Status
 from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
 
@@ -278,7 +278,7 @@ def _personal(session: Session, key: str) -> Mapping[str, Any]:
     from pipelines.errors import InputLostError
 
     try:
-        return session.door.personal(key, by=getpass.getuser())
+        return session.door.personal(key, by=who(None))
     except InputLostError as error:
         raise CommandError(str(error)) from None
 

@@ -16,8 +16,8 @@ from ops.gateway.http.body_limits import BODY_WITHIN_S, read_body
 from ops.gateway.http.problems import ProblemError, documented
 from ops.gateway.http.request_log import note
 from ops.gateway.webhooks.envelope import NotJsonError, read_envelope
-from ops.gateway.webhooks.signature import Verdict, verify
 from ops.gateway.webhooks.wakeups import LedgerAwayError, WakeUps
+from workers.secrets.signature import Verdict, verify
 
 #: Iron's webhooks are below 1 KB; this leaves room for what they may grow to.
 LIMIT_BYTES = 256 * 1024
