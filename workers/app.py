@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import dramatiq
 from dramatiq.middleware import CurrentMessage
 
 from pipelines.events import source
@@ -17,7 +18,7 @@ from workers.engine.leases import Leases
 from workers.engine.pulse import Pulse
 from workers.engine.runner import Runner
 from workers.events.courier import Courier
-from workers.intake.messages import DirectEnqueueing
+from workers.intake.messages import DirectEnqueueing, StrictEncoder
 from workers.intake.rejections import Refusals
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect
@@ -38,6 +39,7 @@ configure_logs(settings.ONBOARDING_LOG, stream=sys.__stderr__)
 ledger = Ledger(connect(settings.ledger_url), settings.budget)
 leases = Leases(ledger)
 broker = NudgeBroker(settings.broker_url)
+dramatiq.set_encoder(StrictEncoder())  # whatever a producer wrote is read as strictly as at every other door
 transport = ThreadTransport()
 iron = settings.iron(transport)
 vault = Vault(settings.key_ring)

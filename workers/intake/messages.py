@@ -19,7 +19,10 @@ import redis
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from pipelines.job import JobInvalidError, Problem, parse_job
+from pipelines import strict_json
+from pipelines.identification.fields import TEXTS
+from pipelines.job import JobInvalidError, Problem
+from pipelines.strict_json import StrictJsonError
 from workers.engine.broker import NudgeBroker
 from workers.intake.rejections import Refusals
 from workers.intake.submit import SENTENCES, FrontDoor, Submitted
@@ -46,9 +49,30 @@ MOST_TRIES = 5
 #: Option of a message that counts these times.
 TRIES = "onboarding_tries"
 
+#: Option of a message that says why it is no job, as far as that can be seen without looking at the job.
+PROBLEM = "onboarding_problem"
+
+_DOUBLED = Problem("", "doubled_field", TEXTS["doubled_field"])
 _MALFORMED = Problem("", "malformed_message", "The message must have one argument, the job, and no named one.")
 _UNKNOWN = Problem("", UNKNOWN_ACTOR, f"No actor has the name that the message gives; a job goes to {ACTOR}.")
 _UNFORESEEN = Problem("", "unexpected", "The program met something that it does not foresee; its log says where.")
+
+
+class StrictEncoder(dramatiq.JSONEncoder):
+    """Reads messages as strictly as every door reads JSON: a job in which a name comes twice is marked as none.
+
+    Anything else that is wrong is Dramatiq's to say.
+    """
+
+    def decode(self, data: bytes) -> dict[str, Any]:
+        """Read a message."""
+        try:
+            found: dict[str, Any] = strict_json.parse(data)
+        except StrictJsonError as error:
+            found = super().decode(data)
+            if error.code == _DOUBLED.code and isinstance(found.get("options"), dict):
+                found["options"][PROBLEM] = _DOUBLED.code
+        return found
 
 
 class DirectEnqueueing(dramatiq.Middleware):
@@ -103,11 +127,13 @@ class DirectEnqueueing(dramatiq.Middleware):
 
     def _take(self, id_: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Hand the job in, or note why that cannot be. Raises redis.RedisError."""
-        if len(arguments) != 1 or named:
-            self._refuse(id_, arguments[0] if arguments else None, [_MALFORMED])
+        message: Any = CurrentMessage.get_current_message()
+        doubled = message.options.get(PROBLEM) == _DOUBLED.code
+        if len(arguments) != 1 or named or doubled:
+            self._refuse(id_, arguments[0] if arguments else None, [_DOUBLED if doubled else _MALFORMED])
             return
         try:
-            job = parse_job(arguments[0], self._door.rules)
+            job = self._door.judge(arguments[0])
         except JobInvalidError as error:
             self._refuse(id_, arguments[0], error.problems)
             return

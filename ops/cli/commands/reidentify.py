@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.cli.exits import usage
-from ops.cli.options import Json, add
+from ops.cli.options import Json, add, in_one_form
 
 if TYPE_CHECKING:
     from pipelines.reidentification import ReidentificationPolicy
@@ -25,7 +25,8 @@ def register(app: typer.Typer) -> None:
 
 def reidentify(
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY ...]", help="Customers to name; - reads keys, one a line.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY ...]", help="Customers to name; - reads keys, one a line.", callback=in_one_form),
     ] = None,
     due: Annotated[bool, typer.Option("--due", help="Ask for everybody whose announced start has come.")] = False,
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="Show what this policy would do.")] = None,
@@ -97,14 +98,14 @@ def _run_name(run: str | None) -> str | None:
 def _all(keys: list[str]) -> Iterator[str]:
     """Give the keys; - stands for those on standard input."""
     for key in keys:
-        yield from (line.strip() for line in sys.stdin if line.strip()) if key == "-" else [key]
+        yield from (in_one_form(line.strip()) for line in sys.stdin if line.strip()) if key == "-" else [key]
 
 
 def _read(file: str) -> ReidentificationPolicy:
     from pipelines.reidentification import PolicyInvalidError, read_policy
 
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise usage(f"{file} is not text in UTF-8.") from None
     except OSError as error:
