@@ -84,9 +84,8 @@ def read_from(file: str) -> Iterator[tuple[Path, str | None]]:
             kept.flush()
         except OSError as error:
             why = error.strerror or type(error).__name__
-            raise CommandError(
-                f"Standard input cannot be kept in the temporary folder ({why}): make room in it, or set TMPDIR to another."
-            ) from None
+            what = f"Standard input cannot be kept in the temporary folder ({why})"
+            raise CommandError(f"{what}: make room in it, or name another (TMPDIR).") from None
         yield Path(kept.name), STANDARD_INPUT
 
 

@@ -183,14 +183,16 @@ VISIBLE: Final = (
 #: Text over several lines.
 PROSE: Final = r"^[^\x00]*[^\p{C}\p{Z}][^\x00]*$"
 
-#: Marks of quotation, and what stands for a lost character: in an address they come from a word processor or a table.
-_QUOTES: Final = r"\p{Pi}\p{Pf}\x{00B4}\x{201A}\x{201E}\x{2032}\x{2033}\x{FF02}\x{FF07}\x{FFFD}"
-_SIGN: Final = rf'@\p{{C}}\p{{Z}}<>(),;:"\[\]\\{_QUOTES}'
-_LABEL: Final = r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}\-]{0,61}[\p{L}\p{M}\p{N}])?"
-_LAST: Final = r"[\p{L}\p{N}][\p{L}\p{M}\p{N}\-]{0,61}[\p{L}\p{M}\p{N}]"
-#: One @; before it no spaces, control characters, quotation marks or signs around an address in a mail header; after it
-#: a domain of letters, digits, hyphens and dots, whose last part has two signs or more.
-EMAIL: Final = rf"^[^{_SIGN}'`][^{_SIGN}]{{0,63}}@(?:{_LABEL}\.)+{_LAST}$"
+#: One @, a dot in the domain, no spaces, no control characters, none of the signs around an address in a mail header.
+#: What else an address may not have, `_real_email` says: a schema would be too long for those who read it.
+_SIGN: Final = r'[^@\p{C}\p{Z}<>(),;:"\[\]\\'
+EMAIL: Final = rf"^{_SIGN}]{{1,64}}@{_SIGN}.]+(?:\.{_SIGN}.]+)+$"
+
+#: Marks of quotation that are none by Unicode's categories, and what stands for a lost character: in an address they
+#: come from a word processor or a table.
+_QUOTES: Final = frozenset("\u00b4\u201a\u201e\u2032\u2033\uff02\uff07\ufffd")
+#: Signs of one part of a domain at most. Source: RFC 1035, section 2.3.4.
+_LABEL_SIGNS: Final = 63
 
 #: A company's number as letterheads have it: 5 to 20 digits with signs between them, and an extension. Iron's
 #: schema says no more than that it is text.
@@ -341,11 +343,27 @@ def _real_number(value: str) -> str:
 
 
 def _real_email(value: str) -> str:
-    """Refuse a domain that is a number, or in signs of another width: nobody can have that."""
-    domain = value.rpartition("@")[2]
-    if domain.rpartition(".")[2].isdecimal() or unicodedata.normalize("NFKC", domain) != domain:
+    """Refuse quotation marks, and a domain of anything but letters, digits, hyphens and dots."""
+    local, _, domain = value.rpartition("@")
+    labels = domain.split(".")
+    quoted = local[0] in "'`" or not (local.isascii() or _QUOTES.isdisjoint(local))
+    if quoted or any(unicodedata.category(sign) in ("Pi", "Pf") for sign in local if sign > "\x7f"):
+        refuse("not_an_email")
+    if not all(map(_is_label, labels)) or len(labels[-1]) == 1 or labels[-1].isdecimal():
         refuse("not_an_email")
     return value
+
+
+def _is_label(part: str) -> bool:
+    """Say whether this is a part of a domain that can exist; signs of another width are no letters of one."""
+    inside = part.replace("-", "")
+    if part.isascii():
+        fits = inside.isalnum()
+    else:
+        fits = unicodedata.normalize("NFKC", part) == part and all(
+            unicodedata.category(one)[0] in "LMN" for one in inside
+        )
+    return fits and len(part) <= _LABEL_SIGNS and "-" not in (part[0], part[-1])
 
 
 def _each_once(value: Any) -> Any:

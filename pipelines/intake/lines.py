@@ -96,7 +96,9 @@ def job_row(text: str, line: int, fields: Mapping[str, str], lane: str, judge: J
     try:
         value = strict_json.parse(text)
         if isinstance(value, dict) and value.keys() == REPORTED:
-            value, fields = _reported(value["job"])
+            value, fields = value["job"], _reported(value["job"])
+            if isinstance(value, str):  # it was no job, and stands as it came
+                value = strict_json.parse(value)
     except StrictJsonError as error:
         return _refused(line, fields, error.code, f"The line {error.predicate}", layout)
     if isinstance(value, dict):
@@ -108,12 +110,10 @@ def job_row(text: str, line: int, fields: Mapping[str, str], lane: str, judge: J
         return Row(line, fields, None, tuple(problems), size=len(fields.get("job", "")), layout=layout)
 
 
-def _reported(job: object) -> tuple[object, Mapping[str, str]]:
-    """Take the job out of a line of a report: as it is, or as the text that was no job. Raises StrictJsonError."""
-    if isinstance(job, str):
-        return strict_json.parse(job), {"job": job}
-    text = json.dumps(job, ensure_ascii=False)
-    return job, {"job": text if len(text) <= MAX_IN_REPORT else ""}
+def _reported(job: object) -> dict[str, str]:
+    """Write the job in a line of a report as it stood in its own file."""
+    text = job if isinstance(job, str) else json.dumps(job, ensure_ascii=False)
+    return {"job": text if len(text) <= MAX_IN_REPORT else ""}
 
 
 def _refused(line: int, fields: Mapping[str, str], code: str, text: str, layout: Layout) -> Row:

@@ -97,7 +97,9 @@ class DirectEnqueueing(dramatiq.Middleware):
 
     def start(self, *arguments: Any, **named: Any) -> None:
         """Take a job: it is accepted, refused or put back. Never raises, whatever the message holds."""
-        self._finish(self._take, arguments, named)
+        message: Any = CurrentMessage.get_current_message()
+        is_doubled = message.options.get(PROBLEM) == _DOUBLED.code
+        self._finish(self._refuse_doubled if is_doubled else self._take, arguments, named)
 
     def unknown(self, *arguments: Any, **named: Any) -> None:
         """Take a message for an actor that nobody knows: it is refused, or passed when it is a nudge. Never raises."""
@@ -127,10 +129,8 @@ class DirectEnqueueing(dramatiq.Middleware):
 
     def _take(self, id_: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Hand the job in, or note why that cannot be. Raises redis.RedisError."""
-        message: Any = CurrentMessage.get_current_message()
-        doubled = message.options.get(PROBLEM) == _DOUBLED.code
-        if len(arguments) != 1 or named or doubled:
-            self._refuse(id_, arguments[0] if arguments else None, [_DOUBLED if doubled else _MALFORMED])
+        if len(arguments) != 1 or named:
+            self._refuse(id_, arguments[0] if arguments else None, [_MALFORMED])
             return
         try:
             job = self._door.judge(arguments[0])
@@ -142,6 +142,10 @@ class DirectEnqueueing(dramatiq.Middleware):
             log.info("job.accepted", key=job.idempotency_key, status=submitted.status)
         else:
             self._refuse(id_, arguments[0], [_reason(submitted)])
+
+    def _refuse_doubled(self, id_: str, arguments: tuple[Any, ...], _: dict[str, Any]) -> None:
+        """Note that a job has a name twice. Raises redis.RedisError."""
+        self._refuse(id_, arguments[0] if arguments else None, [_DOUBLED])
 
     def _pass_by(self, id_: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Note a message that nobody is for, but for a nudge of a newer release's step. Raises redis.RedisError."""
