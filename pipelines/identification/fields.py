@@ -311,9 +311,16 @@ def _real_file(value: str) -> str:
 
 
 def _whole(value: str) -> str:
-    """Refuse a text of which a character was lost, and one that is a spreadsheet's word for a failed formula."""
+    """Refuse a text of which a character was lost."""
     if "\ufffd" in value:
         refuse("lost_character")
+    return value
+
+
+def _no_formula(value: str) -> str:
+    """Refuse what a spreadsheet shows for nothing and for a failed formula."""
+    if value[:1] == "#" and is_null_word(value):
+        refuse("null_word")
     if is_error(value):
         refuse("mangled_value")
     return value
@@ -395,7 +402,13 @@ Key = Annotated[
 Id = Annotated[Key, AfterValidator(_real_id)]
 #: A number that an authority gave out.
 Number = Annotated[Key, AfterValidator(_real_number)]
-Text = Annotated[str, Field(min_length=1, max_length=255, pattern=VISIBLE), AfterValidator(_whole), _NFC]
+Text = Annotated[
+    str,
+    Field(min_length=1, max_length=255, pattern=VISIBLE),
+    AfterValidator(_whole),
+    AfterValidator(_no_formula),
+    _NFC,
+]
 #: The whole name of a person or a company.
 Name = Annotated[Text, AfterValidator(_real_name)]
 Prose = Annotated[str, Field(min_length=1, max_length=5000, pattern=PROSE), AfterValidator(_whole), _NFC]
