@@ -153,15 +153,16 @@ def hang_up(gateway: Gateway) -> int:
         answers.append(message)
 
     scope = {
-
-            "type": "http",
-            "method": "POST",
-            "path": "/v1/imports",
-            "raw_path": b"/v1/imports",
-            "query_string": b"name=x"
-        ,
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/imports",
+        "raw_path": b"/v1/imports",
+        "query_string": b"name=x",
         "headers": [(b"content-type", b"text/csv"), (b"authorization", f"Bearer {TOKENS[Role.ADMIN]}".encode())],
-        "http_version": "1.1", "scheme": "http", "server": ("gateway.test", 80), "root_path": "",
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("gateway.test", 80),
+        "root_path": "",
     }
     gateway.loop.run(gateway.app(scope, receive, send))  # type: ignore[arg-type]
     return len(answers)
