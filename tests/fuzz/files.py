@@ -97,8 +97,12 @@ def _cell(dice: random.Random, column: str, number: int) -> str:
     if dice.random() < 0.12:
         return value(dice)
     right = {
-        "idempotency_key": f"f-{number}", "external_id": f"x-{number}", "email": f"a{number}@example.com",
-        "customer_type": "Person", "name": "Ada Example", "job": json.dumps(a_job(f"j-{number}")),
+        "idempotency_key": f"f-{number}",
+        "external_id": f"x-{number}",
+        "email": f"a{number}@example.com",
+        "customer_type": "Person",
+        "name": "Ada Example",
+        "job": json.dumps(a_job(f"j-{number}")),
     }
     return right.get(column, "")
 

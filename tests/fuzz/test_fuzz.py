@@ -32,7 +32,7 @@ def test_bodies(gateway: Gateway, tmp_path: Path) -> None:
 
 
 def test_files(gateway: Gateway, tmp_path: Path) -> None:
-    """No file makes anything unforeseen; both doors say the same; what is refused leaves nothing; a report is readable."""
+    """No file makes anything unforeseen; both doors say the same; a refusal leaves nothing; reports are readable."""
     with running.temporary(tmp_path / "temporary") as folder:
         once, counts = files.tries(gateway, folder), Counter[str]()
         assert [(seed, what) for seed in range(FILES) if (what := once(seed, counts))] == []

@@ -309,9 +309,10 @@ def test_g22_compressed_bodies(path: str, coding: str, gateway: Gateway) -> None
     """Each is 415 with a sentence, and says what is taken; nothing is stored."""
     gateway.world.submit()
     before = gateway.world.client.dbsize()
+    kind = "text/csv" if path == "/v1/imports" else "application/json"
     answer = gateway.request(
         "POST", path, role="admin", params={"name": "x"}, content=gzip.compress(json.dumps(a_job("z-1")).encode()),
-        headers={"Content-Encoding": coding, "Content-Type": "text/csv" if path == "/v1/imports" else "application/json"},
+        headers={"Content-Encoding": coding, "Content-Type": kind},
     )  # fmt: skip
     assert (answer.status_code, answer.json()["code"]) == (415, "body_encoded"), answer.text
     assert answer.headers["accept-encoding"] == "identity"
