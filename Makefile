@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo dev test test-fast screenshot test-matrix test-containers check lint types imports bench chaos model lock clean
+.PHONY: help demo dev test test-fast screenshot test-matrix test-containers check lint types imports bench chaos model measure-code lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -73,6 +73,9 @@ bench: $(VENV)/.peers ## measure, and print the figures
 # A part that fails does not keep the others from running; the table at the end names each target that is missed.
 chaos: $(VENV)/.dev ## 10,000 schedules of faults; real processes killed, stopped, robbed; each guard taken out; one table
 	$(call run,(for part in run trials mutants; do $(BIN)/python -m tests.chaos.$$part; done; $(BIN)/python -m tests.chaos.figures))
+
+measure-code: $(VENV)/.dev ## print how large the code is, how its rooms depend on each other, how long its functions are
+	$(call run,$(BIN)/python -m tests.measure_code $(ARGS))
 
 model: $(VENV)/.dev ## search the model of the protocol through all of its states, and with each rule taken out
 	$(call run,$(BIN)/python -m tests.model.run $(ARGS))

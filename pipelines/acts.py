@@ -1,4 +1,4 @@
-"""What people do: sign, correct, cancel, restart, renew, retry, reidentify; read personal data, revoke links.
+"""What people do: sign, correct, cancel, restart, renew, retry, reidentify, archive; read personal data, revoke links.
 
 An act is stored at once and applied by the next claim, so that it never collides with a step under way. Whatever would
 change a call waits while such a call is in doubt; consent does not. Source: design section 5, race e.
@@ -9,16 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
-from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Again, Record
-
-#: Acts that change what is sent to Iron, or end it: they wait until a call in doubt is certain.
-WAIT_FOR_CERTAINTY = frozenset({"correct", "cancel", "restart", "renew", "retry", "reidentify"})
-
-#: Acts after which nothing is different on Iron.
-LOOKING = frozenset({"read", "revoke_links"})
 
 #: New rounds that a customer may ask for before a person has to look: enough for real trouble with a camera, and few
 #: enough that a link in the wrong hands costs little.
@@ -37,6 +32,19 @@ class Applied:
     moves: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One row of the table of acts."""
+
+    #: Why it makes no sense for this record now, in a sentence; None where it does.
+    refuses: Callable[[Record], str | None]
+    apply: Callable[[Record, Mapping[str, Any]], Record]
+    #: Whether it waits until a call in doubt is certain: it changes what is sent to Iron, or ends it.
+    waits: bool = True
+    #: Whether something may be different at Iron afterwards.
+    moves: bool = True
+
+
 def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
     """Apply stored acts in their order; one that has to wait does not hold up the others."""
     doubtful = record.effect is not None and record.effect.in_doubt
@@ -47,13 +55,14 @@ def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
     for raw in stored:
         act = json.loads(raw)
         name = act["act"]
-        if name not in _ACTS or (doubtful and name in WAIT_FOR_CERTAINTY):
+        row = ACTS.get(name)
+        if row is None or (doubtful and row.waits):
             continue  # an act of a newer release waits for a worker that knows it
-        why_not = refusal(record, name)
+        why_not = row.refuses(record)
         if why_not is None:
-            record = _ACTS[name](record, act)
+            record = row.apply(record, act)
             sealed |= _wanted_parts(record, act)
-            moves = moves or name not in LOOKING
+            moves = moves or row.moves
         notes.append(_note(act, why_not))
         done.append(raw)
     return Applied(record, tuple(done), "; ".join(notes), sealed, moves)
@@ -68,8 +77,8 @@ def _wanted_parts(record: Record, act: Mapping[str, Any]) -> dict[str, str]:
 
 def refusal(record: Record, act: str) -> str | None:
     """Say in a sentence why this act makes no sense now, or None when it does."""
-    rule = _RULES.get(act)
-    return rule(record) if rule else f"There is no act {act!r}."
+    row = ACTS.get(act)
+    return row.refuses(record) if row else f"There is no act {act!r}."
 
 
 def _note(act: Mapping[str, Any], why_not: str | None) -> str:
@@ -138,19 +147,6 @@ def _may_reidentify(record: Record) -> str | None:
     return None
 
 
-_RULES: dict[str, Callable[[Record], str | None]] = {
-    "sign": _may_sign,
-    "correct": _may_correct,
-    "cancel": _may_cancel,
-    "restart": _may_restart,
-    "renew": _may_renew,
-    "retry": _may_retry,
-    "reidentify": _may_reidentify,
-    "read": lambda _: None,
-    "revoke_links": lambda _: None,
-}
-
-
 def _sign(record: Record, act: Mapping[str, Any]) -> Record:
     """Note the customer's consent to documents; one that is not asked for any more is passed over."""
     agreed = set(act["documents"])
@@ -202,6 +198,35 @@ def _reidentify(record: Record, act: Mapping[str, Any]) -> Record:
     return record.evolve(again=asked, effect=effect, problem=None)
 
 
+def _may_archive(record: Record) -> str | None:
+    if record.customer_id is None:
+        return "The customer does not exist at Iron yet. Cancel instead."
+    return "Iron has archived the customer already." if record.phase is Phase.ARCHIVED else None
+
+
+def _may_archive_identification(record: Record) -> str | None:
+    if record.identification_id is None:
+        return "There is no identification to archive."
+    if record.identification_status == IdentificationStatus.ARCHIVED:
+        return "The newest identification is archived already."
+    return _may_archive(record)
+
+
+def _archive(record: Record, act: Mapping[str, Any]) -> Record:
+    """Want something archived at Iron; the step does it."""
+    return record.evolve(
+        archive="identification" if act["act"] == "archive_identification" else "customer", problem=None
+    )
+
+
+def _always(record: Record) -> str | None:  # noqa: ARG001 -- a rule's signature
+    return None
+
+
+def _unchanged(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
+    return record
+
+
 def _tried_again(record: Record) -> Record:
     """Let the table decide anew, with a key under which Iron has not refused yet."""
     effect = record.effect
@@ -210,14 +235,21 @@ def _tried_again(record: Record) -> Record:
     return record.evolve(phase=Phase.RECEIVED, effect=effect, problem=None, attempts=0)
 
 
-_ACTS: dict[str, Callable[[Record, Mapping[str, Any]], Record]] = {
-    "sign": _sign,
-    "correct": _correct,
-    "cancel": _cancel,
-    "restart": _restart,
-    "renew": _renew,
-    "retry": _retry,
-    "reidentify": _reidentify,
-    "read": lambda record, _: record,  # changes nothing; the history says who read
-    "revoke_links": lambda record, _: record,  # done when it was stored; the history says by whom
-}
+#: Every act by its name, one row each.
+ACTS: MappingProxyType[str, Act] = MappingProxyType(
+    {
+        "sign": Act(_may_sign, _sign, waits=False),
+        "correct": Act(_may_correct, _correct),
+        "cancel": Act(_may_cancel, _cancel),
+        "restart": Act(_may_restart, _restart),
+        "renew": Act(_may_renew, _renew),
+        "retry": Act(_may_retry, _retry),
+        "reidentify": Act(_may_reidentify, _reidentify),
+        "archive": Act(_may_archive, _archive),
+        "archive_identification": Act(_may_archive_identification, _archive),
+        "read": Act(_always, _unchanged, waits=False, moves=False),  # the history says who read
+        "revoke_links": Act(
+            _always, _unchanged, waits=False, moves=False
+        ),  # done when stored; the history says by whom
+    }
+)

@@ -7,7 +7,6 @@ the first give a `Next` to commit.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from pipelines.acts import apply_acts
 from pipelines.attempt import ANY_SUBJECT, Attempt
 from pipelines.errors import (
     AnswerLostError,
+    ArchiveRefusedError,
     HeldBackError,
     IronError,
     NothingDueError,
@@ -29,7 +29,9 @@ from pipelines.errors import (
 )
 from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
 from pipelines.model import Done, Effect, Next, Outcome, Partly, Policy, Problem, Record, Refused, Signing, Wait
-from pipelines.onboarding import CARRIES, HAS_EFFECT, LIST_EVERY, MAX_UPDATES, knows_newest
+from pipelines.onboarding import LIST_EVERY, STEPS
+from pipelines.pauses import jittered, spread
+from pipelines.reading import MAX_UPDATES, knows_newest
 from pipelines.reidentification import Doing, plan
 
 #: The lane of those who are about to be identified again.
@@ -65,8 +67,6 @@ LASTING = 10
 TOLD = 3
 #: Problems that are the weather.
 WEATHER = frozenset(error.code for error in (UnreachableError, AnswerLostError, ServerFaultError))
-#: Each pause is drawn from this part of itself up to all of it, so that a fleet does not move in step.
-JITTER_FROM = 0.8
 
 
 def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
@@ -76,7 +76,7 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
             now_true = record.evolve(**changes, attempts=0, tried="")
             now_true = now_true.evolve(effect=_still_in_doubt(now_true, attempt))
             now_true = now_true.evolve(problem=record.problem if _stays(now_true) else None)
-            if record.step in HAS_EFFECT or record.step == "update_customer":
+            if STEPS[record.step].has_effect or STEPS[record.step].changes_iron:
                 now_true = _fresh(now_true, attempt)
             following = _onward(record, now_true, attempt, note)
             return replace(_again_later(record, following, attempt), keep=keep, event=event)
@@ -85,7 +85,7 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
             waiting = _in_lane(waiting.evolve(reads=record.reads + 1))
             if until_ms is not None:
                 return Next(waiting, max(0.001, (until_ms - attempt.now_ms()) / 1000), because, rule=_rule(attempt))
-            return Next(waiting, _jittered(poll_pause_s(waiting, attempt)), because)
+            return Next(waiting, jittered(poll_pause_s(waiting, attempt)), because)
         case Refused(code, text):
             return _failed(record, code, text, attempt)
         case Partly(changes, error):
@@ -103,11 +103,11 @@ def _again_later(before: Record, following: Next, attempt: Attempt) -> Next:
     again = record.evolve(tried=before.tried, attempts=before.attempts, problem=problem)
     if problem is None or problem.code in WEATHER:
         return replace(following, record=again)
-    refused = problem.code == RequestRefusedError.code and record.step in CARRIES
+    refused = problem.code == RequestRefusedError.code and STEPS[record.step].carries
     pause_s = REFUSED_PAUSE_S if refused else backoff_s(max(before.attempts, problem.count) - 1, attempt.policy)
     if attempt.now_ms() - problem.first_seen_ms > attempt.policy.poll_for_s * 1000:
         pause_s = max(pause_s, LATE_PAUSE_S)
-    return replace(following, record=again, delay_s=_jittered(pause_s))
+    return replace(following, record=again, delay_s=jittered(pause_s))
 
 
 def _fresh(record: Record, attempt: Attempt) -> Record:
@@ -119,7 +119,8 @@ def _stays(record: Record) -> bool:
     """Say whether a problem stays when a step is through: one that only a person can end."""
     problem = record.problem
     untold = problem is not None and problem.code == RequestRefusedError.code and record.updates >= MAX_UPDATES
-    return record.phase is Phase.FAILED or given_up(record) or untold
+    refused = problem is not None and problem.code == ArchiveRefusedError.code
+    return record.phase is Phase.FAILED or given_up(record) or untold or refused
 
 
 def _failed(record: Record, code: str, text: str, attempt: Attempt) -> Next:
@@ -145,15 +146,15 @@ def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Nex
     match error:
         case RateLimitedError():
             pause_s = error.retry_after_s if error.retry_after_s is not None else RATE_LIMITED_PAUSE_S
-            return Next(known, pause_s + _spread(RATE_LIMITED_PAUSE_S), error.code)
+            return Next(known, pause_s + spread(RATE_LIMITED_PAUSE_S), error.code)
         case HeldBackError():
-            return Next(known, error.retry_after_s + _spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
+            return Next(known, error.retry_after_s + spread(BACKOFF_MIN_S), f"{error.code}: {error.reason}")
         case RenewedError():
             return Next(known, 0, str(error))
         case IronError() if (record.phase, record.step) == (Phase.FAILED, "refresh"):  # what is told is why it failed
             pause_s = backoff_s(record.attempts, attempt.policy)
-            return Next(known.evolve(attempts=record.attempts + 1), _jittered(pause_s), error.code)
-        case RequestRefusedError() if record.step in CARRIES and not error.concerns_caller:
+            return Next(known.evolve(attempts=record.attempts + 1), jittered(pause_s), error.code)
+        case RequestRefusedError() if STEPS[record.step].carries and not error.concerns_caller:
             following = _after_refusal(known, error, attempt)
         case IronError() if error.weather or error.concerns_caller:
             following = _after_weather(known, error, attempt)
@@ -173,7 +174,7 @@ def _read_first(following: Next) -> Next:
     problem = record.problem
     answered = problem is not None and problem.code not in WEATHER
     read_first = record.evolve(step="refresh", tried=record.step)
-    if record.step in _ON_ENTERING.values() and record.attempts >= EXPLAINED_WITHIN:
+    if STEPS[record.step].on_entering and record.attempts >= EXPLAINED_WITHIN:
         read_first = read_first.evolve(reasons_read=True)
     return replace(following, record=read_first, delay_s=0 if answered else following.delay_s)
 
@@ -181,7 +182,7 @@ def _read_first(following: Next) -> Next:
 def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt) -> Next:
     """Say what is next when Iron refuses details: once more, then it is Iron's answer to this job."""
     said = str(error).partition("(")[2].rstrip(")")
-    text = f"Iron rejected {CARRIES[record.step]} ({said}). Correct the job to go on."
+    text = f"Iron rejected {STEPS[record.step].carries} ({said}). Correct the job to go on."
     effect = record.effect
     if effect is not None and effect.refused and effect.step == record.step:
         return _failed(record, error.code, text, attempt)
@@ -190,7 +191,7 @@ def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt)
         error.code, text, retryable=not lasting, operator=lasting, now_ms=attempt.now_ms(), before=record.problem
     )
     tried = record.evolve(problem=problem, attempts=record.attempts + 1)
-    return Next(tried, _jittered(REFUSED_PAUSE_S), error.code)
+    return Next(tried, jittered(REFUSED_PAUSE_S), error.code)
 
 
 def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
@@ -202,7 +203,7 @@ def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> 
     if isinstance(error, IronError | NothingDueError):
         problem = replace(problem, operator=now_ms - problem.first_seen_ms >= attempt.policy.settle_s * 1000)
     pause_s = OPERATOR_PAUSE_S if error.operator else backoff_s(record.attempts, attempt.policy)
-    return Next(record.evolve(problem=problem, attempts=record.attempts + 1), _jittered(pause_s), error.code)
+    return Next(record.evolve(problem=problem, attempts=record.attempts + 1), jittered(pause_s), error.code)
 
 
 def _with_irons_code(record: Record, error: OnboardingError) -> Record:
@@ -228,13 +229,13 @@ def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> 
     trouble of its own, and an operator hears of it.
     """
     if attempt.probe:
-        return Next(record, _jittered(BACKOFF_MIN_S), error.code)
+        return Next(record, jittered(BACKOFF_MIN_S), error.code)
     before = record.problem
     if before is not None and before.code in WEATHER and error.code in WEATHER:
         before = replace(before, code=error.code)  # 503 now, no answer then: it is the same trouble
     problem = Problem.of(error.code, str(error), retryable=True, operator=False, now_ms=attempt.now_ms(), before=before)
     problem = replace(problem, operator=problem.count >= (LASTING if error.weather else TOLD))
-    return Next(record.evolve(problem=problem), _jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
+    return Next(record.evolve(problem=problem), jittered(backoff_s(problem.count - 1, attempt.policy)), error.code)
 
 
 def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
@@ -243,7 +244,7 @@ def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
     problem = Problem.of(
         "poisonous", text, retryable=True, operator=True, now_ms=attempt.now_ms(), before=record.problem
     )
-    return Next(record.evolve(effect=attempt.effect, problem=problem), _jittered(POISON_PAUSE_S), problem.code)
+    return Next(record.evolve(effect=attempt.effect, problem=problem), jittered(POISON_PAUSE_S), problem.code)
 
 
 def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Next | None:
@@ -303,6 +304,8 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     record = record.evolve(phase=phase, reads=0 if entered else record.reads + 1)
     if entered:
         record = record.evolve(reasons_read=False, fresh_ms=None)
+    if record.archive and _archived(record):
+        record = record.evolve(archive="")
     if before.phase is Phase.FAILED and phase is not before.phase:
         record = record.evolve(problem=None)  # Iron went on without what it refused
     elsewhere = phase not in (Phase.ACTIVE, Phase.ON_HOLD)  # what is on hold may be active all the while
@@ -338,7 +341,7 @@ def _carried(record: Record, before: Record) -> Effect | None:
             return None  # it has begun, or another one has: the next one follows that
     if record.phase in (before.phase, Phase.CANCELLED):
         return effect
-    return effect if record.phase in _LEADING_TO[effect.step] else None
+    return effect if record.phase in STEPS[effect.step].doubtful_in else None
 
 
 def _phase(record: Record, policy: Policy) -> Phase:
@@ -346,34 +349,26 @@ def _phase(record: Record, policy: Policy) -> Phase:
         return record.phase
     phase = Phase.RECEIVED if record.customer_id is None else record.row().phase
     refused = record.effect.step if record.effect else "create_identification"
-    if record.phase is Phase.FAILED and phase in _LEADING_TO[refused]:
+    if record.phase is Phase.FAILED and phase in STEPS[refused].doubtful_in:
         return record.phase  # what Iron refused is refused until somebody corrects it
     exhausted = phase is Phase.EXPIRED and record.round >= policy.max_rounds and not record.restart
     return Phase.ON_HOLD if exhausted else phase
 
 
-#: Phases that lead to a step which changes Iron. Any other one is news that things went on without it.
-_LEADING_TO = {
-    "create_customer": frozenset({Phase.RECEIVED}),
-    "create_identification": frozenset({Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.DECLINED, Phase.ON_HOLD}),
-    "submit_signings": frozenset({Phase.SIGNINGS_REQUIRED}),
-}
-
-
 #: Steps that follow at once in a phase, however it came about.
-_AT_ONCE = {Phase.RECEIVED: "create_customer", Phase.CUSTOMER_CREATED: "create_identification"}
+_AT_ONCE = {step.at_once_in: name for name, step in STEPS.items() if step.at_once_in}
 #: Steps that follow once in a phase: they read what it is about.
-_ON_ENTERING = {Phase.STEP_UP_REQUIRED: "handle_step_up", Phase.DECLINED: "explain_decline"}
+_ON_ENTERING = {step.on_entering: name for name, step in STEPS.items() if step.on_entering}
 
 
 def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:
     """Give the step that follows and the pause before it, in seconds; None: nothing is due any more."""
-    if record.phase in FINISHED:
+    if record.phase in FINISHED and not record.archive:
         return ("refresh" if record.customer_id else "create_customer"), None
     if step := _at_once(record):
         return step, 0
     fresh = record.evolve(since_ms=attempt.now_ms()) if entered else record
-    poll_s = _jittered(poll_pause_s(fresh, attempt))
+    poll_s = jittered(poll_pause_s(fresh, attempt))
     if record.phase is Phase.SIGNINGS_REQUIRED:
         return _what_to_sign(record, poll_s)
     if record.phase is Phase.EXPIRED and not record.adopted:
@@ -388,7 +383,7 @@ def _next_identification(record: Record, attempt: Attempt, poll_s: float) -> tup
     """Give the step and the pause of an active customer: the due time is the next notice or start, if there is one."""
     if record.identified_ms is None:
         return "refresh", poll_s  # Iron's list made no sense: the date is read again
-    far_s = _jittered(attempt.policy.poll_far_s)
+    far_s = jittered(attempt.policy.poll_far_s)
     if given_up(record):
         return "refresh", far_s
     if record.again is not None and record.again.starting:
@@ -412,6 +407,8 @@ def given_up(record: Record) -> bool:
 
 def _at_once(record: Record) -> str | None:
     """Give the step that is to be done now, if there is one. For an adopted customer nothing is begun."""
+    if record.archive:
+        return "archive_at_iron"
     if record.update:
         return "update_customer"
     if record.step == "update_customer":
@@ -427,6 +424,12 @@ def _may_begin(record: Record) -> bool:
     """Say whether a new identification may begin for a customer who exists."""
     wanted = record.customer_status == CustomerStatus.IDENTIFICATION_REQUIRED
     return wanted and record.identification_status not in IN_FLIGHT
+
+
+def _archived(record: Record) -> bool:
+    """Return whether Iron shows as archived what a person wanted archived."""
+    status = record.identification_status if record.archive == "identification" else record.customer_status
+    return status == CustomerStatus.ARCHIVED
 
 
 def _what_to_sign(record: Record, poll_s: float) -> tuple[str, float]:
@@ -471,11 +474,3 @@ def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
     else:
         code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."
     return Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=before.problem)
-
-
-def _jittered(pause_s: float) -> float:
-    return pause_s * random.uniform(JITTER_FROM, 1.0)  # noqa: S311 -- spreads load, keeps no secret
-
-
-def _spread(upto_s: float) -> float:
-    return random.uniform(0.0, upto_s)  # noqa: S311 -- spreads load, keeps no secret

@@ -53,7 +53,10 @@ ANY_SUBJECT: tuple[str, ...] = ()
 
 @dataclass(slots=True)
 class Attempt:
-    """The circumstances of one run of a step. `effect` changes while the attempt runs; nothing else does."""
+    """The circumstances of one run of a step. `effect` and `called` change while the attempt runs; nothing else does.
+
+    `now_ms`, `input`, `rule` and `place` reach back to the ledger: the steps themselves stay pure.
+    """
 
     installation: str
     policy: Policy
@@ -69,6 +72,8 @@ class Attempt:
     place: Callable[[Ask], Place] = no_place
     #: Whether there is such a part.
     has_input: bool = False
+    #: Whether this attempt sent an operation that Iron answered.
+    called: bool = False
     #: It finds out whether Iron is well again: trouble with its calls says nothing about the record.
     probe: bool = False
 
@@ -97,7 +102,9 @@ class Attempt:
         untouched = effect.last_ms is None and not effect.abandoned
         self.effect = effect
         first = effect.last_ms is None and not (none_yet and untouched)
-        if first or forgotten or effect.conflict or ((effect.error or effect.refused) and settled):
+        answered_long_ago = (effect.error or effect.refused) and settled
+        must_look = first or forgotten or effect.conflict or answered_long_ago
+        if must_look:
             found = look()
             if found is not None:
                 return found
@@ -109,11 +116,13 @@ class Attempt:
                 raise RenewedError
         self.effect = effect
         try:
-            return call(effect.key(self.installation, record.sub_partner_id))
+            answer = call(effect.key(self.installation, record.sub_partner_id))
         except IronError as error:
             error.of_effect = True
             self.effect = effect.after(error, self.now_ms(), self.policy, strikes=strikes)
             raise
+        self.called = True
+        return answer
 
     def _effect(self, step: str, subject: tuple[str, ...]) -> Effect:
         """Go on with the effect in hand if it is this one, else begin."""

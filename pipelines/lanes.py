@@ -6,6 +6,7 @@ import re
 
 from pipelines.lifecycle import Phase
 from pipelines.model import Next
+from pipelines.onboarding import STEPS
 
 LANES = ("interactive", "bulk", "reidentify")
 
@@ -14,8 +15,7 @@ LANES = ("interactive", "bulk", "reidentify")
 BEGUN = "bulk/+"
 #: Where a customer of the bulk lane waits who is only read again, in case something has changed.
 READ_AGAIN = "bulk/~"
-#: Steps that only read, and the phases in which they look whether somebody else has done something.
-_READING = frozenset({"refresh", "fetch_required_signings"})
+#: The phases in which steps that only read look whether somebody else has done something.
 _WATCHED = frozenset(
     {Phase.IDENTIFICATION_PENDING, Phase.STEP_UP_REQUIRED, Phase.IN_REVIEW, Phase.SIGNINGS_REQUIRED},
 )
@@ -41,5 +41,5 @@ def place_of(following: Next) -> str:
         return record.lane
     if record.import_name and record.phase in (Phase.RECEIVED, Phase.CUSTOMER_CREATED):
         return BEGUN
-    read_again = bool(following.delay_s) and record.step in _READING and record.phase in _WATCHED
+    read_again = bool(following.delay_s) and STEPS[record.step].only_reads and record.phase in _WATCHED
     return READ_AGAIN if read_again else record.lane

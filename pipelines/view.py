@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.lifecycle import IN_FLIGHT, Actor, IdentificationStatus, Phase
 from pipelines.model import Problem, Record
+from pipelines.onboarding import STEPS
 from pipelines.times import timestamp
 
 #: What is needed in a phase: a stable code and a sentence. Phases without a line need nothing from anybody outside.
@@ -41,19 +42,6 @@ REASONS = {
     "kyc_data_invalid": "data of the person that is not valid",
     "kyb_data_missing": "missing data of the company",
     "kyb_data_invalid": "data of the company that is not valid",
-}
-
-#: What happens next, by the step that is due.
-NEXT = {
-    "create_customer": "Create the customer on Iron",
-    "create_identification": "Begin an identification",
-    "refresh": "Read the status again",
-    "fetch_required_signings": "Read which documents are to be signed",
-    "submit_signings": "Submit the signatures the customer has agreed to",
-    "update_customer": "Bring Iron's e-mail and external id up to the correction",
-    "handle_step_up": "Read what Iron asks for",
-    "explain_decline": "Read why Iron declined",
-    "reidentify": "Look whether the customer is to be identified again",
 }
 
 #: What happens next in a phase that ends the work.
@@ -201,7 +189,8 @@ def next_sentence(record: Record, due_ms: int | None) -> str:
     """Say what happens next, and when."""
     if due_ms is None:
         return ENDED.get(record.phase, "Nothing.")
-    sentence = f"{NEXT.get(record.step, 'Look again')} at {_clock(due_ms)} UTC"
+    step = STEPS.get(record.step)
+    sentence = f"{step.sentence if step else 'Look again'} at {_clock(due_ms)} UTC"
     return sentence + (", or at once when Iron's webhook arrives." if record.step == "refresh" else ".")
 
 

@@ -21,7 +21,7 @@ from tests.sharing import Sharing, in_order, why_skipped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import Run, World
+    from tests.world import Run, World
 
 #: Logical databases of the tests' server. Each test takes two; after half as many tests a pair comes round again.
 DATABASES = 1024
@@ -180,7 +180,7 @@ def run(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.Monk
 @pytest.fixture
 def world(client: redis.Redis) -> World:
     """A whole pipeline in this process, with a clock to turn."""
-    from tests.support import World
+    from tests.world import World
 
     return World(client)
 
@@ -192,7 +192,7 @@ def either(client: redis.Redis, stand_in: str, request: pytest.FixtureRequest) -
     A test may fix what the second one answers to some of its questions, by the marker `second`.
     """
     from tests.second_iron import SecondIron
-    from tests.support import World
+    from tests.world import World
 
     if stand_in == "sandbox":
         return World(client)

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from ops.gateway import Options, Peers, create_app
-from tests.hostile import hostile
-from tests.support import World
+from tests.hostile_requests import hostile
+from tests.world import World
 from workers.engine.broker import NudgeBroker
 from workers.secrets.links import CustomerLinks
 from workers.secrets.tokens import ApiToken, Role, digest

@@ -23,7 +23,7 @@ from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
 from pipelines.model import Policy, Record
 from pipelines.reidentification import Hours, Interval, ReidentificationPolicy
-from tests.support import API_KEY, BASE_URL, World, a_job
+from tests.world import API_KEY, BASE_URL, World, a_job
 from workers.reconcile.adopt import adopt
 from workers.reconcile.sweep import Page, Sweep
 from workers.reidentification.policy_store import Mover, proposed, store

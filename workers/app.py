@@ -44,6 +44,7 @@ transport = ThreadTransport()
 iron = settings.iron(transport)
 vault = Vault(settings.key_ring)
 runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
+runner.keep_version = settings.IRON_KEEP_API_VERSION
 courier = Courier(
     ledger,
     vault,

@@ -59,6 +59,7 @@ SHAPES = {
     "IRON_BASE_URL": "an address such as https://api.sandbox.iron.xyz/api",
     "IRON_API_KEY": "the API key from Iron's dashboard",
     "IRON_API_VERSION": "a date such as 2026-07-01",
+    "IRON_KEEP_API_VERSION": "true or false",
     "IRON_WEBHOOK_SECRET": "the secret that Iron's dashboard shows once for the webhook, or several with commas",
     "IRON_WEBHOOK_TOLERANCE_S": "seconds, from 1 to 86400",
     "IRON_RATE_PER_SECOND": "a number above 0",
@@ -167,6 +168,7 @@ class Settings(BaseSettings):
     IRON_BASE_URL: WebAddress | None = None
     IRON_API_KEY: Annotated[SecretStr, AfterValidator(_header)] | None = None
     IRON_API_VERSION: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2026-07-01"
+    IRON_KEEP_API_VERSION: bool = False
     IRON_WEBHOOK_SECRET: SecretStr | None = None
     IRON_WEBHOOK_TOLERANCE_S: Annotated[float, Field(ge=1, le=86_400)] = 300
     IRON_RATE_PER_SECOND: Annotated[float, Field(gt=0, le=100_000)] = 10

@@ -29,6 +29,7 @@ from ops.cli.commands import (
     endpoints,
     events,
     imports,
+    iron,
     jobs,
     keys,
     link,
@@ -62,6 +63,7 @@ for group in (run, jobs, acts, reidentify, pausing, look, link, events, refused,
     group.register(app)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(imports.app, name="imports")
+app.add_typer(iron.app, name="iron")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 

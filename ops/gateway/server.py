@@ -19,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ops.gateway.app import Options, Peers, create_app
-from ops.gateway.http.head_limit import Connection
+from ops.gateway.http.head_limit import limited, most_connections
 from ops.gateway.webhooks.signature import split_secrets
 from ops.listening import listen
 from workers.engine.broker import NudgeBroker
@@ -113,7 +113,7 @@ def _options(settings: Settings) -> Options:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=limited(most_connections()),
         loop="none",  # it runs in ours
         ws="none",
         lifespan="on",

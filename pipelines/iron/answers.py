@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -25,11 +23,10 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.iron.values import optional
+from pipelines.pauses import retry_after_s
 
 #: Characters that are kept of what Iron says with a refusal.
 LONGEST_SAID = 500
-#: A pause that Iron asks for is honoured up to this, in seconds: a slip of its hand must not stop the fleet for years.
-LONGEST_RETRY_AFTER_S = 3_600.0
 #: An API version as Iron writes it.
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -131,23 +128,6 @@ def _words(value: Any) -> str:
     """Give a text on one line. An HTML page, of a proxy, says nothing that is worth keeping."""
     text = " ".join(optional(value).split())
     return "" if text.startswith("<") else text
-
-
-def retry_after_s(value: str | None, sent: str | None = None) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds from now. Source: RFC 9110, 10.2.3.
-
-    `sent`: the answer's Date header. A date counts from there, by Iron's own clock, and without it for nothing.
-    """
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - parsedate_to_datetime(sent or "")).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(0.0, seconds), LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) else None
 
 
 def _trace(answer: Answer) -> str:

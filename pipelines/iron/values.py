@@ -102,6 +102,32 @@ class Document:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which customers Iron's list shows: those that fit every filter that is given. Source: iron-api 3.4."""
+
+    statuses: tuple[str, ...] = ()
+    #: Statuses of the newest identification.
+    identification_statuses: tuple[str, ...] = ()
+    customer_types: tuple[str, ...] = ()
+    #: A part of the name, id, e-mail address or external id; at most 256 characters.
+    search_term: str = field(default="", repr=False)
+
+    def query(self) -> dict[str, str]:
+        """Return the filters as members of a query."""
+        given = {
+            "status": ",".join(self.statuses),
+            "identification_status": ",".join(self.identification_statuses),
+            "customer_type": ",".join(self.customer_types),
+            "search_term": self.search_term,
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+#: Everybody.
+NO_FILTERS = Filters()
+
+
 def objects(value: Any) -> list[dict[str, Any]]:
     """Read a list of objects; what is missing or null is an empty one."""
     if value is None:

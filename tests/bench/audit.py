@@ -20,7 +20,7 @@ from pathlib import Path
 from ops.local.embedded import EmbeddedRedis
 from pipelines.reidentification.policy import TIERS
 from tests.bench.rebuild import TAGS, settle
-from tests.support import World
+from tests.world import World
 from workers.ledger import PREFIX, Lists, connect
 from workers.logs import configure_logs
 from workers.operate.audit import Auditor

@@ -24,7 +24,7 @@ import redis
 from ops.local.embedded import EmbeddedRedis
 from ops.sandbox.api.routes import ROUTES
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
-from tests.support import World
+from tests.world import World
 from workers.ledger import connect
 from workers.logs import configure_logs
 

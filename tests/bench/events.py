@@ -20,7 +20,7 @@ from ops.local.embedded import EmbeddedRedis
 from pipelines import events
 from pipelines.model import Record
 from tests.integration.test_courier import SOURCE
-from tests.support import PLENTY
+from tests.world import PLENTY
 from workers.events.courier import Courier
 from workers.events.endpoints import Endpoints
 from workers.events.stream import OLDEST, STREAM

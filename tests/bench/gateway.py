@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Self, cast
 
 from ops.local.embedded import EmbeddedRedis
-from tests.support import a_job
+from tests.world import a_job
 from workers.ledger import Ledger, connect
 from workers.secrets.tokens import Role, setting_of
 from workers.secrets.vault import new_key

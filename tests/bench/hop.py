@@ -22,7 +22,7 @@ from ops.local.embedded import EmbeddedRedis
 from ops.sandbox import Sandbox, SandboxTransport, SystemClock
 from pipelines.iron import Iron
 from pipelines.model import Next, Policy
-from tests.support import API_KEY, BASE_URL, PLENTY, a_job
+from tests.world import API_KEY, BASE_URL, PLENTY, a_job
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases

@@ -29,7 +29,7 @@ import redis
 
 from ops.local.embedded import EmbeddedRedis
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
-from tests.support import World, a_job
+from tests.world import World, a_job
 from workers.imports.imports import Imports
 from workers.ledger import PREFIX, connect
 from workers.ledger.limits import Budget

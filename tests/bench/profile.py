@@ -26,7 +26,7 @@ from pipelines.iron import Iron
 from pipelines.iron.transport import ThreadTransport
 from pipelines.model import Policy
 from tests.bench.peers.iron import DOCUMENTS
-from tests.support import API_KEY, a_job
+from tests.world import API_KEY, a_job
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases

@@ -19,7 +19,7 @@ from typing import Any
 from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import Iron
 from pipelines.lifecycle import Phase
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.ledger import Lists, connect
 from workers.logs import configure_logs
 from workers.reconcile.adopt import adopt

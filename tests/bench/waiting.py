@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ops.local.embedded import EmbeddedRedis
 from tests.integration.test_sweep import calls_while_waiting
-from tests.support import World
+from tests.world import World
 from workers.ledger import connect
 from workers.logs import configure_logs
 

@@ -35,7 +35,7 @@ import httpx
 
 from ops.local.embedded import EmbeddedRedis
 from ops.sandbox import sign
-from tests.support import API_KEY, a_job
+from tests.world import API_KEY, a_job
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect

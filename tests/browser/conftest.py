@@ -14,7 +14,7 @@ import pytest
 
 from ops.local.system import PLENTY, System, running
 from tests.browser.chromium import Browser, Page, installed
-from tests.support import a_job
+from tests.world import a_job
 from workers.secrets.tokens import Role, setting_of
 
 #: How much faster than life the sandbox plays its customers: a link runs out after two seconds.

@@ -25,7 +25,7 @@ from ops.local.processes import Child, Processes
 from pipelines.errors import OnboardingError
 from pipelines.job import parse_job
 from pipelines.lifecycle import Phase
-from tests.support import API_KEY, a_job
+from tests.world import API_KEY, a_job
 from workers.engine.broker import NudgeBroker
 from workers.engine.runner import UnexpectedError
 from workers.intake.submit import FrontDoor

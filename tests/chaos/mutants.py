@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Tests that look after the protocol, the quickest first; those of a line run in one process, since starting is slow.
 TESTS = (
-    ("unit/test_keys.py", "unit/test_attempt.py", "unit/test_acts.py", "unit/test_steps.py", "unit/test_advance.py"),
+    ("unit/test_keys.py", "unit/test_attempt.py", "unit/test_acts.py", "unit/test_step*.py", "unit/test_advance.py"),
     ("integration/test_ledger.py", "integration/test_clocks.py", "integration/test_news.py"),
     ("integration/test_findings.py", "integration/test_life.py", "integration/test_no_dead_ends.py"),
     (
@@ -79,7 +79,7 @@ GUARDS = (
     ),
     Guard(
         "acts wait until a call in doubt is certain", SAFETY, "pipelines/acts.py",
-        "(doubtful and name in WAIT_FOR_CERTAINTY)", "False",
+        "(doubtful and row.waits)", "False",
     ),
     Guard(
         "derived keys", SAFETY, "pipelines/keys.py",
@@ -159,7 +159,7 @@ GUARDS = (
         "if customer.status != record.customer_status:\n        return True", "if True:\n        return False",
     ),
     Guard(
-        "a list that is behind does not count", SAFETY, "pipelines/onboarding.py",
+        "a list that is behind does not count", SAFETY, "pipelines/reading.py",
         "    return []\n", "    return identifications\n",
     ),
     Guard(
@@ -185,18 +185,18 @@ GUARDS = (
     ),
     Guard(
         "a refused signature fails nobody", SAFETY, "pipelines/advance.py",
-        "case RequestRefusedError() if record.step in CARRIES and", "case RequestRefusedError() if",
+        "case RequestRefusedError() if STEPS[record.step].carries and", "case RequestRefusedError() if",
     ),
     Guard(
         "certainty comes before the next signature", SAFETY, "pipelines/onboarding.py",
-        "if doubtful and not _in_doubt(due, attempt):", "if False:",
+        "if doubtful and not in_doubt(due, attempt):", "if False:",
     ),
     Guard(
         "what was signed before an error is kept", SAFETY, "pipelines/onboarding.py",
         'return Partly({"signings": signings}, error)', "return Partly({}, error)",
     ),
     Guard(
-        "the list is read when the customer has other identifications", SAFETY, "pipelines/onboarding.py",
+        "the list is read when the customer has other identifications", SAFETY, "pipelines/reading.py",
         "    if len(ids) != max(record.identifications, 1):\n        return False\n", "",
     ),
     Guard(
@@ -219,7 +219,7 @@ GUARDS = (
     ),
     Guard(
         "an effect ends with the phase that leads to it", SAFETY, "pipelines/advance.py",
-        "    return effect if record.phase in _LEADING_TO[effect.step] else None",
+        "    return effect if record.phase in STEPS[effect.step].doubtful_in else None",
         "    return effect",
     ),
     Guard(
@@ -234,7 +234,7 @@ GUARDS = (
     ),
     Guard(
         "what failed goes on when Iron goes on", SAFETY, "pipelines/advance.py",
-        "if record.phase is Phase.FAILED and phase in _LEADING_TO[refused]:",
+        "if record.phase is Phase.FAILED and phase in STEPS[refused].doubtful_in:",
         "if record.phase is Phase.FAILED:",
     ),
     Guard(
@@ -249,8 +249,8 @@ GUARDS = (
     ),
     Guard(
         "what was refused is looked for before it is sent again", SAFETY, "pipelines/attempt.py",
-        "((effect.error or effect.refused) and settled)",
-        "(effect.error and settled)",
+        "answered_long_ago = (effect.error or effect.refused) and settled",
+        "answered_long_ago = effect.error and settled",
     ),
     Guard(
         "a correction takes another key after the first refusal", SAFETY, "pipelines/acts.py",
@@ -260,24 +260,24 @@ GUARDS = (
         "effect = record.effect\n    if effect is not None and effect.refused:",
     ),
     Guard(
-        "the list is read of who was approved before", SAFETY, "pipelines/onboarding.py",
+        "the list is read of who was approved before", SAFETY, "pipelines/reading.py",
         "if record.was_active or record.restart or ids",
         "if record.restart or ids",
     ),
     Guard(
-        "the customer's word counts only for the identification we know", SAFETY, "pipelines/onboarding.py",
+        "the customer's word counts only for the identification we know", SAFETY, "pipelines/reading.py",
         " or record.identification_id not in ids:",
         ":",
     ),
     Guard(
-        "a broken list keeps nobody from being read", SAFETY, "pipelines/onboarding.py",
+        "a broken list keeps nobody from being read", SAFETY, "pipelines/reading.py",
         "        return None\n\n\ndef _says_enough",
         "        raise\n\n\ndef _says_enough",
     ),
     Guard(
         "a replayed answer does not say that there is none yet", SAFETY, "pipelines/onboarding.py",
-        '"none_yet": bool(made) and before is None and customer',
-        '"none_yet": bool(made) and customer',
+        '"none_yet": attempt.called and before is None and customer',
+        '"none_yet": attempt.called and customer',
     ),
     Guard(
         "none yet holds for the settle time", SAFETY, "pipelines/onboarding.py",
@@ -285,12 +285,12 @@ GUARDS = (
         "record.none_yet and follows is None,",
     ),
     Guard(
-        "no new identification while ours may have begun", SAFETY, "pipelines/onboarding.py",
+        "no new identification while ours may have begun", SAFETY, "pipelines/reading.py",
         "if listed is not None and _may_be_begun(record, listed, attempt):",
         "if False:",
     ),
     Guard(
-        "a customer whom a late look shows active again", SAFETY, "pipelines/onboarding.py",
+        "a customer whom a late look shows active again", SAFETY, "pipelines/reading.py",
         "if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):",
         "if False:",
     ),
@@ -314,7 +314,7 @@ GUARDS = (
         "pass",
     ),
     Guard(
-        "a document in doubt that is gone was signed", SAFETY, "pipelines/onboarding.py",
+        "a document in doubt that is gone was signed", SAFETY, "pipelines/signing.py",
         "return replace(signing, signed_ms=attempt.now_ms()) if ours and",
         "return replace(signing, signed_ms=attempt.now_ms()) if False and",
     ),
@@ -469,7 +469,7 @@ GUARDS = (
         "and False:",
     ),
     Guard(
-        "updates are capped", SPEED, "pipelines/onboarding.py",
+        "updates are capped", SPEED, "pipelines/reading.py",
         "if record.revision == 0 or record.updates >= MAX_UPDATES:",
         "if record.revision == 0:",
     ),
@@ -501,7 +501,7 @@ def first_failure(root: Path, tests: Iterable[str]) -> str | None:
 
     Tests that do not start show nothing about a guard: SystemExit.
     """
-    files = [f"tests/{test}" for test in tests]
+    files = [str(file.relative_to(root)) for test in tests for file in sorted((root / "tests").glob(test))]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *files]
     # CI: hypothesis then has no deadline, so that a busy machine is not taken for a test that noticed something.
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}

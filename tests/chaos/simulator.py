@@ -31,9 +31,8 @@ from ops.sandbox.lab.drawing import draw
 from pipelines.errors import IronError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Policy, Record
-from pipelines.onboarding import INPUT, SECURED
 from tests.second_iron import SecondIron
-from tests.support import API_KEY, BASE_URL, PLENTY, World, a_job
+from tests.world import API_KEY, BASE_URL, PLENTY, World, a_job
 from workers.ledger import LANES, PREFIX, Claim, Created, Ledger, Nudge, lua_parts
 from workers.ledger.scripts import Scripts
 from workers.reconcile.sweep import Sweep
@@ -253,7 +252,7 @@ class Schedule(httpx.BaseTransport):
         """Claim now, and go on long after the lease: stopped, or on a frozen machine whose clock stood still too."""
         claim = None
         with self.trouble():
-            claim = self.shaky.claim(key, version, step, secured=SECURED.get(step, ""), part=INPUT.get(step, ""))
+            claim = self.shaky.claim(key, version, step)
         if not isinstance(claim, Claim):
             return
         held, asleep_s = claim, self.random.uniform(1, 60)

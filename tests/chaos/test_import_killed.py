@@ -14,7 +14,7 @@ from pathlib import Path
 import redis
 
 from ops.local.embedded import EmbeddedRedis
-from tests.support import a_job
+from tests.world import a_job
 from workers.imports.imports import Imports
 from workers.ledger import PREFIX, Ledger, connect
 from workers.ledger.import_store import ImportStore

@@ -27,7 +27,7 @@ from ops.sandbox.lab.faults import Fault
 from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from tests.chaos.fleet import ONCE, until
-from tests.support import World
+from tests.world import World
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.pulse import Pulse

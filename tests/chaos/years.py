@@ -40,7 +40,7 @@ from pipelines.reidentification import (
     turn_ms,
 )
 from pipelines.reidentification.days import DAY_MS
-from tests.support import PLENTY
+from tests.world import PLENTY
 from workers.ledger import PREFIX, Ledger, connect
 from workers.logs import configure_logs
 from workers.reidentification.policy_store import Rules, store

@@ -19,7 +19,7 @@ import yaml
 
 from tests.containers import engine
 from tests.containers.engine import COMPOSE, ROOT, podman
-from tests.support import a_job
+from tests.world import a_job
 from workers.secrets.tokens import Role, setting_of
 from workers.secrets.vault import new_key
 

@@ -18,7 +18,7 @@ from pipelines.iron import Customer, Iron
 from pipelines.model import Next
 from pipelines.retention import INPUT_KEPT_MS
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
-from tests.support import API_KEY, BASE_URL, World, a_job, contents
+from tests.world import API_KEY, BASE_URL, World, a_job, contents
 from workers.budget.gate import Gate
 from workers.budget.unbound_calls import PATIENCE_S
 from workers.ledger import LEASE_MS, PREFIX, Claim, New

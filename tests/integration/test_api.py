@@ -17,7 +17,7 @@ from ops.sandbox import Fault
 from pipelines.lifecycle import Phase
 from pipelines.view import read_view
 from tests.gateway import TOKENS, Gateway
-from tests.support import World, a_job, contents
+from tests.world import World, a_job, contents
 from workers.imports.imports import Imports
 from workers.ledger import PREFIX
 from workers.secrets.tokens import Role

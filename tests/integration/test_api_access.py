@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from ops.gateway.http.access import ACCESS
 from ops.local.embedded import EmbeddedRedis
 from tests.gateway import TOKENS, Gateway
-from tests.support import World
+from tests.world import World
 from workers.ledger import connect
 from workers.secrets.tokens import Role
 
@@ -29,6 +29,7 @@ MATRIX = {
     "POST /v1/onboardings/{key}/actions/cancel": "oa",
     "POST /v1/onboardings/{key}/actions/reidentify": "oca",
     "POST /v1/onboardings/{key}/actions/revoke-links": "oa",
+    "POST /v1/onboardings/{key}/actions/archive": "ca",
     "POST /v1/find": "svoca",
     "GET /v1/summary": "svoca",
     "GET /v1/events": "svoca",

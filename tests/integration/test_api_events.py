@@ -15,7 +15,7 @@ from ops.gateway.api import shapes
 from ops.gateway.api.events import Tail
 from pipelines.job import Problem
 from tests.gateway import Gateway
-from tests.support import World
+from tests.world import World
 from workers.events.stream import STREAM, EventStream
 from workers.intake.rejections import Refusals
 from workers.ledger import PREFIX

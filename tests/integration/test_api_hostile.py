@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gateway import Gateway, harm
-from tests.support import World
+from tests.world import World
 
 #: The program tests/bench/hostile.py sends 10,000.
 REQUESTS = 400

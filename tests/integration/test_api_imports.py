@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.gateway import Gateway
-from tests.support import World, a_job
+from tests.world import World, a_job
 
 HEADER = "idempotency_key,email,customer_type,name\n"
 

@@ -20,7 +20,7 @@ import uvicorn
 
 from ops.listening import listen
 from tests.gateway import TOKENS, Gateway
-from tests.support import World
+from tests.world import World
 from workers.secrets.tokens import Role
 
 #: Requests of each operation and phase; more with SCHEMA_EXAMPLES.

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from pipelines.lifecycle import Phase
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.budget.gate import Gate
 from workers.ledger import LANES, PREFIX, Claim, Ledger
 from workers.operate.audit import KINDS, Auditor, Finding
@@ -355,7 +355,7 @@ def test_an_alias_is_no_error(staged: World) -> None:
 
 
 def a_job_of(key: str) -> dict[str, Any]:
-    from tests.support import a_job
+    from tests.world import a_job
 
     return a_job(key, STAGE[key], sub_partner_id=SUB_PARTNER)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support import Run, World
+from tests.world import Run, World
 from workers.ledger import PREFIX
 from workers.operate.audit import walk
 

@@ -17,7 +17,7 @@ from ops.cli import main
 from ops.cli.exits import CommandError
 from ops.cli.importing import import_file
 from tests.bench.imports import IMPORTER, MEGABYTES, nonsense, write
-from tests.support import World, a_job
+from tests.world import World, a_job
 from workers.imports.imports import Imports
 from workers.imports.loading import Result
 from workers.ledger import PREFIX

@@ -16,7 +16,7 @@ import redis
 from ops.local.embedded import EmbeddedRedis
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
-from tests.support import Run, World, a_job
+from tests.world import Run, World, a_job
 from workers.budget.gate import Gate
 from workers.ledger import PREFIX, Ledger
 from workers.secrets.vault import Vault, new_key

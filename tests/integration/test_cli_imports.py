@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Run, World
+from tests.world import Run, World
 
 ROWS = "external_id,email,customer_type\na,ann@example.com,Person\nb,bob@example.com,Person\nc,nobody,Person\n"
 
@@ -68,18 +68,18 @@ def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.C
     """The counts first, --yes does it, and a second time changes nothing."""
     assert run("imports", "pause", "customers") == 0
     assert "2 customers of customers who have not started would wait; with --yes they do." in capsys.readouterr().err
-    assert len(world.ledger.take({"bulk": 1})) == 1
+    assert len(world.ledger.take({"bulk": 1}).nudges) == 1
     assert run("imports", "pause", "customers", "--yes", "--reason", "a look", "--by", "olga", "--json") == 0
     assert data(capsys)["halted"]["by"] == "olga"
     world.shift_ms += 10_000
-    assert world.ledger.take({"bulk": 1}) == []
+    assert world.ledger.take({"bulk": 1}).nudges == ()
     assert run("imports", "pause", "customers", "--yes") == 0
     assert "it was paused already" in capsys.readouterr().err
     assert run("imports", "show", "customers") == 0
     assert "(a look)" in capsys.readouterr().err
     assert run("imports", "resume", "customers", "--yes", "--json") == 0
     assert data(capsys)["state"] == "running"
-    assert len(world.ledger.take({"bulk": 1})) == 1
+    assert len(world.ledger.take({"bulk": 1}).nudges) == 1
 
 
 def test_cancel(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +88,7 @@ def test_cancel(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixt
     assert "2 customers of customers who have not started would be cancelled" in capsys.readouterr().err
     assert run("imports", "cancel", "customers", "--reason", "the wrong list", "--yes", "--json") == 0
     assert data(capsys)["phases"] == {"cancelled": 2}
-    assert world.ledger.take({"bulk": 1}) == []
+    assert world.ledger.take({"bulk": 1}).nudges == ()
     for words, sentence in (
         (("imports", "pause", "customers"), "is cancelled: there is nothing to pause"),
         (("imports", "resume", "customers"), "is cancelled for good"),

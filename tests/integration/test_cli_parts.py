@@ -23,7 +23,7 @@ import yaml
 
 from ops.local.embedded import EmbeddedRedis
 from pipelines.lifecycle import Phase
-from tests.support import a_job
+from tests.world import a_job
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect

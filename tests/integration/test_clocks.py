@@ -13,7 +13,7 @@ import pipelines
 import workers
 from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.model import Next
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.engine.leases import Leases
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger
 from workers.ledger.clock import monotonic_s

@@ -19,7 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from pipelines.events import place
 from pipelines.model import Record
 from tests.integration.test_endpoints import eventually
-from tests.post import SOURCE, Post, Receiver
+from tests.receivers import SOURCE, Post, Receiver
 from workers.events.courier import LEASE_MS, Courier
 from workers.events.dispatcher import (
     GIVE_UP_AFTER_S,

@@ -13,7 +13,7 @@ import redis
 from ops.sandbox.world.clock import MANUAL_START
 from pipelines.iron import Iron
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.reconcile.adopt import adopt
 
 if TYPE_CHECKING:

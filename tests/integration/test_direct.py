@@ -18,7 +18,7 @@ from dramatiq.middleware import CurrentMessage
 
 from ops.cli import main
 from tests.integration.test_endpoints import eventually
-from tests.support import PLENTY, a_job
+from tests.world import PLENTY, a_job
 from workers.engine.broker import NudgeBroker
 from workers.intake import messages as direct_module
 from workers.intake.messages import ACTOR, MOST_TRIES, DirectEnqueueing

@@ -19,8 +19,8 @@ from pipelines.job import Problem
 from pipelines.reidentification import ReidentificationPolicy
 from pipelines.reidentification.days import Interval
 from tests.integration.test_reidentify import in_time
-from tests.post import Post
-from tests.support import API_KEY, BASE_URL, World
+from tests.receivers import Post
+from tests.world import API_KEY, BASE_URL, World
 from workers.budget.gate import Gate
 from workers.intake.rejections import Refusals
 from workers.ledger import PREFIX

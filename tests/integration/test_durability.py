@@ -25,7 +25,7 @@ import redis
 
 from ops.local.embedded import EmbeddedRedis
 from tests.gateway import Gateway
-from tests.support import PLENTY, World, a_job
+from tests.world import PLENTY, World, a_job
 from workers.intake.submit import FrontDoor
 from workers.ledger import DURABLE_WITHIN_MS, PREFIX, Durability, Ledger, NotDurableError, connect
 from workers.ledger.import_store import ImportStore

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pipelines.events import source
-from tests.support import PLENTY, Run, World
+from tests.world import PLENTY, Run, World
 from workers.events.courier import Courier
 from workers.events.sender import Answer, Sender, Verdict, new_secret
 from workers.events.stream import STREAM

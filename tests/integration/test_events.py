@@ -13,7 +13,7 @@ from pipelines.events import Event, place
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.integration.test_ledger import Repeating, a_record, claimed, create, following
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.events.stream import OLDEST, STREAM, EventsGoneError, EventStream
 from workers.ledger import LEASE_MS, Ledger, New
 

@@ -16,8 +16,7 @@ import redis
 from ops.sandbox import Fault
 from pipelines.errors import StaleClaimError
 from pipelines.iron import Iron
-from pipelines.onboarding import INPUT
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.ledger import LEASE_MS, PREFIX, Claim
 from workers.reconcile.sweep import Page, Sweep
 
@@ -34,7 +33,7 @@ def lagging(client: redis.Redis) -> World:
 
 def claim(world: World, step: str, key: str = "k-1") -> Claim:
     """A worker takes the record in hand and gets no further."""
-    claimed = world.ledger.claim(key, world.record(key).version, step, part=INPUT.get(step, ""))
+    claimed = world.ledger.claim(key, world.record(key).version, step)
     assert isinstance(claimed, Claim)
     return claimed
 

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from pipelines.iron import Iron
 from tests.integration.test_cli_parts import PATIENCE_S, lines, started, until
-from tests.support import API_KEY, BASE_URL, World, cut_off
+from tests.world import API_KEY, BASE_URL, World, cut_off
 from workers.budget.gate import HELD_BACK, Gate
 from workers.ledger import PREFIX
 from workers.logs import ALLOWED

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from ops.sandbox import sign
 from tests.gateway import SECRET, Gateway
-from tests.support import World, contents, cut_off
+from tests.world import World, contents, cut_off
 from workers.ledger import PREFIX, Claim
 
 STRANGER = "0b8f3a52-63e8-4a8b-9d4f-0f6a3e0c7c11"

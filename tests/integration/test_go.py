@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from ops.gateway.pages.customer.texts import SITUATIONS
 from pipelines.acts import MAX_ROUNDS_ASKED
 from tests.gateway import Gateway
-from tests.support import World, contents, cut_off
+from tests.world import World, contents, cut_off
 from workers.reconcile.adopt import adopt
 from workers.secrets.links import CustomerLinks
 from workers.secrets.vault import new_key

@@ -16,7 +16,7 @@ from pipelines.intake import IntakeError
 from pipelines.lanes import BEGUN
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.support import World, a_job
+from tests.world import World, a_job
 from workers.imports.imports import ImportNameError, Imports, NoSuchImportError, default_name
 from workers.intake.submit import ImportCancelledError
 from workers.ledger import PREFIX, Claim, Ledger, Lists, New, connect
@@ -238,7 +238,7 @@ def test_imports_take_turns(world: World, imports: Imports, tmp_path: Path) -> N
         world.submit(f"single-{number}", lane="bulk")
     taken: Counter[str] = Counter()
     for _ in range(12):
-        for nudge in world.ledger.take({"bulk": 5}):
+        for nudge in world.ledger.take({"bulk": 5}).nudges:
             taken[nudge.key.rpartition("-")[0]] += 1
             began(world, nudge.key)
     assert taken == {"large": 20, "small": 20, "single": 20}
@@ -252,10 +252,10 @@ def test_imports_take_turns_where_few_may_begin(world: World, imports: Imports, 
     world.client.zadd(begun, {f"x-{number}": world.ledger.now_ms() + 86_400_000 for number in range(BEGUN_MAX - 1)})
     order = ""
     for _ in range(9):
-        [row] = world.ledger.take({"bulk": 1})
+        [row] = world.ledger.take({"bulk": 1}).nudges
         began(world, row.key)
         world.shift_ms += 7_000  # the lease is over
-        assert [again.key for again in world.ledger.take({"bulk": 1})] == [row.key]
+        assert [again.key for again in world.ledger.take({"bulk": 1}).nudges] == [row.key]
         world.client.zrem(begun, row.key)
         order += row.key[0]
     assert order == "abcabcabc"
@@ -280,7 +280,7 @@ def test_reading_again_comes_last_and_has_its_share(
     load(imports, jobs(tmp_path, 80, "list"))
     taken = ""
     while len(taken) < 80:
-        for nudge in watched.ledger.take({"bulk": at_once}):
+        for nudge in watched.ledger.take({"bulk": at_once}).nudges:
             taken += nudge.key[0]
             watched.client.zrem(f"{PREFIX}due:{BEGUN}", nudge.key)
             began(watched, nudge.key)
@@ -288,7 +288,7 @@ def test_reading_again_comes_last_and_has_its_share(
             watched.client.zrem(f"{PREFIX}due:{BEGUN}", key)
     assert taken[:80].count("w") == 10
     imports.pause("list", by="olga")
-    assert {nudge.key[0] for nudge in watched.ledger.take({"bulk": 20})} == {"w"}
+    assert {nudge.key[0] for nudge in watched.ledger.take({"bulk": 20}).nudges} == {"w"}
 
 
 @pytest.mark.parametrize("how", ["wake", "act", "woken in hand", "woken after a crash"])
@@ -310,7 +310,7 @@ def test_news_come_before_reading_again(watched: World, how: str) -> None:
             watched.ledger.commit(claim, Next(record, 600.0))
     watched.queue.nudges.clear()  # nobody claims what is sent at once
     watched.shift_ms += 7_000
-    assert [nudge.key for nudge in watched.ledger.take({"bulk": 1})] == ["w-39"]
+    assert [nudge.key for nudge in watched.ledger.take({"bulk": 1}).nudges] == ["w-39"]
     assert healthy(watched)
 
 
@@ -318,7 +318,7 @@ def test_a_share_that_is_not_needed_goes_to_the_others(world: World, imports: Im
     """A small import is through at once and the rest of the places goes to the large one."""
     load(imports, jobs(tmp_path, 90, "large"))
     load(imports, jobs(tmp_path, 3, "small"))
-    taken = Counter(nudge.key.rpartition("-")[0] for nudge in world.ledger.take({"bulk": 64}))
+    taken = Counter(nudge.key.rpartition("-")[0] for nudge in world.ledger.take({"bulk": 64}).nudges)
     assert taken == {"large": 61, "small": 3}
 
 
@@ -330,7 +330,7 @@ def test_turns_go_on_where_they_stopped(world: World, imports: Imports, tmp_path
         load(imports, jobs(tmp_path, 30, name))
     taken: Counter[str] = Counter()
     for _ in range(84 // size):
-        for nudge in world.ledger.take({"bulk": size}):
+        for nudge in world.ledger.take({"bulk": size}).nudges:
             taken[nudge.key.rpartition("-")[0]] += 1
             began(world, nudge.key)
     assert taken == dict.fromkeys(names, 21)
@@ -340,11 +340,11 @@ def test_an_import_begins_no_more_than_can_go_on(world: World, imports: Imports,
     """While as many as allowed wait for Iron's budget no further customer is begun; single jobs go on."""
     load(imports, jobs(tmp_path, 200))
     for _ in range(4):
-        for nudge in world.ledger.take({"bulk": 64}):
+        for nudge in world.ledger.take({"bulk": 64}).nudges:
             began(world, nudge.key)
     assert BEGUN_MAX <= world.client.zcard(f"{PREFIX}due:{BEGUN}") < BEGUN_MAX + 64
     world.submit("single", lane="bulk")
-    assert [nudge.key for nudge in world.ledger.take({"bulk": 64})] == ["single"]
+    assert [nudge.key for nudge in world.ledger.take({"bulk": 64}).nudges] == ["single"]
 
 
 def test_trouble_does_not_keep_an_import_from_going_on(world: World, imports: Imports, tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_trouble_does_not_keep_an_import_from_going_on(world: World, imports: Im
 def test_a_paused_import_begins_nothing(world: World, imports: Imports, tmp_path: Path) -> None:
     """Not even what is in the queue already; who is begun goes on; resumed, everybody arrives."""
     load(imports, jobs(tmp_path, 8))
-    first, *_ = world.ledger.take({"bulk": 8})
+    first, *_ = world.ledger.take({"bulk": 8}).nudges
     world.runner.run(first.step, first.key, first.version)
     assert imports.pause("customers", by="olga", reason="a look at the list")
     assert not imports.pause("customers", by="olga")
@@ -390,14 +390,14 @@ def test_rows_that_come_while_it_is_paused_wait_too(world: World, imports: Impor
     file = jobs(tmp_path, 600)
     paused: list[bool] = []
     imports.load(file, by="olga", progress=lambda _: paused.append(imports.pause("customers", by="olga")))
-    assert world.ledger.take({"bulk": 64}) == []
+    assert world.ledger.take({"bulk": 64}).nudges == ()
     assert imports.get("customers").waiting == 600
 
 
 def test_cancelling_ends_what_is_not_begun(world: World, imports: Imports, tmp_path: Path) -> None:
     """Each has it in its history, with who and why; who is begun goes on to the end; the ledger stays healthy."""
     load(imports, jobs(tmp_path, 250))
-    first, *_ = world.ledger.take({"bulk": 1})
+    first, *_ = world.ledger.take({"bulk": 1}).nudges
     claim = world.ledger.claim(first.key, first.version, first.step)
     assert imports.cancel("customers", by="olga", reason="the wrong list") == 249
     assert imports.cancel("customers", by="olga", reason="again") == 0
@@ -421,7 +421,7 @@ def test_cancelling_goes_on_after_an_interruption(world: World, imports: Imports
 
     with pytest.raises(KeyboardInterrupt):
         imports.cancel("customers", by="olga", reason="the wrong list", progress=interrupt)
-    assert world.ledger.take({"bulk": 64}) == []
+    assert world.ledger.take({"bulk": 64}).nudges == ()
     assert imports.cancel("customers", by="olga", reason="the wrong list") == 150
     assert imports.get("customers").phases == {"cancelled": 250}
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.bodies import BUSINESS, PERSON, TOKEN
-from tests.support import World, a_job
+from tests.given_details import BUSINESS, PERSON, TOKEN
+from tests.world import World, a_job
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import ExternalIdTakenError
 from workers.ledger import PREFIX, Lists

@@ -14,7 +14,7 @@ import redis
 from pipelines.errors import StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.budget.gate import Gate
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, PREFIX, Claim, Ledger, Lists, New, NotClaimed, Nudge
 
@@ -60,7 +60,7 @@ def create(ledger: Ledger, record: Record) -> Any:
 
 
 def claimed(ledger: Ledger, version: int = 1, step: str = "create_customer", key: str = "k-1") -> Claim:
-    claim = ledger.claim(key, version, step, part="customer")
+    claim = ledger.claim(key, version, step)
     assert isinstance(claim, Claim), claim
     return claim
 
@@ -211,9 +211,9 @@ def test_claim_is_due_at_its_end(ledger: Ledger, clock: Clock) -> None:
     create(ledger, a_record())
     claimed(ledger)
     clock.ms += LEASE_MS - 500
-    assert ledger.take({"interactive": 10}) == []
+    assert ledger.take({"interactive": 10}).nudges == ()
     clock.ms += 501
-    assert ledger.take({"interactive": 10}) == [Nudge("interactive", "create_customer", "k-1", 1)]
+    assert ledger.take({"interactive": 10}).nudges == (Nudge("interactive", "create_customer", "k-1", 1),)
 
 
 def test_renewed(ledger: Ledger, clock: Clock) -> None:
@@ -372,9 +372,9 @@ def test_newer_release(ledger: Ledger, client: redis.Redis, clock: Clock) -> Non
     client.set(key, b"9" + client.get(key)[1:])  # type: ignore[index]
     assert ledger.claim("k-1", 1, "create_customer") == NotClaimed("newer")
     clock.ms += 29_000
-    assert ledger.take({"interactive": 1}) == []
+    assert ledger.take({"interactive": 1}).nudges == ()
     clock.ms += 1_001
-    assert len(ledger.take({"interactive": 1})) == 1
+    assert len(ledger.take({"interactive": 1}).nudges) == 1
 
 
 def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
@@ -384,9 +384,9 @@ def test_tap_closed(ledger: Ledger, clock: Clock) -> None:
     Gate(ledger).close_tap(1)
     assert ledger.claim("k-1", 1, "create_customer") == NotClaimed("paced")
     clock.ms += 4_000
-    assert ledger.take({"interactive": 1}) == []
+    assert ledger.take({"interactive": 1}).nudges == ()
     clock.ms += 1_001
-    assert len(ledger.take({"interactive": 1})) == 1
+    assert len(ledger.take({"interactive": 1}).nudges) == 1
     claimed(ledger)
 
 

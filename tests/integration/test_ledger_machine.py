@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from pipelines.errors import ClockJumpedError, StaleClaimError
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.support import PLENTY
+from tests.world import PLENTY
 from workers.events.stream import EventStream
 from workers.ledger import CLOCK_TOLERANCE_MS, LEASE_MS, Claim, Ledger, Lists, New, NotClaimed
 from workers.ledger.clock import monotonic_s
@@ -229,7 +229,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         now = self.now_ms()
-        taken = {nudge.key for nudge in self.ledger.take({"interactive": 10, "bulk": 10})}
+        taken = {nudge.key for nudge in self.ledger.take({"interactive": 10, "bulk": 10}).nudges}
         for key, model in self.models.items():
             if model.waits and self.paused:
                 assert key not in taken, key

@@ -9,7 +9,7 @@ import pytest
 
 from ops.sandbox import Fault
 from pipelines.view import read_view
-from tests.support import World
+from tests.world import World
 from workers.ledger import POISON_CRASHES, Claim
 
 FAULTS = "its faults are named after the sandbox's operations; the schedules put theirs before the second stand-in"
@@ -343,7 +343,7 @@ def test_poisonous(world: World) -> None:
 
     def die_on_it(step: str, key: str, version: int) -> None:
         nonlocal deaths
-        claim = world.ledger.claim(key, version, step, part="customer")
+        claim = world.ledger.claim(key, version, step)
         if not isinstance(claim, Claim):
             return
         following = world.runner._attempt(claim)

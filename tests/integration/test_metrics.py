@@ -19,8 +19,8 @@ from pipelines.lifecycle import Phase
 from pipelines.onboarding import STEPS
 from tests.gateway import Gateway
 from tests.integration.test_round_trips import counted
-from tests.post import Post
-from tests.support import World, cut_off
+from tests.receivers import Post
+from tests.world import World, cut_off
 from workers.events.endpoints import MOST
 from workers.ledger import LANES
 from workers.operate.audit import Auditor

@@ -10,7 +10,7 @@ import redis
 
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.ledger import LEASE_MS, Claim, Ledger, New, Nudge
 from workers.ledger.hints import UNCLEAR, hint
 

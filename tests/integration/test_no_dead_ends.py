@@ -15,7 +15,7 @@ import redis
 
 from ops.sandbox import Fault
 from tests.second_iron import SecondIron
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.budget.gate import Gate
 from workers.operate.doctor import Check, examined
 

@@ -19,7 +19,7 @@ from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
 from tests.chaos.simulator import BEGINNING_MS, on_time_of
-from tests.support import PLENTY, World
+from tests.world import PLENTY, World
 from workers.budget.gate import PAUSABLE, Gate
 from workers.budget.permits import ASKED_AGAIN, Permits
 from workers.ledger import PREFIX, Claim, Ledger, Lists, New, NotClaimed
@@ -78,8 +78,8 @@ def records(ledger: Ledger, lane: str, count: int, step: str = "create_customer"
     return made
 
 
-def claim(ledger: Ledger, record: Record, secured: str = "") -> Claim | NotClaimed:
-    return ledger.claim(record.key, 1, record.step, secured=secured)
+def claim(ledger: Ledger, record: Record) -> Claim | NotClaimed:
+    return ledger.claim(record.key, 1, record.step)
 
 
 def wait_ms(permit: Permit, claim: Claim) -> float:
@@ -147,7 +147,7 @@ def test_a_clock_set_back_stops_nothing(ledger: Ledger, clock: Clock) -> None:
     slot_ms(ledger)
     bulk = records(ledger, "bulk", 1)
     clock.ms += 1_000
-    assert len(ledger.take({"bulk": 10})) == 1
+    assert len(ledger.take({"bulk": 10}).nudges) == 1
     clock.ms = 0
     assert slot_ms(ledger) < at_ms(ledger) + 100
     assert isinstance(claim(ledger, bulk[0]), Claim)
@@ -301,21 +301,21 @@ def test_a_clock_that_jumps_keeps_nobody_waiting(ledger: Ledger) -> None:
 def test_an_identification_is_secured_with_the_claim(ledger: Ledger, clock: Clock) -> None:
     """Of many records that wait for an identification one is claimed a second: no look-up is spent on the others."""
     made = records(ledger, "bulk", 4, "create_identification")
-    begun = [claim(ledger, record, IDENTIFICATION) for record in made]
+    begun = [claim(ledger, record) for record in made]
     assert [isinstance(one, Claim) for one in begun] == [True, False, False, False]
     assert set(begun[0].permits) == {CALL, IDENTIFICATION}  # type: ignore[union-attr]
     due = sorted(score for _, score in ledger.client.zrange(f"{PREFIX}due:bulk", 0, -1, withscores=True))[:3]
     assert due[0] - at_ms(ledger) < 900
     assert [later - earlier for earlier, later in pairwise(due)] == [pytest.approx(1030, abs=10)] * 2
     clock.ms += 1030
-    assert isinstance(claim(ledger, made[3], IDENTIFICATION), Claim)
+    assert isinstance(claim(ledger, made[3]), Claim)
 
 
 def test_who_must_wait_for_an_identification_takes_no_call_yet(ledger: Ledger) -> None:
     """A slot for the call is not taken far ahead of the one for the identification: it would have lapsed by then."""
     slot_ms(ledger, class_=IDENTIFICATION)
     [record] = records(ledger, "interactive", 1, "create_identification")
-    claimed = ledger.claim(record.key, 1, record.step, secured=IDENTIFICATION)
+    claimed = ledger.claim(record.key, 1, record.step)
     if isinstance(claimed, Claim):
         assert set(claimed.permits) == {IDENTIFICATION}
     else:
@@ -328,8 +328,8 @@ def test_those_who_wait_for_an_identification_keep_nobody_waiting(ledger: Ledger
     other = [Record(f"new-{n}", lane="bulk", external_id=f"new-{n}") for n in range(5)]
     ledger.create([New(record, {}) for record in other])
     clock.ms += 50
-    steps = [nudge.step for nudge in ledger.take({"bulk": 5})]
-    steps += [nudge.step for nudge in ledger.take({"bulk": 5})]
+    steps = [nudge.step for nudge in ledger.take({"bulk": 5}).nudges]
+    steps += [nudge.step for nudge in ledger.take({"bulk": 5}).nudges]
     assert Counter(steps)["create_customer"] >= 4
     assert Counter(steps)["create_identification"] <= 2
 
@@ -404,14 +404,14 @@ def test_no_more_is_nudged_than_finds_a_slot(ledger: Ledger, clock: Clock) -> No
     records(ledger, "bulk", 900)
     clock.ms += 5_000
     first, second = ledger.take({"bulk": 64}), ledger.take({"bulk": 64})
-    assert 1 <= len(first) <= 9
-    assert not second
+    assert 1 <= len(first.nudges) <= 9
+    assert not second.nudges
     assert second.again_s is not None
     assert second.again_s < 0.1
     nudged = 0
     for _ in range(100):
         clock.ms += 50
-        nudged += len(ledger.take({"bulk": 64}))
+        nudged += len(ledger.take({"bulk": 64}).nudges)
     assert nudged <= 5.2 * 40
 
 
@@ -421,7 +421,7 @@ def test_a_plentiful_budget_stops_nobody(client: redis.Redis) -> None:
     for lane in ("reidentify", "bulk", "interactive"):
         made = records(ledger, lane, 64)
         taken = ledger.take({lane: 64})
-        assert (len(taken), taken.again_s) == (0 if lane == "interactive" else 64, None)
+        assert (len(taken.nudges), taken.again_s) == (0 if lane == "interactive" else 64, None)
         for record in made:
             claimed = claim(ledger, record)
             assert isinstance(claimed, Claim)
@@ -564,7 +564,7 @@ def test_one_probe_at_a_time(stormy: World) -> None:
     stormy.advance(16)
     assert breaker(stormy) == "open"
     assert isinstance(ledger.claim("b-39", stormy.record("b-39").version, "create_customer"), Claim | NotClaimed)
-    assert breaker(stormy) == "half_open" or len(ledger.take({"bulk": 5})) == 1
+    assert breaker(stormy) == "half_open" or len(ledger.take({"bulk": 5}).nudges) == 1
 
 
 def test_a_fault_of_its_own(world: World) -> None:

@@ -20,7 +20,7 @@ from tests.bench.peers.crowd import KEY, fill, waiting
 from tests.bench.peers.field import Field
 from tests.bench.peers.iron import Iron
 from tests.bench.peers.table import show
-from tests.support import World
+from tests.world import World
 from workers.ledger import Lists
 from workers.operate.preflight import release_of
 

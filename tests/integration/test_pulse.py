@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import World, a_job
+from tests.world import World, a_job
 from workers.engine.pulse import QUEUE_DEPTH
 from workers.ledger import Lists
 

@@ -21,7 +21,7 @@ from pipelines.errors import IronError
 from pipelines.iron import Iron
 from pipelines.lifecycle import FINISHED
 from tests.lives import LIVES, Read, Witness, a_world, comes_to, passes, wait
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.reconcile.adopt import adopt
 from workers.reconcile.sweep import Sweep
 

@@ -18,7 +18,7 @@ from pipelines.retention import INPUT_KEPT_MS
 from tests.gateway import Gateway
 from tests.integration.test_console import Operator, settle, text
 from tests.integration.test_input import everything
-from tests.support import API_KEY, BASE_URL, PLENTY, Run, World
+from tests.world import API_KEY, BASE_URL, PLENTY, Run, World
 from workers.events.stream import EventStream
 from workers.ledger import PREFIX, Ledger
 from workers.reconcile.adopt import adopt

@@ -15,7 +15,7 @@ from pipelines.lifecycle import Phase
 from pipelines.model import Next, Policy
 from pipelines.reidentification import Hours, Interval, ReidentificationPolicy
 from pipelines.reidentification.days import DAY_MS
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.events.stream import EventStream
 from workers.ledger import PREFIX
 from workers.reconcile.adopt import adopt

@@ -14,7 +14,7 @@ import redis
 from ops.cli import main
 from pipelines.reidentification import Interval
 from tests.integration.test_reidentify import DAY_S, POLICY, again, hear, in_time, put_in_force
-from tests.support import Run, World
+from tests.world import Run, World
 from workers.ledger import PREFIX, Ledger
 from workers.reidentification import policy_store, runs
 

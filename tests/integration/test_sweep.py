@@ -8,7 +8,7 @@ import redis
 
 from pipelines.errors import AnswerUnreadableError
 from pipelines.iron import Iron
-from tests.support import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World
 from workers.budget.gate import Gate
 from workers.ledger import PREFIX
 from workers.ledger.limits import Budget

@@ -18,11 +18,11 @@ import pytest
 from dramatiq.brokers.redis import RedisBroker
 
 from pipelines.job import JobInvalidError, JobRules
-from tests.bodies import PERSON
 from tests.gateway import TOKENS, Gateway
+from tests.given_details import PERSON
 from tests.integration.test_cli_parts import lines, started, until
 from tests.integration.test_console import Operator
-from tests.support import Run, World, a_job
+from tests.world import Run, World, a_job
 from workers.imports.imports import Imports
 from workers.intake.messages import ACTOR, DirectEnqueueing
 from workers.intake.rejections import Refusals

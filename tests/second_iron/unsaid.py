@@ -21,6 +21,7 @@ PAGE = ROOT / "ops" / "docs" / "iron-unsaid.md"
 
 CLIENT, ANSWERS, VALUES = (f"pipelines/iron/{name}.py" for name in ("client", "answers", "values"))
 STEPS, NEXT = "pipelines/onboarding.py", "pipelines/advance.py"
+READING, SIGNING = "pipelines/reading.py", "pipelines/signing.py"
 KEYS, MODEL, ERRORS, TRY = "pipelines/keys.py", "pipelines/model.py", "pipelines/errors.py", "pipelines/attempt.py"
 ENVELOPE, SIGNATURE = "ops/gateway/webhooks/envelope.py", "ops/gateway/webhooks/signature.py"
 SWEEP = "workers/reconcile/sweep.py"
@@ -74,9 +75,9 @@ UNSAID: Mapping[str, Unsaid] = {
     # Objects
     "unknown_status": Unsaid(("pipelines/lifecycle.py", "UNKNOWN"), ("odd_reads", "renamed_statuses")),
     "review_path": Unsaid(("pipelines/lifecycle.py", "TABLE"), fixed="every step; a poll may miss any of them"),
-    "customer_shown": Unsaid((STEPS, "_told_by"), ("left_out",)),
+    "customer_shown": Unsaid((READING, "_told_by"), ("left_out",)),
     "name_default": Unsaid((VALUES, "customer_of"), fixed="`Customer` and the id; we do not read it"),
-    "ids_order": Unsaid((STEPS, "_says_enough"), ("ids_order",)),
+    "ids_order": Unsaid((READING, "_says_enough"), ("ids_order",)),
     "step_status": Unsaid((VALUES, "identification_of"), ("step_status",)),
     # Customers
     "second_customer": Unsaid((TRY, "perform"), ("duplicate_external_id",)),
@@ -95,11 +96,11 @@ UNSAID: Mapping[str, Unsaid] = {
     "pending_means": Unsaid((STEPS, "create_identification"), ("pending_means",)),
     "closed_customer": Unsaid((NEXT, "_read_first"), ("blocked_customer",)),
     "wrong_type": Unsaid((NEXT, "_after_refusal"), fixed="400; the job's check refuses it before"),
-    "data_complete": Unsaid((STEPS, "_identified"), ("submitted_becomes",), "never Pending", gap=True),
+    "data_complete": Unsaid((READING, "identified"), ("submitted_becomes",), "never Pending", gap=True),
     "link_ready_s": Unsaid((STEPS, "refresh"), ("url_delay_s",)),
     "foreign_identification": Unsaid((CLIENT, "identifications"), fixed="404; we do not read one by its id"),
-    "url_on_read": Unsaid((STEPS, "_identified"), ("url_rotates",)),
-    "url_after_use": Unsaid((STEPS, "_identified"), ("keep_url",), "never another one"),
+    "url_on_read": Unsaid((READING, "identified"), ("url_rotates",)),
+    "url_after_use": Unsaid((READING, "identified"), ("keep_url",), "never another one"),
     "archived_counts": Unsaid(("pipelines/lifecycle.py", "TABLE"), ("archiving_puts_back",)),
     "requirements_empty": Unsaid((VALUES, "objects"), ("requirements_empty",)),
     "requirements_before": Unsaid((STEPS, "_explained"), fixed="the identification; we do not ask before"),
@@ -114,11 +115,11 @@ UNSAID: Mapping[str, Unsaid] = {
     "activation_delay_s": Unsaid((NEXT, "_what_to_sign"), ("activation_delay_s",)),
     "sandbox_decided": Unsaid((CLIENT, "identifications"), ("decided_again",), "we do not call it"),
     # Life
-    "onboarding_order": Unsaid((STEPS, "_seen"), ("order",)),
+    "onboarding_order": Unsaid((READING, "after_reading"), ("order",)),
     "nothing_to_sign": Unsaid((STEPS, "_documents"), ("nothing_to_sign",)),
     "after_decline": Unsaid(("pipelines/lifecycle.py", "TABLE"), fixed="stays, unless it is moved by hand", gap=True),
     "after_expiry": Unsaid(("pipelines/lifecycle.py", "TABLE"), fixed="stays, unless it is moved by hand", gap=True),
-    "step_up": Unsaid((STEPS, "_identification_now"), ("step_up",)),
+    "step_up": Unsaid((READING, "_identification_now"), ("step_up",)),
     "webhook_message": Unsaid((ENVELOPE, "read_envelope"), ("webhook_message",)),
     "webhook_secret": Unsaid((SIGNATURE, "verify"), ("webhook_key",)),
     "webhook_signatures": Unsaid((SIGNATURE, "verify"), fixed="one", gap=True),
@@ -128,13 +129,13 @@ UNSAID: Mapping[str, Unsaid] = {
     "webhook_unknown": Unsaid((ENVELOPE, "read_envelope"), fixed="none", gap=True),
     "approval_delay_s": Unsaid((STEPS, "refresh"), ("approval_delay_s",)),
     "lookup_lag_s": Unsaid((TRY, "perform"), ("lookup_lag_s",)),
-    "list_lag_s": Unsaid((STEPS, "_not_older"), ("lookup_lag_s", "record_lag_s")),
-    "lag_share": Unsaid((STEPS, "_not_older"), fixed="every record lags alike"),
-    "listed_status": Unsaid((STEPS, "_just_begun"), ("status_lag_s",)),
+    "list_lag_s": Unsaid((READING, "not_older"), ("lookup_lag_s", "record_lag_s")),
+    "lag_share": Unsaid((READING, "not_older"), fixed="every record lags alike"),
+    "listed_status": Unsaid((READING, "_just_begun"), ("status_lag_s",)),
     "sub_partner": Unsaid((CLIENT, "on_behalf_of"), ("wrong_sub_partner",), "never found"),
-    "documents_replaced": Unsaid((STEPS, "_required"), fixed="never, unless new terms come by hand", gap=True),
-    "new_terms_id": Unsaid((STEPS, "_required"), ("new_round_signs",), "new terms have an id of their own", gap=True),
-    "content_ids": Unsaid((STEPS, "_required"), fixed="shared"),
+    "documents_replaced": Unsaid((SIGNING, "required"), fixed="never, unless new terms come by hand", gap=True),
+    "new_terms_id": Unsaid((SIGNING, "required"), ("new_round_signs",), "new terms have an id of their own", gap=True),
+    "content_ids": Unsaid((SIGNING, "required"), fixed="shared"),
     "read_spell": Unsaid((NEXT, "_read_first"), ("odd_reads",)),
 }
 

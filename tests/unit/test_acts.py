@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.acts import MAX_ROUNDS_ASKED, WAIT_FOR_CERTAINTY, Applied, apply_acts, refusal
+from pipelines.acts import ACTS as ROWS
+from pipelines.acts import MAX_ROUNDS_ASKED, Applied, apply_acts, refusal
 from pipelines.advance import after_acts, after_error, after_outcome
 from pipelines.attempt import Attempt
 from pipelines.begin import begin
@@ -21,7 +22,7 @@ from pipelines.model import STRIKES, Done, Effect, Next, Policy, Problem, Record
 from pipelines.onboarding import STEPS
 
 NOW_MS = 1_768_471_200_000
-ACTS = ("sign", "correct", "cancel", "restart", "renew", "retry", "reidentify")
+ACTS = ("sign", "correct", "cancel", "restart", "renew", "retry", "reidentify", "archive", "archive_identification")
 JOB = parse_job(
     {"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "marker@example.com"}}
 ).canonical()
@@ -125,6 +126,9 @@ TAKEN = {
     "renew": {Phase.DECLINED, Phase.EXPIRED},
     "retry": {Phase.FAILED, Phase.ON_HOLD},
     "reidentify": {Phase.ACTIVE},
+    "archive": set(Phase) - {Phase.RECEIVED, Phase.FAILED, Phase.ARCHIVED},
+    "archive_identification": set(Phase)
+    - {Phase.RECEIVED, Phase.CUSTOMER_CREATED, Phase.FAILED, Phase.ON_HOLD, Phase.ARCHIVED},
 }
 EACH_PHASE = pytest.mark.parametrize("phase", Phase)
 EACH_ACT = pytest.mark.parametrize("name", ACTS)
@@ -161,7 +165,8 @@ def test_no_act_strands_a_record(name: str, phase: Phase) -> None:
     """After any act there is a step to run, and a due time unless the phase is an end."""
     following = applied(RECORDS[phase], act(name))
     assert following.record.step in STEPS
-    assert (following.delay_s is None) == (following.record.phase in FINISHED)
+    ended = following.record.phase in FINISHED and not following.record.archive
+    assert (following.delay_s is None) == ended
     assert following.applied == (act(name),)
     if phase not in TAKEN[name]:
         assert following.record.phase is phase
@@ -189,8 +194,7 @@ def test_what_changes_a_call_waits_while_one_is_in_doubt(name: str, phase: Phase
 @EACH_ACT
 def test_which_acts_wait_for_certainty(name: str) -> None:
     """Consent is the only act that changes no call."""
-    assert (name in WAIT_FOR_CERTAINTY) == (name != "sign")
-    assert set(ACTS) > WAIT_FOR_CERTAINTY
+    assert ROWS[name].waits == (name != "sign")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +206,7 @@ def test_which_acts_wait_for_certainty(name: str) -> None:
     ],
     ids=["not called", "refused", "none"],
 )
-@pytest.mark.parametrize("name", sorted(WAIT_FOR_CERTAINTY - {"restart", "renew", "reidentify"}))
+@pytest.mark.parametrize("name", ["cancel", "correct", "retry"])
 def test_nothing_waits_where_the_outcome_is_certain(name: str, certain: Effect | None) -> None:
     """An effect that was never called, or that Iron refused for good, holds up nobody."""
     record = replace(NEW, phase=Phase.FAILED, effect=certain, problem=PROBLEM)

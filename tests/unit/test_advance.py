@@ -36,7 +36,8 @@ from pipelines.job import parse_job
 from pipelines.keys import canonical_json, fingerprint
 from pipelines.lifecycle import FINISHED, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Done, Effect, Next, Partly, Policy, Problem, Record, Refused, Signing, Wait
-from pipelines.onboarding import HAS_EFFECT, LIST_EVERY, MAX_UPDATES, STEPS
+from pipelines.onboarding import LIST_EVERY, STEPS
+from pipelines.reading import MAX_UPDATES
 
 NOW_MS = 1_768_471_200_000
 POLICY = Policy()
@@ -61,8 +62,8 @@ EFFECT = Effect("create_customer", ("k-1",), first_ms=1, last_ms=2)
 @pytest.fixture
 def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses as they are before they are spread."""
-    monkeypatch.setattr(advance, "_jittered", lambda pause_s: pause_s)
-    monkeypatch.setattr(advance, "_spread", lambda _: 0.0)
+    monkeypatch.setattr(advance, "jittered", lambda pause_s: pause_s)
+    monkeypatch.setattr(advance, "spread", lambda _: 0.0)
 
 
 def at(now_ms: int = NOW_MS, *, policy: Policy = POLICY, effect: Effect | None = None) -> Attempt:
@@ -304,7 +305,7 @@ def test_a_fleet_does_not_move_in_step() -> None:
 
 
 @pytest.mark.usefixtures("no_jitter")
-@pytest.mark.parametrize("step", [*sorted(HAS_EFFECT - {"create_customer"}), "update_customer"])
+@pytest.mark.parametrize("step", ["create_identification", "submit_signings", "update_customer"])
 def test_after_what_we_did_a_customer_is_read_often_again(step: str) -> None:
     """Each effect of ours makes news likely: the pauses are short again, also long after the phase began."""
     long_ago = replace(WAITING, step=step, reads=30, since_ms=NOW_MS - 10 * 86_400_000, link=None)
@@ -538,6 +539,7 @@ READY = replace(
 LEADS_TO = {
     "create_identification": READY,
     "update_customer": replace(WAITING, step="update_customer", update=True, revision=1),
+    "archive_at_iron": replace(WAITING, step="archive_at_iron", archive="customer"),
     "handle_step_up": replace(WAITING, phase=Phase.STEP_UP_REQUIRED, step="handle_step_up", was_active=True),
     "explain_decline": replace(
         WAITING, phase=Phase.DECLINED, step="explain_decline", identification_status="Declined"
@@ -663,7 +665,7 @@ def test_refusals_of_the_caller_come_ever_later_too(step: str) -> None:
 def test_what_the_read_shows_is_what_follows(step: str) -> None:
     """Where the customer, read now, leads elsewhere, the step does not come again, and nothing is wrong any more."""
     met = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
-    following = read(met, customer_status="Suspended", update=False)
+    following = read(met, customer_status="Suspended", update=False, archive="")
     record = following.record
     assert (record.phase, record.step) == (Phase.SUSPENDED, "refresh")
     assert (record.tried, record.attempts, record.problem) == ("", 0, None)
@@ -676,7 +678,7 @@ def test_a_result_of_the_step_ends_the_trouble(step: str) -> None:
     met = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
     led = read(met, update=step == "update_customer").record
     assert led.step == step
-    record = after_outcome(led, Done({"reasons_read": True, "update": False}), at()).record
+    record = after_outcome(led, Done({"reasons_read": True, "update": False, "archive": ""}), at()).record
     assert (record.tried, record.attempts, record.problem) == ("", 0, None)
 
 

@@ -22,7 +22,7 @@ from pipelines.identification.countries import COUNTRIES
 from pipelines.identification.fields import MAX_COMPANY_DEPTH, MAX_FILE_BYTES, MAX_UNKNOWN_DEPTH
 from pipelines.job import Job, JobInvalidError, JobRules, parse_job
 from pipelines.keys import fingerprint
-from tests.bodies import (
+from tests.given_details import (
     ADDRESS,
     BUSINESS,
     COMPANY,

@@ -29,10 +29,11 @@ from pipelines.errors import (
     StaleClaimError,
     UnreachableError,
 )
-from pipelines.iron import Iron, Requirement, retry_after_s
-from pipelines.iron.answers import LONGEST_RETRY_AFTER_S, LONGEST_SAID, TRANSPORT_ERRORS
+from pipelines.iron import Filters, Iron, Requirement
+from pipelines.iron.answers import LONGEST_SAID, TRANSPORT_ERRORS
 from pipelines.iron.client import LONGEST_ANSWER, MAX_PAGES, USER_AGENT
 from pipelines.job import JobInvalidError, parse_job
+from pipelines.pauses import LONGEST_RETRY_AFTER_S, retry_after_s
 
 #: Stands wherever something must not come out again: key, e-mail, link, body, header, foreign message.
 MARKER = "marker-7f3a"
@@ -465,7 +466,7 @@ def test_a_page_of_customers() -> None:
         return httpx.Response(200, json=answer if len(sent) == 1 else PAGE | {"cursor": ""})
 
     iron = iron_with(take)
-    (customer,), place = iron.customers(statuses=("Active", "Suspended"))
+    (customer,), place = iron.customers(filters=Filters(("Active", "Suspended")))
     assert iron.customers(cursor=place) == ([], None)
     assert (customer.id, customer.identification_status, customer.email) == ("c-1", "Pending", MARKER)
     assert MARKER not in repr(customer)

@@ -8,6 +8,7 @@ import pytest
 
 from workers.ledger import lua_parts
 from workers.ledger.scripts import whole
+from workers.ledger.wire import ARGUMENTS, in_order
 
 PARTS = lua_parts()
 COMMENT = re.compile(r"--.*$", re.MULTILINE)
@@ -55,6 +56,24 @@ def test_a_script_has_what_it_uses(part: str) -> None:
     for other in direct[1].split() if direct else ():
         of_others = shared(other) | names(OPERATION.findall(PARTS[other]))
         assert other in wanted or any(name in code(part) for name in of_others), f"{part} uses nothing of {other}"
+
+
+@pytest.mark.parametrize("operation", sorted(ARGUMENTS))
+def test_both_ends_name_the_same_arguments(operation: str) -> None:
+    """Python and Lua name an operation's arguments alike, in the same order; only pairs come after them."""
+    signature = re.compile(rf"^function operations\.{operation}\(([^)]*)\)", re.MULTILINE)
+    [found] = [match[1] for text in PARTS.values() for match in signature.finditer(text)]
+    *named, last = [name.strip() for name in found.split(",")]
+    assert (tuple(named), last) == (ARGUMENTS[operation], "...")
+
+
+def test_an_argument_that_is_not_given_is_an_error() -> None:
+    """A missing argument is no empty one: it would move all that follow it."""
+    given = dict.fromkeys(ARGUMENTS["join"], "")
+    assert in_order("join", given, {"customer": b"c"}) == [*[""] * len(ARGUMENTS["join"]), "customer", b"c"]
+    given.pop("email")
+    with pytest.raises(KeyError, match="email"):
+        in_order("join", given, {})
 
 
 def test_every_operation_is_in_one_part() -> None:

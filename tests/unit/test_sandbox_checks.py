@@ -8,7 +8,7 @@ import pytest
 
 from ops.sandbox import Answer, Sandbox, Switches
 from pipelines.identification.fields import MAX_COMPANY_DEPTH
-from tests.bodies import WHOLE
+from tests.given_details import WHOLE
 
 PIXEL = base64.b64encode(b"a file").decode()
 

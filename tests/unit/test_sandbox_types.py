@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from ops.sandbox import Answer, Sandbox, Switches
 from ops.sandbox.api.routes import ROUTES
-from tests import bodies, iron_types
+from tests import given_details, iron_types
 from tests.iron_types import TYPES, Many, Object, schema
 
 NULLS = pytest.mark.parametrize("optional", ["null", "omitted"])
@@ -93,9 +93,9 @@ def drive(client: Client) -> None:
     for country in ("US", "ca", "DE"):
         client.call("GET", "/country_subdivisions/{country_code}", country_code=country)
     person = through(client, "Person", {"type": "Link", "with_edd": True})
-    through(client, "Business", bodies.BUSINESS)
-    through(client, "Person", bodies.PERSON)
-    token = client.identify(client.customer(), bodies.TOKEN)
+    through(client, "Business", given_details.BUSINESS)
+    through(client, "Person", given_details.PERSON)
+    token = client.identify(client.customer(), given_details.TOKEN)
     client.call("GET", "/identifications/{id}/compliance-questionnaire", id=token)
     declined(client, "Person")
     declined(client, "Business")
@@ -238,12 +238,12 @@ def test_the_questionnaire_has_the_job_s_answers() -> None:
     """The legacy questionnaire gives the answers that were handed in, and none for a hosted form."""
     client = Client()
     customer = client.customer()
-    identification = client.identify(customer, bodies.TOKEN)
+    identification = client.identify(customer, given_details.TOKEN)
     template = "/identifications/{id}/compliance-questionnaire"
     answers = client.call("GET", template, id=identification)
     assert (answers["intended_use"], answers["employment_status"], answers["occupation"]) == (
-        *(bodies.TOKEN["intended_use"], bodies.KYC["employment_status"]),
-        bodies.EDD["occupation"],
+        *(given_details.TOKEN["intended_use"], given_details.KYC["employment_status"]),
+        given_details.EDD["occupation"],
     )
     hosted = client.identify(client.customer())
     assert client.send("GET", template, id=hosted).status == 404

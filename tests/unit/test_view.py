@@ -16,8 +16,7 @@ from pipelines.job import parse_job
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import FINISHED, TABLE, UNKNOWN, Actor, Phase
 from pipelines.model import Done, Policy, Problem, Record, Refused, Signing
-from pipelines.onboarding import STEPS
-from pipelines.view import NEXT, read_view
+from pipelines.view import read_view
 
 NOW_MS = 1_795_341_600_000
 DUE_MS = NOW_MS + 300_000
@@ -254,11 +253,6 @@ def test_an_active_customer_is_never_shown_as_under_way(status: str | None) -> N
     record = replace(NEW, phase=Phase.ACTIVE, customer_status="Active", identification_status=status)
     shown = read_view(record, None)["iron"]["identification_status"]
     assert shown == (status if status in ("Approved", "Declined", None) else "Approved")
-
-
-def test_every_step_has_its_sentence() -> None:
-    """What happens next is said for each step, and for no other."""
-    assert set(NEXT) == set(STEPS)
 
 
 def test_a_step_of_a_later_release_can_be_read() -> None:

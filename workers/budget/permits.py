@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 
 from pipelines.advance import RATE_LIMITED_PAUSE_S
 from pipelines.errors import RateLimitedError
 from pipelines.iron import CALL
+from pipelines.pauses import spread
 from workers.budget.gate import Gate
 from workers.ledger import Claim, Ledger
 from workers.ledger.limits import Permit
@@ -71,7 +71,7 @@ class Permits:
 def tap_pause_s(error: RateLimitedError) -> float:
     """Give for how long a 429 closes the tap: as long as Iron says, and a little more, so that not all come at once."""
     pause_s = RATE_LIMITED_PAUSE_S if error.retry_after_s is None else error.retry_after_s
-    return pause_s + random.uniform(0.0, REOPENING_S)  # noqa: S311 -- spreads load, keeps no secret
+    return pause_s + spread(REOPENING_S)
 
 
 def _classes(class_: str) -> tuple[str, ...]:

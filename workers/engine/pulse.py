@@ -6,7 +6,6 @@ lost everything is filled again. The queues stay short, so that bulk work waits 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 import redis
 import structlog
 
+from pipelines.pauses import around
 from workers.ledger import LANES, Ledger, Nudge, Taken
 from workers.process.background import Background
 
@@ -61,9 +61,9 @@ class Pulse(Background):
         depths = self._broker.depths()
         room = {lane: QUEUE_DEPTH - depths[lane] for lane in LANES if depths[lane] < QUEUE_DEPTH}
         taken = self._ledger.take(room) if room else Taken()
-        if taken:
-            self._broker.send_many(taken)
-        return Beat(len(taken), taken.again_s)
+        if taken.nudges:
+            self._broker.send_many(taken.nudges)
+        return Beat(len(taken.nudges), taken.again_s)
 
     def turn(self) -> float:
         """Move what is due; soon again while there is something, later while Redis is away."""
@@ -72,7 +72,7 @@ class Pulse(Background):
         except redis.RedisError as error:
             log.warning("pulse.interrupted", error=type(error).__name__)
             pause_s = AWAY_S
-        return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 -- spreads load
+        return around(pause_s)
 
 
 def _pause_s(beat: Beat) -> float:

@@ -22,7 +22,7 @@ from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
 from pipelines.model import Next, Outcome, Partly, Policy, Record
-from pipelines.onboarding import HAS_EFFECT, INPUT, SECURED, STEPS
+from pipelines.onboarding import STEPS
 from workers.budget.gate import Gate
 from workers.budget.permits import Permits, tap_pause_s
 from workers.engine.leases import Leases
@@ -60,6 +60,8 @@ class Runner:
     counters: Counters = field(default_factory=Counters)
     #: Whether a thread goes on with the next step of a record.
     going_on: bool = True
+    #: Whether a customer's calls name the API version under which Iron created the customer.
+    keep_version: bool = False
     #: Waits for Iron's budget, so many seconds.
     sleep: Callable[[float], object] = time.sleep
     rules: Rules = field(init=False)
@@ -78,7 +80,7 @@ class Runner:
         Answers what was committed last.
         """
         try:
-            claim = self.ledger.claim(key, version, step, secured=SECURED.get(step, ""), part=INPUT.get(step, ""))
+            claim = self.ledger.claim(key, version, step)
             if isinstance(claim, NotClaimed):
                 self.counters.add("nudges_passed", reason=claim.reason)
                 log.debug("step.passed", key=key, step=step, version=version, reason=claim.reason)
@@ -109,8 +111,7 @@ class Runner:
         """
         record, parts = following.record, self._parts(claim.record.key, following)
         if self.going_on and record.lane == LANES[0] and self.ledger.clock() < until:
-            secured, part = SECURED.get(record.step, ""), INPUT.get(record.step, "")
-            found = self.ledger.commit_and_claim(claim, following, parts, secured=secured, part=part)
+            found = self.ledger.commit_and_claim(claim, following, parts)
         else:
             found = self.ledger.commit(claim, following, parts)
         if isinstance(found, Nudge):
@@ -150,7 +151,7 @@ class Runner:
             policy=self.policy,
             now_ms=claim.elapsed_ms,
             input=lambda: self.vault.open(record.key, claim.sealed_input),
-            effect=effect_in_hand(record, claim.abandoned_ms, has_effect=record.step in HAS_EFFECT),
+            effect=effect_in_hand(record, claim.abandoned_ms, has_effect=STEPS[record.step].has_effect),
             rule=cache(lambda: self.rules.at(claim.rule)),
             place=self.rules.place,
             has_input=claim.sealed_input is not None,
@@ -161,7 +162,8 @@ class Runner:
         if claim.acts and (following := after_acts(record, claim.acts, attempt)):
             return following
         permits = Permits(self.ledger, claim, self.sleep)
-        iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call, claim.hear)
+        version = record.api_version if self.keep_version else ""
+        iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call, claim.hear, version)
         outcome = self._outcome(record, iron, attempt)
         if isinstance(outcome, Partly):
             claim.troubled_by(outcome.error)
@@ -172,7 +174,7 @@ class Runner:
     def _outcome(self, record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         """Run the step; what it raises is an outcome too, but for a claim that is over and Redis being away."""
         try:
-            return STEPS[record.step](record, iron, attempt)
+            return STEPS[record.step].run(record, iron, attempt)
         except (StaleClaimError, redis.RedisError):
             raise
         except OnboardingError as error:

@@ -6,7 +6,6 @@ endpoint does, or does not, concerns its own dispatcher only.
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import httpx
 import redis
 import structlog
 
+from pipelines.pauses import around
 from workers.events.dispatcher import AWAY_S, IN_FLIGHT, Dispatcher, Held
 from workers.events.endpoints import MOST, Endpoints, NoEndpointError
 from workers.events.sender import Sender
@@ -162,5 +162,5 @@ class Courier(Background):
     def _drop_old(self) -> None:
         if time.monotonic() < self._drop_at:
             return
-        self._drop_at = time.monotonic() + DROP_EVERY_S * random.uniform(0.8, 1.2)  # noqa: S311 -- spreads load
+        self._drop_at = time.monotonic() + around(DROP_EVERY_S)
         EventStream(self._ledger).drop_old(self._kept_s)

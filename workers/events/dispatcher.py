@@ -15,7 +15,6 @@ So a slow or dead endpoint delays nobody else, and costs no memory: what waits f
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ import redis
 import structlog
 
 from pipelines.events import Event, place
+from pipelines.pauses import jittered
 from workers.events.endpoints import EndpointError, Endpoints, EndpointStatus, Parked
 from workers.events.sender import Answer, Sender, Verdict, body_of
 from workers.events.stream import EventsGoneError, EventStream
@@ -46,8 +46,6 @@ GIVE_UP_AFTER_S = sum(RETRIES_S)
 PROBE_MIN_S = 5.0
 #: Longest pause between two probes of an endpoint, in seconds: what its coming back is noticed within.
 PROBE_MAX_S = 600.0
-#: Each pause is drawn from this part of itself up to all of it, so that what failed together is not tried together.
-JITTER_FROM = 0.8
 
 #: Deliveries under way to one endpoint at the same time, each of another onboarding.
 IN_FLIGHT = 8
@@ -395,7 +393,7 @@ class Dispatcher(Background):
         """Note that the endpoint as a whole does not accept: nothing moves, and it is probed later."""
         tries, since = self._progress.tries + 1, self._progress.failing_since or now_ms
         asked_s = max((answer.retry_after_s or 0.0 for _, answer in failed), default=0.0)
-        pause_s = max(_jittered(min(PROBE_MIN_S * 2.0 ** min(tries - 1, 30), PROBE_MAX_S)), asked_s)
+        pause_s = max(jittered(min(PROBE_MIN_S * 2.0 ** min(tries - 1, 30), PROBE_MAX_S)), asked_s)
         why = failed[0][1].why
         self._progress = replace(
             self._progress, tries=tries, failing_since=since, next=now_ms + int(pause_s * 1000), why=why
@@ -416,7 +414,7 @@ class Dispatcher(Background):
         if tries > len(RETRIES_S):
             self._next_of(key, given_up=True, why=answer.why)
             return
-        pause_ms = int(_jittered(RETRIES_S[tries - 1]) * 1000)
+        pause_ms = int(jittered(RETRIES_S[tries - 1]) * 1000)
         self._park(key, replace(parked, tries=tries, next_ms=now_ms + pause_ms, why=answer.why))
 
     def _next_of(self, key: str, *, given_up: bool = False, why: str = "") -> None:
@@ -471,7 +469,3 @@ def _replay(stream: EventStream, stored: str) -> Source:
 
 def _stored(source: Source) -> str:
     return "" if source.through else f"{source.cursor} {source.last}"
-
-
-def _jittered(pause_s: float) -> float:
-    return pause_s * random.uniform(JITTER_FROM, 1.0)  # noqa: S311 -- spreads load, keeps no secret

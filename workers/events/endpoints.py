@@ -26,8 +26,6 @@ from workers.secrets.vault import Vault
 
 #: Endpoints there can be: each has threads and connections of its own in one worker process.
 MOST = 32
-#: How long the former secret signs beside a new one unless told otherwise, in seconds: a day to change over.
-OVERLAP_S = 86_400.0
 #: Secrets that sign at the same time at most.
 MOST_SECRETS = 5
 #: Characters that a name may have.

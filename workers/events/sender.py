@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime
 from enum import StrEnum
 from typing import cast
 
@@ -22,6 +22,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from pipelines.events import Event
+from pipelines.pauses import retry_after_s
 from workers.events.addresses import AddressRefusedError, Resolve, Target, look_up, target
 
 MEDIA_TYPE = "application/cloudevents+json"
@@ -32,8 +33,6 @@ TEST_TYPE = "onboarding.test"
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 #: A body beyond this is not read, in bytes: the connection is given up instead.
 ANSWER_BYTES = 16_384
-#: Longest pause that an endpoint may ask for, in seconds: beyond it we ask again.
-RETRY_AFTER_MAX_S = 3_600.0
 
 
 class Verdict(StrEnum):
@@ -126,7 +125,9 @@ class Sender:
             return Answer(Verdict.UNREACHABLE, type(error).__name__)
         except httpx.TransportError as error:
             return Answer(Verdict.FAULT, type(error).__name__)
-        return _judged(response.status_code, _retry_after_s(response, self._clock()))
+        answered_at = format_datetime(datetime.fromtimestamp(self._clock(), UTC), usegmt=True)
+        pause_s = retry_after_s(response.headers.get("retry-after"), response.headers.get("date", answered_at))
+        return _judged(response.status_code, pause_s)
 
 
 def _drain(response: httpx.Response) -> None:
@@ -148,13 +149,3 @@ def _judged(status: int, retry_after_s: float | None) -> Answer:
     if status == httpx.codes.TOO_MANY_REQUESTS or unavailable:
         return Answer(Verdict.BUSY, why, retry_after_s)
     return Answer(Verdict.FAULT if httpx.codes.is_server_error(status) else Verdict.REFUSED, why)
-
-
-def _retry_after_s(response: httpx.Response, now_s: float) -> float | None:
-    """Read Retry-After, seconds or a date, within bounds; None: there is none that can be read."""
-    text = response.headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(text) if text.isdigit() else parsedate_to_datetime(text).timestamp() - now_s
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S)

@@ -15,7 +15,7 @@ from pipelines.begin import begin
 from pipelines.intake import IntakeError, Report, Row, RowProblem
 from pipelines.model import Record
 from pipelines.retention import INPUT_KEPT_MS
-from workers.intake.submit import SENTENCES, Asked, Submitted, same_job
+from workers.intake.submit import Asked, Submitted, same_job
 from workers.ledger import Ledger, Lists
 from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
@@ -151,8 +151,7 @@ def _conflict(row: Row, answer: Submitted) -> tuple[RowProblem, ...]:
     if answer.accepted:
         return ()
     column = row.layout.column_of("external_id" if answer.status == "external_id_taken" else "idempotency_key")
-    text = SENTENCES[answer.status] + (f" It belongs to the key {answer.holder}." if answer.holder else "")
-    return (RowProblem(column, answer.status, text),)
+    return (RowProblem(column, answer.status, answer.sentence),)
 
 
 def as_if_all_once(name: str, rows: Sequence[Row], answers: Sequence[Submitted]) -> list[Submitted]:

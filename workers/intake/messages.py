@@ -25,7 +25,7 @@ from pipelines.job import JobInvalidError, Problem
 from pipelines.strict_json import StrictJsonError
 from workers.engine.broker import NudgeBroker
 from workers.intake.rejections import Refusals
-from workers.intake.submit import SENTENCES, FrontDoor, Submitted
+from workers.intake.submit import FrontDoor, Submitted
 from workers.ledger import LANES
 
 log = structlog.get_logger()
@@ -185,8 +185,5 @@ class DirectEnqueueing(dramatiq.Middleware):
 
 
 def _reason(submitted: Submitted) -> Problem:
-    text = SENTENCES[submitted.status]
-    if submitted.holder is not None:
-        text = f"{text} It belongs to the key {submitted.holder}."
     pointer = "/external_id" if submitted.holder is not None else "/idempotency_key"
-    return Problem(pointer, submitted.status, text)
+    return Problem(pointer, submitted.status, submitted.sentence)

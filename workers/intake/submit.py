@@ -16,7 +16,7 @@ from pipelines.begin import begin, input_parts, joined
 from pipelines.intake import Row
 from pipelines.job import STRICT, Job, JobRules, parse_job
 from pipelines.model import Record
-from pipelines.onboarding import HAS_EFFECT
+from pipelines.onboarding import STEPS
 from workers.ledger import Created, Ledger, Lists, New, Nudge, Read
 from workers.ledger.import_store import ImportStore
 from workers.secrets.vault import Vault
@@ -35,12 +35,17 @@ SENTENCES: dict[Status, str] = {
 }
 
 
+def sentence_of(status: Status, holder: str | None = None) -> str:
+    """Return what an answer means, for people. `holder`: the key that has the external id."""
+    return f"{SENTENCES[status]} It belongs to the key {holder}." if holder is not None else SENTENCES[status]
+
+
 class ExternalIdTakenError(Exception):
     """Another onboarding has this external id; `holder` is its key."""
 
     def __init__(self, holder: str) -> None:
         """Keep the key that has it."""
-        super().__init__(f"{SENTENCES['external_id_taken']} It belongs to the key {holder}.")
+        super().__init__(sentence_of("external_id_taken", holder))
         self.holder = holder
 
 
@@ -62,6 +67,11 @@ class Submitted:
     holder: str | None = None
     #: How often the customer's links to the record were revoked.
     link_serial: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What became of it, for people."""
+        return sentence_of(self.status, self.holder)
 
     @property
     def accepted(self) -> bool:
@@ -202,7 +212,8 @@ _LOADED = Submitted("created", None)
 def _taking_over(adopted: Read, wanted: Record) -> Record:
     """Let a job take over an adopted record as it was read; a worker may still be asleep with a call of it in hand."""
     record = adopted.record
-    effect = effect_in_hand(record, adopted.abandoned_ms, has_effect=record.step in HAS_EFFECT)
+    step = STEPS.get(record.step)
+    effect = effect_in_hand(record, adopted.abandoned_ms, has_effect=step is not None and step.has_effect)
     return joined(record.evolve(effect=effect), wanted)
 
 

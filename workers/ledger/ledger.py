@@ -20,7 +20,7 @@ from pipelines.iron import CALL
 from pipelines.keys import canonical_json
 from pipelines.lanes import place_of
 from pipelines.model import FORMAT, Next, Record
-from pipelines.onboarding import SECURED
+from pipelines.onboarding import STEPS
 from pipelines.retention import INPUT_DONE, INPUT_KEPT_MS, input_ttl_ms
 from workers.ledger.clock import monotonic_s
 from workers.ledger.connection import DURABLE_WITHIN_MS, Durability, NotDurableError
@@ -48,6 +48,7 @@ from workers.ledger.wire import (
     decode,
     flat,
     history_entry,
+    in_order,
     new_row,
     nudge_of,
     packed,
@@ -56,7 +57,8 @@ from workers.ledger.wire import (
     verdict,
 )
 
-_SECURED = json.dumps(dict(SECURED))
+#: The class of Iron's budget that a step must be sure of, for the scripts.
+_SECURED = json.dumps({name: step.secures for name, step in STEPS.items() if step.secures})
 
 
 class Ledger:
@@ -111,26 +113,38 @@ class Ledger:
         record = new.record
         entry, head = history_entry(record, self.now_ms(), "", new.note)
         joined = record.evolve(head=head)
-        answer = self._safe_call(
-            "join", adopted.key, adopted.version, call_token(), record.key, record.lane, record.step,
-            FORMAT, canonical_json(joined.stored()), entry, events.beginning(joined), record.external_id,
-            record.customer_id or "", new.email, INPUT_KEPT_MS if record.phase in INPUT_DONE else "",
-            record.import_name, *flat(new.parts),
-        )  # fmt: skip
+        given = {
+            "old_key": adopted.key,
+            "version": adopted.version,
+            "token": call_token(),
+            "key": record.key,
+            "lane": record.lane,
+            "step": record.step,
+            "format": FORMAT,
+            "json": canonical_json(joined.stored()),
+            "history": entry,
+            "told": events.beginning(joined),
+            "external_id": record.external_id,
+            "customer_id": record.customer_id or "",
+            "email": new.email,
+            "ttl_ms": INPUT_KEPT_MS if record.phase in INPUT_DONE else "",
+            "import": record.import_name,
+        }
+        answer = self._safe_call("join", *in_order("join", given, new.parts))
         if answer[0] != b"joined":
             return None
         _, version, now_ms, serial = answer
         return Created("created", joined.evolve(version=version, updated_ms=now_ms), now_ms, link_serial=serial)
 
-    def claim(self, key: str, version: int, step: str, *, secured: str = "", part: str = "") -> Claim | NotClaimed:
+    def claim(self, key: str, version: int, step: str) -> Claim | NotClaimed:
         """Take a record in hand for one step and set its due time to the lease's end.
 
-        It comes with a slot for the first call, if it may leave soon. `secured`: the class of Iron's budget that the
-        step must be sure of beside; `part`: the part of the input that it needs.
+        It comes with a slot for the first call, if it may leave soon, with one of the class of Iron's budget that the
+        step secures, and with the part of the input that the step uses.
         """
         started, budget = self.clock(), self.lag.budget()
-        answer = self._call("claim", key, version, *self._claim(step, secured, part), budget=budget)
-        return self._claimed(key, answer, started, budget, secured)
+        answer = self._call("claim", key, version, *self._claim(step), budget=budget)
+        return self._claimed(key, answer, started, budget, STEPS[step].secures)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         """Extend the leases of all claims in hand; one that is lost, or whose clock went wrong, is left to end."""
@@ -153,33 +167,27 @@ class Ledger:
         return committed(following, self._call("commit", *self._commit(claim, following, parts)))
 
     def commit_and_claim(
-        self,
-        claim: Claim,
-        following: Next,
-        parts: Mapping[str, bytes] | None = None,
-        *,
-        secured: str = "",
-        part: str = "",
+        self, claim: Claim, following: Next, parts: Mapping[str, bytes] | None = None
     ) -> Claim | Nudge | None:
         """Write what a step found out, and take the record in hand for the step that follows, if that is to be now.
 
         A nudge: news came meanwhile, so that the customer is read before that. None: nothing follows now, or the claim
         was refused; the record then has its due time, and no nudge is needed.
-        `secured` and `part` as in `claim`, of the step that follows. Raises StaleClaimError like `commit`.
+        Raises StaleClaimError like `commit`.
         """
         started, budget = self.clock(), self.lag.budget()
         written = self._commit(claim, following, parts)
-        claiming = self._claim(following.record.step, secured, part)
-        answer = self._call("onward", len(written), *written, *claiming, budget=budget)
+        step = following.record.step
+        answer = self._call("onward", len(written), *written, *self._claim(step), budget=budget)
         nudge = committed(following, answer[0])
         if len(answer) == 1:
             return nudge
-        taken = self._claimed(following.record.key, answer[1], started, budget, secured)
+        taken = self._claimed(following.record.key, answer[1], started, budget, STEPS[step].secures)
         return taken if isinstance(taken, Claim) else None
 
-    def _claim(self, step: str, secured: str, part: str) -> list[Any]:
-        """Give the arguments of a claim after the record's key and version."""
-        return [step, call_token(), LEASE_MS, FORMAT, part, secured]
+    def _claim(self, step: str) -> list[Any]:
+        """Return the arguments of a claim after the record's key and version."""
+        return [step, call_token(), LEASE_MS, FORMAT, STEPS[step].part, STEPS[step].secures]
 
     def _claimed(self, key: str, answer: Any, started: float, budget: Budget, secured: str) -> Claim | NotClaimed:
         """Read the answer of a claim that was asked for at this time, with the budget stated like this."""
@@ -211,15 +219,30 @@ class Ledger:
         entry, head = history_entry(record, at_ms, before.step, following.note)
         learned = record.customer_id if record.customer_id != before.customer_id else None
         known_as = record.external_id if record.external_id != before.external_id else None
-        return [
-            record.key, claim.fence, at_ms, CLOCK_TOLERANCE_MS,
-            place_of(following), record.step, record.phase.value, FORMAT,
-            canonical_json(record.evolve(head=head).stored()), entry, events.of_commit(before, following),
-            scheduled(following), "" if following.delay_s is None else int(following.delay_s * 1000),
-            packed(following.applied), learned or "", known_as or "",
-            input_ttl_ms(before.phase, record.phase, parts), record.import_name,
-            claim.calls - claim.bad, claim.bad, verdict(claim), *flat(parts or {}),
-        ]  # fmt: skip
+        given = {
+            "key": record.key,
+            "fence": claim.fence,
+            "at_ms": at_ms,
+            "tolerance_ms": CLOCK_TOLERANCE_MS,
+            "place": place_of(following),
+            "step": record.step,
+            "phase": record.phase.value,
+            "format": FORMAT,
+            "json": canonical_json(record.evolve(head=head).stored()),
+            "history": entry,
+            "told": events.of_commit(before, following),
+            "scheduled": scheduled(following),
+            "delay_ms": "" if following.delay_s is None else int(following.delay_s * 1000),
+            "applied": packed(following.applied),
+            "customer_id": learned or "",
+            "external_id": known_as or "",
+            "ttl_ms": input_ttl_ms(before.phase, record.phase, parts),
+            "import": record.import_name,
+            "good": claim.calls - claim.bad,
+            "bad": claim.bad,
+            "verdict": verdict(claim),
+        }
+        return in_order("commit", given, parts or {})
 
     def wake(self, customer_id: str, hint: str = LOOK) -> Nudge | None:
         """Let the customer with this id of Iron be read: now, or soon where that is early enough.
@@ -257,11 +280,11 @@ class Ledger:
         Each is due again soon unless it is claimed.
         """
         answer = self._call("take", _SECURED, *(part for pair in limits.items() for part in pair))
-        nudges = [
+        nudges = (
             Nudge(lane.decode(), step.decode(), key.decode(), version)
             for lane, key, step, version in zip(*[iter(answer[1:])] * 4, strict=True)
-        ]
-        return Taken(nudges, answer[0] / 1000 if answer[0] != b"" else None)
+        )
+        return Taken(tuple(nudges), answer[0] / 1000 if answer[0] != b"" else None)
 
     def count(self, token: str, counts: Mapping[str, int]) -> None:
         """Add to the fleet's counters; the same token adds only once."""

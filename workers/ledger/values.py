@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -155,10 +155,9 @@ class Listed(NamedTuple):
     key: str
 
 
-class Taken(list[Nudge]):
+@dataclass(frozen=True, slots=True)
+class Taken:
     """What was due: the nudges to send, and the seconds until a lane that is short of slots has some; None: none is."""
 
-    def __init__(self, nudges: Iterable[Nudge] = (), again_s: float | None = None) -> None:
-        """Take both."""
-        super().__init__(nudges)
-        self.again_s = again_s
+    nudges: tuple[Nudge, ...] = ()
+    again_s: float | None = None

@@ -57,6 +57,25 @@ def decode(key: str, raw: bytes) -> Record:
     )
 
 
+#: The arguments of the operations that take the most, in the order of their scripts. A test compares both.
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "commit": (
+        *("key", "fence", "at_ms", "tolerance_ms", "place", "step", "phase", "format", "json", "history", "told"),
+        *("scheduled", "delay_ms", "applied", "customer_id", "external_id", "ttl_ms", "import"),
+        *("good", "bad", "verdict"),
+    ),
+    "join": (
+        *("old_key", "version", "token", "key", "lane", "step", "format", "json", "history", "told"),
+        *("external_id", "customer_id", "email", "ttl_ms", "import"),
+    ),
+}
+
+
+def in_order(operation: str, given: Mapping[str, Any], rest: Mapping[str, Any]) -> list[Any]:
+    """Return the arguments of an operation as its script takes them, and after them the pairs of `rest`."""
+    return [*(given[name] for name in ARGUMENTS[operation]), *flat(rest)]
+
+
 def flat(pairs: Mapping[str, Any]) -> list[Any]:
     """Return the names and values of a mapping, one after the other."""
     return [part for pair in pairs.items() for part in pair]

@@ -6,7 +6,7 @@ An act is stored at once and applied by a worker, so that it never collides with
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +17,7 @@ from ops.cli.options import TIMEOUT_S, Json, Key, OddIds, Timeout, Wait, add, in
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
+    from pipelines.iron import Filters
     from workers.ledger import Read
     from workers.reconcile.adopt import Found
 
@@ -59,7 +60,7 @@ def retry(
         raise usage("Give one KEY, or --problem CODE for all that have this problem.")
     with opened(check=True) as session:
         if key is not None:
-            return _act(session, key, "retry", reason=reason, by=by, as_json=json)
+            return act(session, key, "retry", reason=reason, by=by, as_json=json)
         found = [read.record.key for read in _with_problem(session, str(problem))]
         if yes:
             for one in found:
@@ -104,7 +105,7 @@ def correct(
     if job.idempotency_key != key:
         raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
     with opened("input", check=True, allow_odd_ids=allow_odd_ids) as session:
-        _refuse_useless(session, key, "correct")
+        refuse_useless(session, key, "correct")
         try:
             nudge = session.door.correct(session.door.judge(value), by=who(by), reason=reason)
         except JobInvalidError as error:
@@ -127,7 +128,7 @@ def restart(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
     from ops.cli.session import opened
 
     with opened(check=True) as session:
-        return _act(session, key, "restart", reason=reason, by=by, as_json=json)
+        return act(session, key, "restart", reason=reason, by=by, as_json=json)
 
 
 def cancel(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
@@ -140,11 +141,20 @@ def cancel(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
     from ops.cli.session import opened
 
     with opened(check=True) as session:
-        return _act(session, key, "cancel", reason=reason, by=by, as_json=json)
+        return act(session, key, "cancel", reason=reason, by=by, as_json=json)
 
 
 def adopt(
     status: Annotated[list[str] | None, typer.Option(metavar="S", help="Only customers with this status.")] = None,
+    identification_status: Annotated[
+        list[str] | None, typer.Option(metavar="S", help="Only where the newest identification has this status.")
+    ] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="T", help="Only customers of this type: Person or Business.")
+    ] = None,
+    search: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only where name, id, e-mail or external id holds this.")
+    ] = "",
     external_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this external id.")] = None,
     iron_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this id of Iron's.")] = None,
     sub_partner: Annotated[str | None, typer.Option(metavar="ID", help="Customers of this sub-partner.")] = None,
@@ -163,11 +173,13 @@ def adopt(
 
     from ops.cli.session import opened
     from pipelines.errors import HeldBackError, IronError
+    from pipelines.iron import Filters
 
+    filters = Filters(tuple(status or ()), tuple(identification_status or ()), tuple(type_ or ()), search)
     counts: Counter[str] = Counter()
     with opened("worker", check=not dry_run) as session:
         try:
-            for found in _found(session, status or [], external_id, iron_id, sub_partner, dry_run=dry_run):
+            for found in _found(session, filters, external_id, iron_id, sub_partner, dry_run=dry_run):
                 counts[found.result] += 1
                 if json:
                     output.give(_adopted(found))
@@ -181,14 +193,15 @@ def adopt(
     return Status.PARTLY if counts["external_id_taken"] or counts["key_taken"] else Status.DONE
 
 
-def _act(session: Session, key: str, name: str, *, reason: str, by: str | None, as_json: bool) -> int:
+def act(session: Session, key: str, name: str, *, reason: str, by: str | None, as_json: bool) -> int:
     """Store an act on one record, unless it would be useless."""
-    _refuse_useless(session, key, name)
+    refuse_useless(session, key, name)
     _store(session, key, {"act": name, "by": who(by), "reason": reason})
     return _show(session, key, f"{name} is stored; a worker applies it.", None, 0, as_json=as_json)
 
 
-def _refuse_useless(session: Session, key: str, name: str) -> None:
+def refuse_useless(session: Session, key: str, name: str) -> None:
+    """Raise CommandError where an act makes no sense now."""
     from ops.cli.waiting import read
     from pipelines.acts import refusal
 
@@ -231,7 +244,7 @@ def _with_problem(session: Session, code: str) -> Iterator[Read]:
 
 def _found(
     session: Session,
-    statuses: Sequence[str],
+    filters: Filters,
     external_id: str | None,
     iron_id: str | None,
     sub_partner: str | None,
@@ -251,7 +264,7 @@ def _found(
     with httpx.HTTPTransport() as transport:
         iron = session.settings.iron(transport)
         if external_id is None and iron_id is None:
-            yield from adopt_all(session.ledger, iron, statuses=statuses, say=output.say, **how)
+            yield from adopt_all(session.ledger, iron, filters=filters, say=output.say, **how)
             return
         one = look_up(
             session.ledger, iron, external_id=external_id, iron_id=iron_id, sub_partner_id=sub_partner, say=output.say

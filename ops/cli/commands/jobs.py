@@ -229,13 +229,11 @@ def _submit(value: object, wanted: Phase | None, timeout_s: float, *, allow_odd_
 def _hand_in(session: Session, job: Job, wanted: Phase | None, timeout_s: float, *, as_json: bool) -> int:
     from ops.cli.commands.look import show
     from ops.cli.waiting import read_when, told
-    from workers.intake.submit import SENTENCES
 
     answer = session.door.submit(job)
-    sentence = SENTENCES[answer.status] + (f" It belongs to the key {answer.holder}." if answer.holder else "")
     if not answer.accepted:
-        raise CommandError(sentence)
-    output.say(sentence)
+        raise CommandError(answer.sentence)
+    output.say(answer.sentence)
     found, status = read_when(session.ledger, job.idempotency_key, wanted, timeout_s)
     show(found, as_json=as_json)
     if why := told(found, wanted, status, timeout_s):

@@ -1,4 +1,4 @@
-"""What operators do to an onboarding over HTTP: retry, correct, restart, cancel, reidentify. Contract, section 6.
+"""What people do to a customer over HTTP: retry, correct, restart, cancel, reidentify, archive. Contract, section 6.
 
 An act is stored at once, answered 202, and applied by a worker, so that it never collides with a step under way. The
 history says whose token it was, and why.
@@ -18,7 +18,7 @@ from ops.gateway.api.openapi import body_of
 from ops.gateway.api.validation import all_problems, checked, checked_job
 from ops.gateway.http import json_body
 from ops.gateway.http.access import Who, refusals
-from ops.gateway.http.json_body import JsonBody
+from ops.gateway.http.json_body import JobBody, JsonBody
 from ops.gateway.http.path_keys import Key
 from ops.gateway.http.problems import ProblemError
 from pipelines.acts import refusal
@@ -99,6 +99,8 @@ def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], sho
             raise ProblemError("act_refused", f"{refused[0][1]} Nothing was changed.")
         return stored(key, None)
 
+    _add_archive(router, ledger, stored)
+
     @router.post(
         "/v1/onboardings/{key}/actions/correct",
         summary="Replace the input with corrected one",
@@ -106,7 +108,7 @@ def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], sho
         openapi_extra=body_of(shapes.Correction),
         responses={**_STORED, **refusals(*_REFUSALS, "invalid_job", "external_id_taken")},
     )
-    def correct(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
+    def correct(key: Key, caller: Who, body: JobBody) -> JSONResponse:
         """Send again what Iron refused, and bring Iron's e-mail and external id of a customer who exists up to it."""
         reason, job = _correction(key, body, door.judge)
         _refuse_useless(ledger, key, "correct")
@@ -116,6 +118,25 @@ def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], sho
             raise ProblemError("external_id_taken", str(error), holder=error.holder) from None
 
     return router
+
+
+def _add_archive(router: APIRouter, ledger: Ledger, stored: Callable[..., JSONResponse]) -> None:
+    @router.post(
+        "/v1/onboardings/{key}/actions/archive",
+        summary="Archive at Iron, for good",
+        status_code=202,
+        openapi_extra=body_of(shapes.Archiving),
+        responses={**_STORED, **refusals(*_REFUSALS, "invalid_request")},
+    )
+    def archive(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
+        """Archive the customer, with all identifications, or the newest identification alone. Nobody can undo it."""
+        asked = checked(shapes.Archiving, body)
+        if asked.confirm != key:
+            text = "This is not the key of the address. Nothing was changed."
+            raise ProblemError("invalid_request", errors=[{"pointer": "/confirm", "code": "another_key", "text": text}])
+        name = "archive" if asked.what == "customer" else "archive_identification"
+        _refuse_useless(ledger, key, name)
+        return stored(key, ledger.act(key, {"act": name, "by": caller.name, "reason": asked.reason}))
 
 
 def _refuse_useless(ledger: Ledger, key: str, name: str) -> None:

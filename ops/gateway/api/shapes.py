@@ -36,6 +36,18 @@ class Act(Shape):
     reason: Reason
 
 
+class Archiving(Shape):
+    """What is to be archived at Iron for good, and why. `confirm` repeats the idempotency key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "a mistaken double", "confirm": "crm-000123", "what": "customer"}]}
+    )
+
+    reason: Reason
+    confirm: Annotated[str, Field(max_length=200, description="The idempotency key once more.")]
+    what: Literal["customer", "identification"] = "customer"
+
+
 class Correction(Shape):
     """The whole job as it should be, under the idempotency key that it has."""
 

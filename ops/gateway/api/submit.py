@@ -20,12 +20,9 @@ from ops.gateway.http.problems import ProblemError
 from ops.gateway.http.request_log import note
 from pipelines.job import Job
 from pipelines.view import read_view
-from workers.intake.submit import SENTENCES, FrontDoor, Submitted
+from workers.intake.submit import FrontDoor, Submitted
 from workers.ledger import New
 from workers.secrets.links import CustomerLinks
-
-#: A body above this, in bytes, is checked and sealed in a thread: it would hold up everybody else for too long.
-LARGE_BYTES = 64 * 1024
 
 
 def routes(door: FrontDoor, submissions: Submissions, links: CustomerLinks, check: Guard) -> APIRouter:
@@ -64,10 +61,11 @@ def routes(door: FrontDoor, submissions: Submissions, links: CustomerLinks, chec
 
 async def _job(request: Request, door: FrontDoor) -> New:
     json_body.must_be_json(request)
-    body = await read_body(request, json_body.LIMIT_BYTES)
-    if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(_prepared, request, body, door)
-    return _prepared(request, body, door)
+    async with json_body.room_for(request):
+        body = await read_body(request, json_body.LIMIT_BYTES)
+        if len(body) > json_body.IN_A_THREAD_BYTES:
+            return await asyncio.to_thread(_prepared, request, body, door)
+        return _prepared(request, body, door)
 
 
 def _prepared(request: Request, body: bytes, door: FrontDoor) -> New:
@@ -78,10 +76,9 @@ def _prepared(request: Request, body: bytes, door: FrontDoor) -> New:
 def _answered(answer: Submitted, links: CustomerLinks) -> JSONResponse:
     """Tell what became of a job."""
     if answer.holder is not None:
-        text = f"{SENTENCES['external_id_taken']} It belongs to the key {answer.holder}."
-        raise ProblemError("external_id_taken", text, holder=answer.holder)
+        raise ProblemError("external_id_taken", answer.sentence, holder=answer.holder)
     if answer.record is None or not answer.accepted:
-        raise ProblemError("idempotency_key_reused", SENTENCES["idempotency_key_reused"])
+        raise ProblemError("idempotency_key_reused", answer.sentence)
     record, status = answer.record, 202 if answer.status == "created" else 200
     view = read_view(record, answer.due_ms, links.link_to(record.key, answer.link_serial))
     return JSONResponse(view, status, {"Location": address_of(record.key)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from ops.gateway.api import shapes
 from ops.gateway.http.access import refusals
 from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger
@@ -15,9 +16,9 @@ def routes(ledger: Ledger, broker: NudgeBroker) -> APIRouter:
     """Make the route."""
     router = APIRouter(tags=["onboardings"])
 
-    @router.get("/v1/summary", summary="Count everything", responses=refusals())
+    @router.get("/v1/summary", summary="Count everything", responses={200: {"model": shapes.Summary}, **refusals()})
     def summary() -> JSONResponse:
-        """Give counts and oldest per phase, what waits in each lane, the budget, the last sweep."""
+        """Return counts and oldest per phase, what waits in each lane, the budget, the last sweep."""
         return JSONResponse(summarised(ledger, broker.depths()))
 
     return router

@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from ops.gateway.http.body_limits import BODY_WITHIN_S, read_body
 from ops.gateway.http.problems import ProblemError
 from pipelines import strict_json
 from pipelines.strict_json import StrictJsonError
 
-#: What a JSON body of ours may hold at most, in bytes: room for the documents of a company, base64-encoded.
+#: What a job may hold at most, in bytes: room for the documents of a company, base64-encoded.
 LIMIT_BYTES = 32 * 1024 * 1024
+#: What any other JSON body of ours may hold at most, in bytes.
+SMALL_BYTES = 64 * 1024
+#: Values in one body at most: a company with all its documents has some thousand.
+MOST_VALUES = 100_000
+#: A body above this is read in a thread, in bytes: answers beside it go on.
+IN_A_THREAD_BYTES = 64 * 1024
+#: Bodies above that size which are in memory at a time; further ones wait, unread.
+LARGE_AT_ONCE = 8
 #: The refusals of `json_body`, for a route's documentation.
 REFUSALS = ("not_json", "body_encoded", "body_too_slow", "body_too_large", "media_type_unsupported")
 
 
-def json_body(limit_bytes: int = LIMIT_BYTES, within_s: float = BODY_WITHIN_S) -> Callable[[Request], Awaitable[Any]]:
+def json_body(limit_bytes: int = SMALL_BYTES, within_s: float = BODY_WITHIN_S) -> Callable[[Request], Awaitable[Any]]:
     """Make the dependency that gives a route the value of its body."""
 
     async def read(request: Request) -> Any:
         must_be_json(request)
-        return parse_json(await read_body(request, limit_bytes, within_s))
+        async with room_for(request):
+            body = await read_body(request, limit_bytes, within_s)
+            return parse_json(body) if len(body) <= IN_A_THREAD_BYTES else await run_in_threadpool(parse_json, body)
 
     return read
 
 
 #: A strict JSON body as a route writes it: `def route(body: JsonBody) -> ...`.
 JsonBody = Annotated[Any, Depends(json_body())]
+#: The same for a body that holds a whole job.
+JobBody = Annotated[Any, Depends(json_body(LIMIT_BYTES))]
+
+
+@contextlib.asynccontextmanager
+async def room_for(request: Request) -> AsyncIterator[None]:
+    """Wait for a place in memory where a body says that it is large, or does not say how long it is."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) <= IN_A_THREAD_BYTES:
+        yield
+        return
+    state = request.app.state
+    if not hasattr(state, "large_bodies"):
+        state.large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
+    async with state.large_bodies:
+        yield
 
 
 def must_be_json(request: Request) -> None:
@@ -40,7 +69,12 @@ def must_be_json(request: Request) -> None:
 
 
 def parse_json(body: bytes) -> Any:
-    """Read a value. Raises ProblemError saying what is wrong, never what was sent."""
+    """Read a value. Raises ProblemError saying what is wrong, never what was sent.
+
+    Every value after the first of an object or a list has a comma before it: so many are refused before any is made.
+    """
+    if body.count(b",") > MOST_VALUES:
+        raise ProblemError("body_too_large", f"A body holds at most {MOST_VALUES:,} values.")
     try:
         return strict_json.parse(body)
     except StrictJsonError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from tests.support import World
+from tests.world import World
 from workers.ledger import PREFIX
 
 #: Copies one customer: its record, input, history and places in every index, under numbers of its own. Due in a year.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pipelines.model import Record
-from pipelines.onboarding import INPUT
+from pipelines.onboarding import STEPS
 from pipelines.retention import INPUT_DONE
 from workers.operate.audit.kinds import Circumstances, finished, in_known_phase, kind, rule
 from workers.operate.audit.seen import Seen
@@ -80,11 +80,8 @@ kind("evidence_nowhere", "Evidence of consent belongs to no record.", LOST)
 
 def needed(record: Record) -> str | None:
     """Name the part of the input without which the step in hand cannot be done."""
-    if record.step in ("refresh", "reidentify"):
-        return None  # it compares with the input, and does without when there is none
-    if record.step == "create_identification" and (record.identification_id or record.identification_type == "Link"):
-        return None
-    return INPUT.get(record.step)
+    step = STEPS.get(record.step)
+    return None if step is None or step.does_without(record) else step.part or None
 
 
 def _whole(seen: Seen) -> bool:

@@ -98,26 +98,11 @@ def sub_partner_missing(seen: Seen, _: Circumstances) -> str | None:
 
 def fits(record: Record) -> bool:
     """Say whether pipelines.advance could have given this step to a record in this phase."""
-    if record.phase in FINISHED or record.customer_id is None:
-        return record.step == ("refresh" if record.customer_id else "create_customer")
-    if record.step == "refresh":
-        return True
-    if record.step == "update_customer":
-        return record.update
-    if record.step == "create_identification" and record.restart:
-        return True
-    return record.phase in _STEP_IN.get(record.step, ())
-
-
-#: The phases in which a step may wait, where it is not told by what the record wants.
-_STEP_IN = {
-    "create_identification": (Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.ACTIVE),
-    "reidentify": (Phase.ACTIVE,),
-    "fetch_required_signings": (Phase.SIGNINGS_REQUIRED,),
-    "submit_signings": (Phase.SIGNINGS_REQUIRED,),
-    "handle_step_up": (Phase.STEP_UP_REQUIRED,),
-    "explain_decline": (Phase.DECLINED,),
-}
+    if record.customer_id is None:
+        return record.step == "create_customer"
+    if record.phase in FINISHED and not record.archive:
+        return record.step == "refresh"
+    return STEPS[record.step].may_stand(record)
 
 
 def follows(record: Record) -> bool:

@@ -12,8 +12,8 @@ import random
 import string
 from typing import Any
 
-from tests.bodies import WHOLE
-from tests.support import a_job
+from tests.given_details import WHOLE
+from tests.world import a_job
 
 #: Characters that programs stumble over: control characters, halves of pairs, marks that turn the direction.
 ODD = [

@@ -14,7 +14,7 @@ import httpx
 import redis
 from standardwebhooks import Webhook
 
-from tests.support import PLENTY
+from tests.world import PLENTY
 from workers.events.courier import LEASE_MS
 from workers.events.dispatcher import Dispatcher, Held
 from workers.events.endpoints import Endpoints, EndpointStatus
