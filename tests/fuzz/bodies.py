@@ -16,13 +16,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.bodies import WHOLE
 from tests.fuzz import running
 from tests.fuzz.running import Try
 from tests.fuzz.values import value
 from tests.gateway import Gateway
-from tests.hostile import hostile
-from tests.support import a_job, contents
+from tests.given_details import WHOLE
+from tests.hostile_requests import hostile
+from tests.world import a_job, contents
 from workers.secrets.tokens import Role
 
 _ACTS = ("retry", "restart", "cancel", "reidentify", "revoke-links")

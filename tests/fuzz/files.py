@@ -26,7 +26,7 @@ from tests.fuzz import running
 from tests.fuzz.running import Try
 from tests.fuzz.values import value
 from tests.gateway import Gateway
-from tests.support import a_job
+from tests.world import a_job
 from workers.imports.imports import Imports
 from workers.imports.loading import COUNTS
 from workers.secrets.tokens import Role

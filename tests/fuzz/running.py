@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ops.local.embedded import EmbeddedRedis
 from tests.gateway import Gateway
-from tests.support import World
+from tests.world import World
 from workers.ledger import connect
 from workers.logs import configure_logs
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fuzz import bodies, files, running
 from tests.gateway import Gateway
-from tests.support import World
+from tests.world import World
 
 #: Inputs of each kind.
 BODIES, FILES = 400, 250

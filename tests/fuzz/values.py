@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import unicodedata
 
-from tests.hostile import ODD, VALUES
+from tests.hostile_requests import ODD, VALUES
 
 #: What stands in cells of the field, each of a kind of complaint.
 FIELD = (

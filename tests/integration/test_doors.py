@@ -21,10 +21,10 @@ import pytest
 import redis
 
 from ops.cli import main
-from tests.bodies import BUSINESS, PERSON
 from tests.gateway import Gateway
+from tests.given_details import BUSINESS, PERSON
 from tests.integration.test_direct import Fleet
-from tests.support import Run, World, a_job
+from tests.world import Run, World, a_job
 from workers.intake.messages import ACTOR, StrictEncoder
 
 JOB = a_job()

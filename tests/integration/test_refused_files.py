@@ -23,7 +23,7 @@ import pytest
 
 from ops.gateway.api import uploads
 from tests.gateway import TOKENS, Gateway
-from tests.support import Run, World, a_job
+from tests.world import Run, World, a_job
 from workers.ledger import PREFIX
 from workers.secrets.tokens import Role
 
