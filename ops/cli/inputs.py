@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ops import durations
-from ops.cli.exits import usage
+from ops.cli.exits import CommandError, usage
+from pipelines.keys import composed
 from pipelines.lifecycle import Phase
 from workers.forms import FormError, judged, plain
 
@@ -31,6 +32,10 @@ def _uid() -> str:
     return f"uid {os.getuid()}"
 
 
+if TYPE_CHECKING:
+    from pipelines.job import Problem
+
+
 def duration_s(text: str) -> int:
     """Read a duration such as 45s, 30m, 12h, 3d or 2w."""
     try:
@@ -46,7 +51,7 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
             raise usage(f"{option} {text!r} lacks a name or the sign =: write {option} name=value.")
-        found[name.strip()] = value.strip()
+        found[composed(name.strip())] = composed(value.strip())
     return found
 
 
@@ -66,20 +71,17 @@ def phase(text: str) -> Phase:
         raise usage(f"{text!r} is not a phase; the phases are {', '.join(Phase)}.") from None
 
 
-def moment(text: str | None, option: str) -> datetime:
-    """Read a time with its zone, not later than now; now where none is given."""
-    now = datetime.now(UTC)
+def moment(text: str | None, option: str) -> str | None:
+    """Read a time with its zone, in any form of ISO 8601, and write it as every door takes it."""
     if text is None:
-        return now
+        return None
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
         raise usage(f"{option} {text!r} is not a time with its zone: write it as 2026-11-22T10:00:00Z.")
-    if at > now:
-        raise usage(f"{option} {text!r} is in the future: consent can only be recorded after it was given.")
-    return at.astimezone(UTC)
+    return at.isoformat(timespec="seconds")
 
 
 def read_bytes(file: str) -> bytes:
@@ -109,15 +111,18 @@ def named(file: str) -> str:
 
 
 def read_json(file: str) -> object:
-    """Read a JSON value from a file, or from standard input where it is called -."""
+    """Read a JSON value from a file, or from standard input where it is called -, as strictly as every door does."""
+    from pipelines import strict_json
+
     raw, what = read_bytes(file), named(file)
     try:
-        return json.loads(raw)
-    except UnicodeDecodeError:
-        raise usage(f"{what} is not text in UTF-8: write the job as JSON in UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise usage(f"{what} is not JSON (line {error.lineno}, column {error.colno}): correct it there.") from None
-    except RecursionError:
-        raise usage(f"{what} is nested too deeply: no job needs more than a few levels.") from None
-    except ValueError:  # a number of thousands of digits
-        raise usage(f"{what} holds a number that is too long: no job needs one.") from None
+        return strict_json.parse(raw)
+    except strict_json.StrictJsonError as error:
+        raise usage(f"{what} {error.predicate} ({error.code})") from None
+
+
+def wrong(problems: Iterable[Problem], rename: Mapping[str, str] | None = None) -> CommandError:
+    """Make the error for input with problems, a line each; `rename` has options for pointers."""
+    names = rename or {}
+    lines = (f"{names.get(one.pointer, one.pointer or '/')}: {one.text} ({one.code})" for one in problems)
+    return usage(*lines)

@@ -22,7 +22,21 @@ LONGEST_TEXT = 4_000
 #: Beyond this a whole number is one that neither Redis nor Python can count with.
 MOST = 2**63 - 1
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Idempotency key.")]
+
+def in_one_form(value: Any) -> Any:
+    """Write keys as they are stored: the same letters typed on another system are other bytes."""
+    from pipelines.keys import composed
+
+    if isinstance(value, str):
+        return composed(value)
+    return [composed(one) for one in value] if value else value
+
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Idempotency key.", callback=in_one_form)]
+OddIds = Annotated[
+    bool,
+    typer.Option("--allow-odd-ids", help="Take ids that look like a mistake, such as NULL or 1.23E+05, as they are."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON on standard output.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="A label; may be repeated.")]
 Timeout = Annotated[

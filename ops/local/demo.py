@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +26,10 @@ from ops.cli.session import Session, opened
 from ops.local.processes import TerminatedError, is_setting
 from ops.local.story import ROUNDS, SAMPLE, Story, more_of_the_sample
 from ops.local.system import LOOK_EVERY_S, PLENTY, System, running
+from pipelines.consent import Consent
 from pipelines.lifecycle import Phase
 from workers.imports.imports import Imports
-from workers.intake.consent import Consent, open_documents, record_consent
+from workers.intake.consent import open_documents, record_consent
 from workers.ledger import Lists
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def _consent(session: Session) -> None:
         record = found.record
         documents = [signing.id for signing in open_documents(record)]
         if documents and not found.acts_waiting:
-            consent = Consent(record.external_id, datetime.now(UTC), "demo")
-            recorded = record_consent(session.ledger, session.vault, record, documents, consent)
+            consent = Consent(documents=documents, signed_by=record.external_id, evidence="demo")
+            recorded = record_consent(session.ledger, session.vault, record, consent)
             if recorded.nudge:
                 session.send(recorded.nudge)
 

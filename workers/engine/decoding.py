@@ -16,6 +16,8 @@ from typing import Any
 import dramatiq
 from dramatiq.common import current_millis
 
+from pipelines import strict_json
+
 #: Bytes of the longest message that is read: the largest job that HTTP takes, and room for what is around it.
 LONGEST = 33 * 2**20
 #: Longest delay that a message may ask for, in ms: a year. What asks for more took another unit for milliseconds.
@@ -25,8 +27,8 @@ LONGEST_DELAY_MS = 366 * 86_400_000
 #: the actor that it was for.
 TRIES, PROBLEM, ASKED = "onboarding_tries", "onboarding_problem", "onboarding_actor"
 #: Why a message is no job, as far as that can be seen without looking at the job.
-UNREADABLE, MALFORMED, TOO_LONG, TOO_LATE = (
-    *("unreadable_message", "malformed_message", "message_too_long", "delay_too_long"),
+UNREADABLE, MALFORMED, DOUBLED, TOO_LONG, TOO_LATE = (
+    *("unreadable_message", "malformed_message", "doubled_field", "message_too_long", "delay_too_long"),
 )
 
 #: A time that is farther away than any, in ms.
@@ -60,6 +62,8 @@ def decoded(queue: str, id_: bytes, data: bytes | None) -> Decoded:
     kept = _options(options)
     if not (isinstance(args, list | None) and isinstance(kwargs, dict | None)):
         kept[PROBLEM] = MALFORMED
+    elif any(isinstance(one, dict) for one in args or ()) and _is_doubled(data or b""):
+        kept[PROBLEM] = DOUBLED
     args, kwargs = (args if isinstance(args, list) else []), (kwargs if isinstance(kwargs, dict) else {})
     message = _message(queue, id_, fields, tuple(args), kwargs, kept)
     return Decoded(message, _number(options.get("eta")), _number(fields.get("message_timestamp")))
@@ -83,6 +87,15 @@ def _fields(data: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def _is_doubled(data: bytes) -> bool:
+    """Return whether a message holds an object that names something twice, as every other door refuses it."""
+    try:
+        strict_json.parse(data)
+    except strict_json.StrictJsonError as error:
+        return error.code == DOUBLED
+    return False
+
+
 def _number(value: object) -> float:
     """Give a number as it is, as far as one can be written; 0 for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
@@ -95,7 +108,7 @@ def _options(found: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     if type(found.get(TRIES)) is int:
         kept[TRIES] = found[TRIES]
-    if found.get(PROBLEM) in (UNREADABLE, MALFORMED, TOO_LONG, TOO_LATE):
+    if found.get(PROBLEM) in (UNREADABLE, MALFORMED, DOUBLED, TOO_LONG, TOO_LATE):
         kept[PROBLEM] = found[PROBLEM]
     if named(found.get(ASKED)):
         kept[ASKED] = found[ASKED]

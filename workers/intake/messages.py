@@ -19,10 +19,11 @@ import redis
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from pipelines.job import JobInvalidError, Problem, parse_job
+from pipelines.identification.fields import TEXTS
+from pipelines.job import JobInvalidError, Problem
 from pipelines.onboarding import STEPS
 from workers.engine.broker import NudgeBroker
-from workers.engine.decoding import ASKED, LONGEST, MALFORMED, PROBLEM, TOO_LATE, TOO_LONG, TRIES, UNREADABLE
+from workers.engine.decoding import ASKED, DOUBLED, LONGEST, MALFORMED, PROBLEM, TOO_LATE, TOO_LONG, TRIES, UNREADABLE
 from workers.intake.rejections import Refusals, as_key
 from workers.intake.submit import FrontDoor, Submitted
 from workers.ledger import LANES
@@ -52,6 +53,7 @@ _PROBLEMS = {
     UNREADABLE: "The message is no JSON object in UTF-8, as Dramatiq's JSON encoder writes it.",
     MALFORMED: _MALFORMED.text,
     TOO_LONG: f"The message has more than {LONGEST:,} bytes.",
+    DOUBLED: TEXTS["doubled_field"],
     TOO_LATE: "The message asks for a delay of more than a year; delays are in milliseconds.",
 }
 _UNFORESEEN = Problem("", "unexpected", "The program met something that it does not foresee; its log says where.")
@@ -122,7 +124,7 @@ class DirectEnqueueing(dramatiq.Middleware):
             self._refuse(message, [_MALFORMED])
             return
         try:
-            job = parse_job(message.args[0], self._door.rules)
+            job = self._door.judge(message.args[0])
         except JobInvalidError as error:
             self._refuse(message, error.problems)
             return

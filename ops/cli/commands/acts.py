@@ -12,7 +12,7 @@ import typer
 
 from ops.cli import output
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import TIMEOUT_S, By, Json, Key, Timeout, Wait, add
+from ops.cli.options import TIMEOUT_S, By, Json, Key, OddIds, Timeout, Wait, add, in_one_form
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def retry(
-    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Idempotency key.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Idempotency key.", callback=in_one_form)] = None,
     problem: Annotated[str | None, typer.Option(metavar="CODE", help="All with this problem instead of one.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without --yes only the count is shown.")] = False,
     reason: Reason = "",
@@ -80,6 +80,7 @@ def correct(
     by: By = None,
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
+    allow_odd_ids: OddIds = False,
     json: Json = False,
 ) -> int:
     """Replace the details of a customer.
@@ -88,22 +89,25 @@ def correct(
 
     Example: onboarding correct crm-1 corrected.json --reason "typing error in the e-mail"
     """
-    from ops.cli.inputs import phase, read_json
+    from ops.cli.inputs import phase, read_json, wrong
     from ops.cli.session import job_rules, opened
     from pipelines.job import JobInvalidError, parse_job
     from workers.intake.submit import ExternalIdTakenError
 
     wanted = phase(wait) if wait else None
+    value = read_json(file)
     try:
-        job = parse_job(read_json(file), job_rules())
+        job = parse_job(value, job_rules(allow_odd_ids=allow_odd_ids))
     except JobInvalidError as error:
-        raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
+        raise wrong(error.problems) from None
     if job.idempotency_key != key:
         raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
-    with opened("input", check=True) as session:
+    with opened("input", check=True, allow_odd_ids=allow_odd_ids) as session:
         refuse_useless(session, key, "correct")
         try:
-            nudge = session.door.correct(job, by=who(by), reason=reason)
+            nudge = session.door.correct(session.door.judge(value), by=who(by), reason=reason)
+        except JobInvalidError as error:
+            raise wrong(error.problems) from None
         except ExternalIdTakenError as error:
             raise CommandError(str(error)) from None
         if nudge:

@@ -9,7 +9,7 @@ import typer
 
 from ops.cli.commands.acts import who
 from ops.cli.exits import usage
-from ops.cli.options import By, Json, add
+from ops.cli.options import By, Json, add, in_one_form
 
 if TYPE_CHECKING:
     from pipelines.reidentification import ReidentificationPolicy
@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def reidentify(
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY ...]", help="Customers to name; - reads keys, one a line.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY ...]", help="Customers to name; - reads keys, one a line.", callback=in_one_form),
     ] = None,
     due: Annotated[bool, typer.Option("--due", help="Ask for everybody whose announced start has come.")] = False,
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="Show what this policy would do.")] = None,
@@ -95,7 +96,10 @@ def _all(keys: list[str]) -> Iterator[str]:
     from ops.cli.inputs import read_text
 
     for key in keys:
-        yield from (line.strip() for line in read_text("-").splitlines() if line.strip()) if key == "-" else [key]
+        if key != "-":
+            yield key
+            continue
+        yield from (in_one_form(line.strip()) for line in read_text("-").splitlines() if line.strip())
 
 
 def _read(file: str) -> ReidentificationPolicy:

@@ -29,7 +29,7 @@ _UNVERIFIABLE = (
 _AWAY = "Nothing was stored. Send the delivery again; until then the customer is read at the next due time."
 _REFUSALS = (
     *("not_json", "signature_missing", "signature_wrong", "timestamp_malformed", "timestamp_stale"),
-    *("timestamp_future", "body_too_slow", "body_too_large", "ledger_away", "webhook_secret_missing"),
+    *("timestamp_future", "body_encoded", "body_too_slow", "body_too_large", "ledger_away", "webhook_secret_missing"),
 )
 
 
