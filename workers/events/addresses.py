@@ -110,6 +110,19 @@ def allowed(text: str, *, private: bool) -> bool:
     return private or _is_public(address)
 
 
+def is_public(text: str) -> bool:
+    """Say whether an address is one of the Internet, and none of a network's own."""
+    return _is_public(_embedded(ip_address(text.partition("%")[0])))
+
+
+def is_inside(host: str) -> bool:
+    """Say whether a host is an address of this machine or of a private network; a name is neither."""
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
+
+
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
         return address.is_global and not any(address in block for block in _SPECIAL_V4)

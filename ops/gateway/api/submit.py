@@ -69,7 +69,7 @@ async def _job(request: Request, door: FrontDoor) -> New:
 
 
 def _prepared(request: Request, body: bytes, door: FrontDoor) -> New:
-    job = checked_job(idempotency.named_once(request, json_body.parse_json(body)), door.rules)
+    job = checked_job(idempotency.named_once(request, json_body.parse_json(body)), door.judge)
     return door.prepared(job, request.state.caller.name)
 
 

@@ -106,7 +106,6 @@ def routes(visits: Visits) -> APIRouter:
         summary="The customer's page: shows the status, and changes nothing",
         responses={200: {"content": {"text/html": {}}}, **_PAGE},
     )(look)
-    router.head("/go/{token}", include_in_schema=False)(look)
 
     @router.post(
         "/go/{token}",
