@@ -160,7 +160,7 @@ class Attempt:
 
 
 def effect_in_hand(record: Record, abandoned_ms: int | None, *, has_effect: bool) -> Effect | None:
-    """Give the effect that a claim begins with.
+    """Return the effect that a claim begins with.
 
     `abandoned_ms`: when the first of the claims that ended without a commit began; its worker may be asleep and may
     call yet, so the call is in doubt and no new generation may follow. `has_effect`: the record's step changes Iron.

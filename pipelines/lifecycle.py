@@ -117,7 +117,7 @@ class Row:
     may_retry: bool | None = None
 
     def covers(self, customer: str, identification: str, has_url: bool, was_active: bool, may_retry: bool) -> bool:  # noqa: FBT001 -- the columns of the table, in their order
-        """Say whether this row is the one for the combination."""
+        """Return whether this row is the one for the combination."""
         return (
             self.customer == customer
             and (self.identification is None or identification in self.identification)

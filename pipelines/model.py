@@ -126,7 +126,7 @@ class Again:
     begun_ms: int | None = None
 
     def withdrawn(self) -> Again:
-        """Give what is left when nobody asks for it any more: the notice, if one was given."""
+        """Return what is left when nobody asks for it any more: the notice, if one was given."""
         return Again(noticed_ms=self.noticed_ms, announced_ms=self.announced_ms)
 
     @property
@@ -175,7 +175,7 @@ class Effect:
         return (self.last_ms is not None or self.abandoned) and not self.refused
 
     def key(self, installation: str, sub_partner_id: str | None) -> str:
-        """Give the idempotency key of this effect."""
+        """Return the idempotency key of this effect."""
         return keys.idempotency_key(
             installation=installation,
             sub_partner_id=sub_partner_id,
@@ -185,17 +185,17 @@ class Effect:
         )
 
     def renewed(self, renewals: int = 0) -> Effect:
-        """Give the same effect under the next generation of its key; `renewals` of these are counted."""
+        """Return the same effect under the next generation of its key; `renewals` of these are counted."""
         counted = self.renewals + renewals
         return Effect(self.step, self.subject, self.generation + 1, first_ms=self.first_ms, renewals=counted)
 
     def forgotten(self, now_ms: int, policy: Policy) -> bool:
-        """Say whether so much of Iron's retention is over that the key can no longer be relied on."""
+        """Return whether so much of Iron's retention is over that the key can no longer be relied on."""
         limit_ms = policy.retention_s * policy.retention_used * 1000
         return self.first_ms is not None and now_ms - self.first_ms >= limit_ms
 
     def settled(self, now_ms: int, policy: Policy) -> bool:
-        """Say whether the settle time has passed since the last call."""
+        """Return whether the settle time has passed since the last call."""
         return self.last_ms is not None and now_ms - self.last_ms >= policy.settle_s * 1000
 
     def after(self, error: IronError, now_ms: int, policy: Policy, *, strikes: int = STRIKES) -> Effect:

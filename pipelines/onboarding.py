@@ -121,7 +121,7 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
 
 def _body(record: Record, attempt: Attempt, *, given: bool) -> Mapping[str, Any]:
-    """Give what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
+    """Return what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
     body = attempt.input() if given else {}
     return body if body.get("type") == record.identification_type else {"type": "Link", "with_edd": record.with_edd}
 

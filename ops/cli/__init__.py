@@ -96,7 +96,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _failed(error: BaseException) -> int:
-    """Say why a command failed. Only what is none of the foreseen failures is an error of ours."""
+    """Return why a command failed. Only what is none of the foreseen failures is an error of ours."""
     status, sentences = Status.FAILED, [_unforeseen(error)]
     match error:
         case CommandError():

@@ -159,12 +159,12 @@ def _must_be_free(port: int, part: str) -> None:
 
 
 def _keys(folder: Path) -> str:
-    """Give the encryption keys of this folder, made when it is used first."""
+    """Return the encryption keys of this folder, made when it is used first."""
     return _kept(folder / "encryption_keys", new_key)
 
 
 def _token(folder: Path) -> str:
-    """Give the API token of this folder, made when it is used first."""
+    """Return the API token of this folder, made when it is used first."""
     return _kept(folder / "api_token", new_token)
 
 

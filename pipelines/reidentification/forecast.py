@@ -100,7 +100,7 @@ def _passing(queue: list[Queued], today: date) -> Iterable[tuple[Cohort, float]]
 def _arrivals(
     cohorts: Iterable[tuple[Cohort, int]], rule: InForce, days: list[Week]
 ) -> tuple[dict[int, list[Queued]], int]:
-    """Say who is planned for which day, counting from the first, and how many are over their date on it."""
+    """Return who is planned for which day, counting from the first, and how many are over their date on it."""
     arriving: dict[int, list[Queued]] = defaultdict(list)
     first, overdue = days[0].begins, 0
     for cohort, count in cohorts:

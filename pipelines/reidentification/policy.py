@@ -90,7 +90,7 @@ class InForce:
         return replace(self, backlog_days=chosen)
 
     def changed_to(self, policy: ReidentificationPolicy, *, at_ms: int, by: str) -> InForce:
-        """Give the rule with another policy: the next version. Dates that it does not concern stay as they are."""
+        """Return the rule with another policy: the next version. Dates that it does not concern stay as they are."""
         following = InForce(policy, self.version + 1, at_ms, by, since_ms=at_ms)
         if self.policy.enabled and _dates(policy) == _dates(self.policy):
             return replace(following, since_ms=self.since_ms, backlog_days=self.backlog_days)
@@ -136,7 +136,7 @@ def policy_of(given: Mapping[str, Any]) -> ReidentificationPolicy:
 
 
 def unsafe(policy: ReidentificationPolicy) -> list[str]:
-    """Say why a policy that can be read could not be kept."""
+    """Return why a policy that can be read could not be kept."""
     problems = []
     if policy.enabled and not policy.tiers:
         problems.append("No tier has an interval: name one in [reidentification.tiers], or set enabled to false.")
@@ -187,7 +187,7 @@ def fields_of(policy: ReidentificationPolicy) -> dict[str, Any]:
 
 
 def _dates(policy: ReidentificationPolicy) -> tuple[object, ...]:
-    """Give what decides anybody's date."""
+    """Return what decides anybody's date."""
     spread = (policy.notice_days, policy.spread_days, policy.start, policy.backlog_days)
     return policy.enabled, dict(policy.tiers), policy.hours.zone, *spread
 

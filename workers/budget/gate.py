@@ -108,7 +108,7 @@ class Gate:
         return [lane.decode() for lane in self._ledger.call("resume_lanes", *lanes)]
 
     def standing(self) -> BudgetStatus:
-        """Tell how Iron's budget stands: tap, breaker, learned rates and pauses."""
+        """Return how Iron's budget stands: tap, breaker, learned rates and pauses."""
         found = json.loads(self._ledger.call("standing", CALL, IDENTIFICATION))
         opened = found["opened"]
         return BudgetStatus(

@@ -69,7 +69,7 @@ class Permits:
 
 
 def tap_pause_s(error: RateLimitedError) -> float:
-    """Give for how long a 429 closes the tap: as long as Iron says, and a little more, so that not all come at once."""
+    """Return for how long a 429 limits us: as long as Iron says, and a little more, so that not all come at once."""
     pause_s = RATE_LIMITED_PAUSE_S if error.retry_after_s is None else error.retry_after_s
     return pause_s + spread(REOPENING_S)
 

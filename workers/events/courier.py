@@ -166,7 +166,7 @@ class Courier(Background):
         self._leaving.append(kept)
 
     def _left(self, kept: _Kept) -> bool:
-        """Say whether a dispatcher has ended; then what it used is closed."""
+        """Return whether a dispatcher has ended; then what it used is closed."""
         if not kept.dispatcher.over():
             return False
         kept.dispatcher.close()

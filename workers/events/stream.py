@@ -71,12 +71,12 @@ class EventStream:
         return [_events(entries)[0] if entries else None for entries in answers]
 
     def newest(self) -> str:
-        """Give the cursor after which only what is yet to come is read."""
+        """Return the cursor after which only what is yet to come is read."""
         entries = self._client.xrevrange(STREAM, count=1)
         return entries[0][0].decode() if entries else self.gone() or OLDEST
 
     def gone(self) -> str | None:
-        """Give the id of the newest event that was dropped; None: none was."""
+        """Return the id of the newest event that was dropped; None: none was."""
         gone = self._client.get(f"{PREFIX}events_gone")
         return gone.decode() if gone else None
 

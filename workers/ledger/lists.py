@@ -100,6 +100,6 @@ class Lists:
         return lanes
 
     def overdue_s(self, lane: str) -> float:
-        """Say for how long, in seconds, the record of a lane that has been due the longest is due; 0: none is."""
+        """Return for how long, in seconds, the record of a lane that has been due the longest is due; 0: none is."""
         first = self._client.zrange(f"{PREFIX}due:{lane}", 0, 0, withscores=True)
         return max(0.0, (self._ledger.now_ms() - first[0][1]) / 1000) if first else 0.0

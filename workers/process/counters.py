@@ -51,7 +51,7 @@ class Counters:
             self._counts[_field(f"{name}_us", labels)] += round(seconds * 1_000_000)
 
     def drained(self) -> Mapping[str, int]:
-        """Give what was counted since the last time."""
+        """Return what was counted since the last time."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         return counts

@@ -96,7 +96,7 @@ class Sweep(Background):
         return read
 
     def _following(self, sub_partner: str, cursor: str | None) -> str | None:
-        """Give the place of the next page: of this sub-partner's list, or the beginning of the next one's."""
+        """Return the place of the next page: of this sub-partner's list, or the beginning of the next one's."""
         if cursor:
             return f"{sub_partner} {cursor}"
         later = [name for name in SweepCursor(self._ledger).sub_partners() if name > sub_partner]
@@ -122,7 +122,7 @@ class Sweep(Background):
 
 
 def differs(record: Record, customer: Customer) -> bool:
-    """Say whether Iron's list shows something else than the record; what the list leaves out does not count."""
+    """Return whether Iron's list shows something else than the record; what the list leaves out does not count."""
     if customer.status != record.customer_status:
         return True
     newest = customer.identification_status

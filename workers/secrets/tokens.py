@@ -51,7 +51,7 @@ def new_token() -> str:
 
 
 def digest(token: str) -> str:
-    """Give the SHA-256 of a token in hexadecimal digits."""
+    """Return the SHA-256 of a token in hexadecimal digits."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -110,7 +110,7 @@ def _overdue(seen: Seen, at: Circumstances) -> bool:
 
 
 def _left_alone(seen: Seen, at: Circumstances) -> bool:
-    """Say whether a record that should be claimed again is not going to be soon."""
+    """Return whether a record that should be claimed again is not going to be soon."""
     if seen.due_ms is None:
         return finished(seen)  # an unfinished one without a due time is due_missing
     soon = at.put_off_ms(seen, "identification", SOON_MS)
@@ -119,5 +119,5 @@ def _left_alone(seen: Seen, at: Circumstances) -> bool:
 
 
 def _counts(seen: Seen, at: Circumstances) -> bool:
-    """Say whether a claim that is not the record's matters: in hand it does, else unless it is replaced soon."""
+    """Return whether a claim that is not the record's matters: in hand it does, else unless it is replaced soon."""
     return seen.held is not None and (seen.held.ends_ms > seen.now_ms or _left_alone(seen, at))
