@@ -1,6 +1,6 @@
 """From what a step found out to what the record says next: phase, step and due time. Pure; nothing here calls Iron.
 
-Whoever runs steps uses five functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
+The code that runs steps uses five functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
 returned or raised, `after_acts` for what people did, and `before_acts` for what of it could not be applied yet. All but
 the first give a `Next` to commit.
 """
@@ -49,7 +49,7 @@ OPERATOR_PAUSE_S = 300.0
 #: Pause before a step comes again that has met answers which help nobody for longer than polls go on, in seconds.
 LATE_PAUSE_S = 3_600.0
 #: Pause before details that Iron refused once are sent again, in seconds: longer than a slip of one of Iron's machines,
-#: shorter than whoever submitted the job waits.
+#: shorter than the sender of the job waits.
 REFUSED_PAUSE_S = 2.0
 #: Pause before the read that follows our own last signature, in seconds: a webhook is usually faster, and makes it
 #: needless.
@@ -224,7 +224,7 @@ def _said(error: OnboardingError, problem: Problem | None) -> dict[str, Any]:
 def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
     """Return what is next when the trouble is everybody's: later, and it is no failed attempt of this onboarding.
 
-    That is Iron or the way to it in trouble, or Iron refusing whoever calls. Meanwhile the breaker lets no call leave,
+    That is Iron or the way to it in trouble, or Iron refusing the caller. Meanwhile the breaker lets no call leave,
     so that a record meets it once or twice. One that meets it again and again, though the breaker is closed, has a
     trouble of its own, and an operator hears of it.
     """
@@ -256,7 +256,7 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
     following = _onward(record, done, attempt, applied.note)
     soon_s = following.delay_s
     if soon_s is not None:
-        soon_s = min(soon_s, attempt.policy.poll_min_s)  # whoever acts wants to see what comes of it
+        soon_s = min(soon_s, attempt.policy.poll_min_s)  # a person who acts wants to see what comes of it
     return replace(following, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
 
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Ask:
     """Somebody who is to be identified again now asks for a place among the starts of a day.
 
-    Whoever has the lowest order comes first; `cap` is how many places the day has.
+    The lowest order comes first; `cap` is how many places the day has.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Place:
     taken: int = 0
 
 
-def no_place(ask: Ask) -> Place:  # noqa: ARG001 -- the signature of whoever gives places
+def no_place(ask: Ask) -> Place:  # noqa: ARG001 -- the signature of a giver of places
     """Give nobody a place: an attempt that cannot count starts begins none."""
     return Place("paused")
 

@@ -103,7 +103,7 @@ def of_commit(before: Record, following: Next) -> str:
 
     The phase when it is another one; else `needs_changed` when what somebody outside must do is something else: who
     must act, a new link, other documents, another reason, consent given, a problem that an operator has to look after.
-    A problem that mends itself is none of these, so that an outage of Iron is not told once for each onboarding.
+    A problem that goes away by itself is none of these, so that an outage of Iron is not told once for each onboarding.
     """
     record = following.record
     names = [following.event] if following.event else []

@@ -33,7 +33,7 @@ def lane_of(place: str) -> str:
 def place_of(following: Next) -> str:
     """Return where a record waits from now on.
 
-    What an import has begun and only the budget holds up is kept apart: imports begin no more than so many. So is who
+    What an import has begun and only the budget holds up is kept apart: imports begin no more than this many. So is who
     is only read again: everything else goes before.
     """
     record = following.record

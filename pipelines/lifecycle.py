@@ -20,7 +20,7 @@ class Phase(StrEnum):
     RECEIVED = "received"  # we: create the customer
     CUSTOMER_CREATED = "customer_created"  # we: create the identification
     IDENTIFICATION_PENDING = "identification_pending"  # the customer opens the link
-    STEP_UP_REQUIRED = "step_up_required"  # the customer hands in what Iron asks for again
+    STEP_UP_REQUIRED = "step_up_required"  # the customer provides what Iron asks for again
     IN_REVIEW = "in_review"  # Iron reviews
     DECLINED = "declined"  # the customer may ask for another round, or an operator decides
     EXPIRED = "expired"  # we: another round with a new link

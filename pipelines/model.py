@@ -1,4 +1,4 @@
-"""The record of one onboarding and the values that steps exchange with whoever runs them.
+"""The record of one onboarding and the values that steps exchange with the code that runs them.
 
 Everything here is immutable and knows nothing of Redis. Times are milliseconds since the epoch by the ledger's clock
 (`_ms`), durations are seconds (`_s`). A record's stored form leaves out every field that has its default value, so that
@@ -116,7 +116,7 @@ class Again:
     noticed_ms: int | None = None
     #: The start that the notice named.
     announced_ms: int | None = None
-    #: The run it belongs to: named by whoever asked, or the policy's day.
+    #: The run it belongs to: named by the person who asked, or the policy's day.
     run: str = ""
     #: When a run or a person asked for it; `by_hand`: whatever the date is.
     asked_ms: int | None = None
@@ -217,7 +217,7 @@ class Effect:
 
 @dataclass(frozen=True)  # no slots: `evolve` copies all fields at once
 class Record:
-    """Everything the ledger knows about one onboarding, but for its encrypted input.
+    """Everything the ledger knows about one onboarding, except for its encrypted input.
 
     The first seven fields are kept by the ledger's script; the rest is what steps decide.
     """
@@ -245,7 +245,7 @@ class Record:
     input_ms: int | None = None
     #: Found on Iron by `adopt`, without a job of ours: one with its external id joins it.
     adopted: bool = False
-    #: The import that brought the job; empty for a job handed in by itself.
+    #: The import that brought the job; empty for a job submitted by itself.
     import_name: str = ""
 
     customer_id: str | None = None

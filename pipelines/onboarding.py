@@ -44,7 +44,7 @@ MOST_CALLS = 2
 SIGNING_FOR_S = 20.0
 #: Attempts to archive at Iron before a refusal is taken for its answer.
 ARCHIVE_ATTEMPTS = 3
-#: Every so many reads of a customer who has documents to sign, their list is read as well: it may change.
+#: After this many reads of a customer who has documents to sign, their list is read as well: it may change.
 LIST_EVERY = 4
 #: Life of a Sumsub share token, in milliseconds. Source: iron-api 5.2, where the sample's is 600 s.
 TOKEN_LIFE_MS = 600_000

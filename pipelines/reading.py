@@ -1,4 +1,4 @@
-"""What a customer and the identifications make true of a record when they are read. Pure but for the reads of Iron."""
+"""What a customer and the identifications make true of a record when read. Pure except for the reads of Iron."""
 
 from __future__ import annotations
 

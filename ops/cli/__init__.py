@@ -105,7 +105,7 @@ def _failed(error: BaseException) -> int:
             status, sentences = Status.USAGE, [_usage(error)]
         case KeyboardInterrupt() | typer.Abort():
             status, sentences = Status.INTERRUPTED, ["Interrupted."]
-        case BrokenPipeError():  # whoever read has what they wanted
+        case BrokenPipeError():  # the reader has what they wanted
             sentences = []
         case OSError():
             sentences = [of_the_system(error)]

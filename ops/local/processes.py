@@ -65,7 +65,7 @@ def terminable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Take no signal in the block: whoever is impatient must not leave half of the children behind."""
+    """Take no signal in the block: an impatient user must not leave half of the children behind."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:

@@ -132,7 +132,7 @@ def told(counts: Mapping[str, int]) -> str:
 
 
 def more_of_the_sample(customers: int, path: Path) -> Path:
-    """Write a file of so many rows: the sample's, again and again, with a suffix to key, external id and e-mail."""
+    """Write a file of this many rows: the sample's, again and again, with a suffix to key, external id and e-mail."""
     with SAMPLE.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -26,7 +26,7 @@ MARGIN_MS = 120_000
 #: Nothing is decided in the first moments of open hours and of a day, in ms: for a clock that is fast, they come early.
 EARLY_MS = 10_000
 
-#: Those who are late all at once, after a downtime or quiet hours, are spread over so many ms.
+#: Those who are late all at once, after a downtime or quiet hours, are spread over this many ms.
 LATE_SPREAD_MS = 3_600_000
 
 Span = tuple[int, int]
@@ -34,7 +34,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A length of time on the calendar: so many months, or so many days."""
+    """A length of time on the calendar: this many months, or this many days."""
 
     months: int = 0
     days: int = 0

@@ -121,7 +121,7 @@ def _arrivals(
 def _spread(due: date, count: int, rule: InForce, today: date) -> list[tuple[date, float]]:
     """Spread a cohort as the plan does: evenly over the days before the date, or over those of the backlog.
 
-    Whoever is still counted has not started, so days that are over have no part in it.
+    A customer who is still counted has not started, so days that are over have no part in it.
     """
     policy, earliest = rule.policy, rule.earliest
     usual = [due - timedelta(days=MARGIN_DAYS + n) for n in range(policy.spread_days + 1)]

@@ -136,7 +136,7 @@ def days_left(day: date, earliest: date, rule: InForce) -> int:
 
 
 def turn_ms(rule: InForce, now_ms: int, position: int) -> int:
-    """Return the instant at which whoever has this position (from 0) in the queue for the days to come has its turn."""
+    """Return the instant at which this position (from 0) of the queue for the days to come has its turn."""
     days, place = divmod(max(position, 0), rule.policy.max_per_day)
     day = rule.policy.hours.day(now_ms) + timedelta(days=1 + days)
     return rule.policy.hours.moment(day, (place + 0.5) / rule.policy.max_per_day)

@@ -49,12 +49,12 @@ class ReidentificationPolicy:
     automatic: bool = True
     max_per_day: int = MAX_PER_DAY
     notice_days: int = 14
-    #: Planned starts are spread over so many days before the date, less the margin.
+    #: Planned starts are spread over this many days before the date, less the margin.
     spread_days: int = 7
     hours: Hours = field(default_factory=Hours)
     #: No scheduled start before this day.
     start: date | None = None
-    #: Those whose date is over when the policy comes into force are spread over so many days; None: as the cap allows.
+    #: Those past their date when the policy comes into force are spread over this many days; None: as the cap allows.
     backlog_days: int | None = None
     tiers: Mapping[str, Interval] = field(default_factory=dict)
 
@@ -235,7 +235,7 @@ def _quiet(given: Mapping[str, Any], problems: list[str]) -> tuple[time, time] |
     return begin, end
 
 
-#: A day must have so many minutes that are not quiet: at the change of the clocks an hour of them may be missing.
+#: A day must have this many minutes that are not quiet: at the change of the clocks an hour of them may be missing.
 LEAST_OPEN_MIN = 120 + MARGIN_MS // 60_000
 
 

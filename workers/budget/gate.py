@@ -95,7 +95,7 @@ class Gate:
             raise held_back(lane, answer[1].decode(), answer[2])
 
     def close_tap(self, pause_s: float, class_: str = CALL) -> None:
-        """Keep the whole fleet from calling Iron for so long, and halve the rate of the class that met a 429."""
+        """Keep the whole fleet from calling Iron for this long, and halve the rate of the class that met a 429."""
         self._ledger.call("close", int(pause_s * 1000), class_)
 
     def pause(self, lanes: Sequence[str], *, by: str, reason: str = "") -> list[str]:

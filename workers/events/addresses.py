@@ -41,7 +41,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class AddressRefusedError(Exception):
-    """An endpoint's address is not one that we deliver to; the text says why and how to mend it."""
+    """An endpoint's address is not one that we deliver to; the text says why and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)

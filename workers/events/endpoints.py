@@ -35,7 +35,7 @@ ALL = ("*",)
 
 
 class EndpointError(Exception):
-    """What was asked of an endpoint cannot be done; the text says why and how to mend it."""
+    """What was asked of an endpoint cannot be done; the text says why and how to fix it."""
 
 
 class NoEndpointError(EndpointError):

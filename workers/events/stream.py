@@ -1,4 +1,4 @@
-"""The event stream as it is read: in pages, by its ids, which are also the cursors of whoever reads it.
+"""The event stream as it is read: in pages, by its ids, which are also the cursors of its readers.
 
 It is written by the ledger's script alone, in the call that makes an event true (workers/ledger/lua/events.lua). Old
 entries are dropped by age, in the background; a reader who was away for longer is told so instead of going on as if

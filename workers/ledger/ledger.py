@@ -1,6 +1,6 @@
 """The ledger: the record of each onboarding in Redis, changed only by the operations in workers/ledger/lua.
 
-A method is one round trip, but for `create` (one for each hundred), and `join` and `act` (one more, for the time). All
+A method is one round trip, except `create` (one for each hundred), and `join` and `act` (one more, for the time). All
 are safe to repeat: redis-py sends a command again when its answer was lost, and the script then recognises the token of
 the call. Times are the Redis server's. Source: design sections 2, 4 and 7.
 """
@@ -275,7 +275,7 @@ class Ledger:
         return nudge_of(answer)
 
     def take(self, limits: Mapping[str, int]) -> Taken:
-        """Take what is due from each lane: at most so many, and no more than will find a slot in Iron's budget.
+        """Take what is due from each lane: at most this many, and no more than will find a slot in Iron's budget.
 
         Each is due again soon unless it is claimed.
         """

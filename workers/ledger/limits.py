@@ -22,12 +22,12 @@ GIVEN_LATE = 0.4
 LEAVES_LATE = 0.6
 
 
-#: A process that is late says so with all that it asks for, in steps of so many seconds, at most so many, and for so
+#: A process that is late says so with all that it asks for, in steps of this many seconds, at most N, and for so
 #: long: the slots are then as much farther apart as its calls are late.
 LAG_STEP_S = 0.025
 LAG_MOST_S = 0.3
 LAG_KEPT_S = 5.0
-#: It says so many times the delay that it has just seen: the next may be longer.
+#: It says this many times the delay that it has just seen: the next may be longer.
 LAG_AMPLE = 1.5
 
 

@@ -66,7 +66,7 @@ class Lists:
         return [key.decode() if key else None for key in found]
 
     def keys_of_emails(self, digests: Sequence[bytes]) -> list[str]:
-        """Find the idempotency keys of whoever has, or once had, an e-mail address with one of these digests."""
+        """Find the idempotency keys of those who have, or once had, an e-mail address with one of these digests."""
         found = self._client.hmget(f"{PREFIX}email", list(digests)) if digests else []
         return list(dict.fromkeys(key.decode() for keys in found if keys for key in keys.split(b"\n")))
 

@@ -71,7 +71,7 @@ class Claim:
     bad: int = 0
     #: Whether Iron granted any of them what was asked for.
     granted: bool = False
-    #: The status with which Iron refused whoever calls, where it did.
+    #: The status with which Iron refused the caller, where it did.
     refusal: int | None = None
     #: Seconds that its calls have waited for the budget.
     waited_s: float = 0.0

@@ -38,7 +38,7 @@ class FirstCall(Background):
     def __init__(self, ledger: Ledger, iron: Iron, sleep: Callable[[float], object] | None = None) -> None:
         """Take the ledger, whose budget the call comes out of; the thread starts with `start`.
 
-        `sleep` waits for so many seconds; unless it is given, a wait ends with the process.
+        `sleep` waits for this many seconds; unless it is given, a wait ends with the process.
         """
         super().__init__("first call")
         self._ledger = ledger

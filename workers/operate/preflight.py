@@ -1,6 +1,6 @@
 """What must be true of Redis before anything is entrusted to it; what is not is said in one sentence each.
 
-A sentence names what is wrong, what that endangers and how to mend it, and never holds a password.
+A sentence names what is wrong, what that endangers and how to fix it, and never holds a password.
 Source: design section 7.
 """
 

@@ -1,4 +1,4 @@
-"""Finding onboardings: page by page with filters, or by whatever somebody has in hand. HTTP, console and CLI use it."""
+"""Finding onboardings: page by page with filters, or by any of their ids. HTTP, console and CLI use it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _entries(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int
 def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
     """Return the onboardings that a text names: key, external id, e-mail address, Iron's id of the customer. Each once.
 
-    Exact but for the case of an e-mail address and of Iron's ids, and for Unicode's forms. One that was corrected is
+    Exact except for the case of an e-mail address and of Iron's ids, and for Unicode's forms. One that was corrected is
     found by what it had before, too. Addresses are compared by their keyed digests; nothing is decrypted.
     """
     wanted = composed(text.strip())

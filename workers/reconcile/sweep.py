@@ -33,7 +33,7 @@ from workers.reconcile.cursor import SweepCursor
 
 log = structlog.get_logger()
 
-#: A holder that reads no page for so long has lost the sweep to another process, in ms; longer than the slowest page.
+#: A holder that reads no page for this long has lost the sweep to another process, in ms; longer than the slowest page.
 LEASE_MS = 60_000
 #: Longest pause between two questions whether there is something to sweep, in seconds.
 LONGEST_PAUSE_S = 60.0
@@ -59,7 +59,7 @@ class Sweep(Background):
     ) -> None:
         """Take the pause from one sweep to the next, in seconds; 0 switches it off. The thread starts with `start`.
 
-        `sleep` waits for Iron's budget, so many seconds.
+        `sleep` waits for Iron's budget, this many seconds.
         """
         super().__init__("sweep")
         self._ledger = ledger

@@ -35,7 +35,7 @@ LOG = f"{PREFIX}reidentification_log"
 
 #: Records whose due time is moved at once: some 20 ms in which Redis does nothing else.
 BATCH = 500
-#: Whoever moves due times and says nothing for so long has lost that to another process, in ms.
+#: A process that moves due times and says nothing for this long has lost that to another process, in ms.
 MOVE_LEASE_MS = 30_000
 #: Pause between two questions whether there is something to move, in seconds.
 IDLE_S = 10.0
@@ -123,7 +123,7 @@ class Moved:
 class Mover(Background):
     """Moves the due times of active customers to the policy in force, in batches; goes on where another ended.
 
-    Whoever changes the policy lets it run to the end; the thread in each worker process is for what that left undone.
+    The command that changes the policy lets it run to the end; the thread in each worker process does what is left.
     """
 
     def __init__(self, ledger: Ledger, far_s: float) -> None:

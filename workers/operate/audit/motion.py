@@ -9,7 +9,7 @@ from workers.operate.audit.kinds import Circumstances, finished, rule
 from workers.operate.audit.seen import Seen
 from workers.settings import FAR_WITH_SWEEP_S, LONGEST_S
 
-#: A lane in which nothing moves and a lease that is over are worth a word after so many ms: a fleet that was restarted
+#: A lane in which nothing moves and a lease that is over are reported after this many ms: a fleet that was restarted
 #: or pushed back by Iron's budget has long taken them up by then.
 LONG_MS = 300_000
 #: A due time no farther than this may be a nudge under way, in ms: the wait for a nudge, and as much again.

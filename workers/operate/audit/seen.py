@@ -15,7 +15,7 @@ from pipelines.model import Record
 from workers.ledger import decode, lane_of
 from workers.operate.audit.proof import Chain, chain
 
-#: A lane that was nudged for a slot within so many ms moves, if slowly: longer than the pause between two calls can be.
+#: A lane that was nudged for a slot within this many ms moves, if slowly: longer than a pause between two calls can be.
 RARELY_MS = 30_000
 
 _HEADER = re.compile(r"(\d+) (\d+) (\S+) (\S+) (\S+) (\S+) (\d+) (\d+) (\d+)\n")

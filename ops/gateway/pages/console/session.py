@@ -48,7 +48,7 @@ class Sessions:
         self._secure = secure
 
     def open(self, presented: str, response: Response) -> ApiToken | None:
-        """Sign in whoever has this API token, by a cookie in the response; None: nobody has it."""
+        """Sign in the holder of this API token, by a cookie in the response; None: nobody has it."""
         token = find(self._tokens, presented.strip())
         if token is None:
             return None
