@@ -181,8 +181,8 @@ def _read_first(following: Next) -> Next:
 
 def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt) -> Next:
     """Say what is next when Iron refuses details: once more, then it is Iron's answer to this job."""
-    said = str(error).partition("(")[2].rstrip(")")
-    text = f"Iron rejected {STEPS[record.step].carries} ({said}). Correct the job to go on."
+    said = str(error).partition("(")[2].partition(")")[0]
+    text = f"Iron rejected {STEPS[record.step].carries} ({said}). Correct the details to go on."
     effect = record.effect
     if effect is not None and effect.refused and effect.step == record.step:
         return _failed(record, error.code, text, attempt)
@@ -240,7 +240,7 @@ def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> 
 
 def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
     """Say what is next for a record whose claims keep ending without a commit: an operator, and a slow retry."""
-    text = f"{crashes} workers in a row ended while they held this onboarding."
+    text = f"{crashes} workers in a row ended while they processed this customer. We now try once an hour."
     problem = Problem.of(
         "poisonous", text, retryable=True, operator=True, now_ms=attempt.now_ms(), before=record.problem
     )
@@ -465,12 +465,15 @@ def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
     if record.row().phase is Phase.EXPIRED:
         code, text = (
             "rounds_exhausted",
-            f"{record.round} links in a row expired unused. Ask the customer, then restart.",
+            f"The customer let {record.round} links expire. Ask the customer, then restart.",
         )
     elif record.customer_status == "UserRequired":
-        code, text = "user_required", "Iron wants a user of its dashboard for this customer first."
+        code, text = "user_required", "Iron needs a dashboard user for this customer. Create one at Iron, then retry."
     elif record.customer_status in set(CustomerStatus) and record.identification_status == "Archived":
-        code, text = "identification_archived", "The identification was archived on Iron's side."
+        code, text = "identification_archived", "Iron archived the identification. Ask Iron why, then restart."
     else:
-        code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."
+        code, text = (
+            "unknown_status",
+            "Iron sent a status this version does not know. Update the program, or ask Iron.",
+        )
     return Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=before.problem)

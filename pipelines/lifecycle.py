@@ -7,6 +7,7 @@ Iron has not told us about leads to an operator, never to a guess. Source: desig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -30,6 +31,25 @@ class Phase(StrEnum):
     ON_HOLD = "on_hold"  # an operator looks; we keep watching
     FAILED = "failed"  # Iron refuses the request; a correction makes a new revision
     CANCELLED = "cancelled"  # ended by a person
+
+
+#: Phase -> its name for people.
+STATUSES: Mapping[Phase, str] = {
+    Phase.RECEIVED: "Received",
+    Phase.CUSTOMER_CREATED: "Created at Iron",
+    Phase.IDENTIFICATION_PENDING: "Waiting for identification",
+    Phase.STEP_UP_REQUIRED: "More information needed",
+    Phase.IN_REVIEW: "In review at Iron",
+    Phase.DECLINED: "Declined",
+    Phase.EXPIRED: "Link expired",
+    Phase.SIGNINGS_REQUIRED: "Documents to sign",
+    Phase.ACTIVE: "Active",
+    Phase.SUSPENDED: "Suspended by Iron",
+    Phase.ARCHIVED: "Closed by Iron",
+    Phase.ON_HOLD: "On hold",
+    Phase.FAILED: "Needs correction",
+    Phase.CANCELLED: "Cancelled",
+}
 
 
 class Actor(StrEnum):

@@ -50,8 +50,8 @@ HELP = """Onboard customers to Iron: submit jobs, follow them, and run the pipel
 
 Messages go to standard error. With --json, standard output holds data only.
 
-Exit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 finished, but not all succeeded; 8 still
-pending when the wait ended; 130 interrupted.
+Exit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 only partly done; 8 still pending; 130
+interrupted.
 """
 
 app = typer.Typer(
@@ -150,7 +150,7 @@ def _unforeseen(error: BaseException) -> str:
     """Name an error and the places it came through; its values may be personal."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
-    return f"Internal error ({type(error).__name__} at {places}). Please report this line; nothing is known to be lost."
+    return f"Internal error ({type(error).__name__} at {places}). Report this line; nothing is known to be lost."
 
 
 __all__ = ["app", "main"]

@@ -74,7 +74,7 @@ class Session:
             self.broker.send(nudge)
         except redis.RedisError:
             if not self._warned:
-                say("The queue does not answer; workers find what was stored all the same, some seconds later.")
+                say("The queue is not reachable. Your change is stored; workers pick it up within seconds.")
             self._warned = True
 
 
@@ -91,7 +91,7 @@ def opened(need: str = "ledger", *, check: bool = False, allow_odd_ids: bool = F
     try:
         client = connect(settings.ledger_url)
     except ValueError:
-        raise usage("ONBOARDING_REDIS_URL is malformed: it should be like redis://:password@host:6379/0.") from None
+        raise usage("ONBOARDING_REDIS_URL is malformed. Write it like redis://:password@host:6379/0.") from None
     session = Session(settings, Ledger(client, settings.budget, durability=settings.durability), allow_odd_ids)
     with client, answering(client):
         try:

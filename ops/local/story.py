@@ -118,9 +118,7 @@ class Story:
     def all_is_well(self, before: Effects) -> str:
         """Say that it came as it should; `before` is what the sandbox had already when this run began."""
         total = self.effects()
-        text = (
-            f"Checked against the sandbox: {told(total)}; as expected for each customer, and nothing for anybody else."
-        )
+        text = f"Checked against the sandbox: {told(total)}. Every effect happened exactly once."
         earlier = sum(sum(counts.values()) for counts in before.values())
         if not earlier:
             return text

@@ -154,8 +154,8 @@ def _must_be_free(port: int, part: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            why = "is in use: stop what listens there, or" if error.errno == errno.EADDRINUSE else "cannot be had:"
-            raise CommandError(f"Port {port}, for {part}, {why} name another pair with --port.") from None
+            why = "is in use: stop what listens there, or" if error.errno == errno.EADDRINUSE else "cannot be used:"
+            raise CommandError(f"Port {port}, for {part}, {why} choose another pair with --port.") from None
 
 
 def _keys(folder: Path) -> str:

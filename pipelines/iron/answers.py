@@ -71,7 +71,7 @@ def transport_error(error: Exception) -> Exception:
     """Translate what the transport raised; anything that is not httpx's is not ours to judge."""
     for kind, meaning in TRANSPORT_ERRORS:
         if isinstance(error, kind):
-            return meaning(f"{(meaning.__doc__ or '').strip()} ({type(error).__name__})")
+            return meaning(_sentence(meaning, type(error).__name__))
     return error
 
 
@@ -85,10 +85,16 @@ def status_error(answer: Answer) -> IronError:
         headers = answer.headers
         return RateLimitedError(retry_after_s=retry_after_s(headers.get("retry-after"), headers.get("date")))
     said, code = said_with(answer), code_with(answer)
-    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{code and f', {code}'}{_trace(answer)})"
-    error = meaning(text, status=status, said=said)
+    text = f"HTTP {status}{code and f', {code}'}{_trace(answer)}"
+    error = meaning(_sentence(meaning, text), status=status, said=said)
     error.iron_code = code
     return error
+
+
+def _sentence(meaning: type[Exception], detail: str) -> str:
+    """Return the message of an error, with a detail in brackets at the end of its first sentence."""
+    first, _, rest = (meaning.__doc__ or "").strip().partition(". ")
+    return f"{first.rstrip('.')} ({detail}). {rest}".rstrip()
 
 
 def answered_by(answer: Answer) -> str:

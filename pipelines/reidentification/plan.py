@@ -63,7 +63,7 @@ def plan(record: Planned, rule: InForce, now_ms: int) -> Plan | None:
     """Say what is to be done about an active customer's next identification; None: nothing, ever, by this policy."""
     again = record.again
     if again is not None and again.asked and again.by_hand:
-        return _start(record, rule, now_ms, None, now_ms, "asked for by a person")
+        return _start(record, rule, now_ms, None, now_ms, "requested by a person")
     day = date_of(record, rule)
     if day is None:
         return None

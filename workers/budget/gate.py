@@ -24,13 +24,13 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 #: Why a call may not leave, for people.
 HELD_BACK = {
-    "paused": "Calls to Iron are paused for the lane {lane}: `onboarding resume {lane}` lets them go on.",
-    "closed": "Iron has asked for a pause of all calls (429).",
+    "paused": "The {lane} lane is paused. Resume it with `onboarding resume {lane} --yes`.",
+    "closed": "Iron asked us to wait with all calls (429).",
     "open": (
-        "Iron is in trouble, or refuses all calls: none leaves until a probe gets through. `onboarding doctor` says"
-        " what is wrong."
+        "Iron is not answering, or rejects all calls. Calls go on as soon as a test call succeeds. `onboarding doctor`"
+        " says what is wrong."
     ),
-    "budget": "The budget for calls to Iron is used up for now.",
+    "budget": "The call limit is used up. The next call goes out shortly.",
 }
 
 

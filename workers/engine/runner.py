@@ -39,7 +39,7 @@ GOING_ON_S = 5.0
 
 
 class UnexpectedError(OnboardingError):
-    """The program met something that it does not foresee; the log says where."""
+    """Internal error in the program. Its log says where."""
 
     code = "unexpected"
     retryable = True

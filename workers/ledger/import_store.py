@@ -36,7 +36,7 @@ class ImportStore:
         `counts`: what became of the rows before these.
         """
         first = Record(key="")
-        entry, head = history_entry(first, self._ledger.now_ms(), "", f"submitted with the import {name}")
+        entry, head = history_entry(first, self._ledger.now_ms(), "", f"received with the import “{name}”")
         batches = [new[start : start + LOADED_AT_ONCE] for start in range(0, max(len(new), 1), LOADED_AT_ONCE)]
         calls = [
             (

@@ -253,7 +253,7 @@ def counted(found: Iterable[Member]) -> Counter[str]:
 
 
 def _refusal(record: Record | None) -> str | None:
-    return "There is no onboarding with this key." if record is None else refusal(record, "reidentify")
+    return "There is no customer with this key." if record is None else refusal(record, "reidentify")
 
 
 def _pages(items: Iterable[Any]) -> Iterator[list[Any]]:

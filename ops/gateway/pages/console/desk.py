@@ -35,8 +35,7 @@ class Desk:
         """Read a record. Raises PageError when there is none."""
         read = self.ledger.read(key)
         if read is None:
-            text = "Check the key, or look for the customer with the field above."
-            raise PageError(404, "There is no such onboarding", text)
+            raise PageError(404, "No such customer", "Check the key, or search above.")
         return read
 
     def page_of(self, read: Read, caller: Caller) -> dict[str, Any]:
