@@ -78,7 +78,7 @@ def _wanted_parts(record: Record, act: Mapping[str, Any]) -> dict[str, str]:
 
 
 def refusal(record: Record, act: str) -> str | None:
-    """Say in a sentence why this act makes no sense now, or None when it does."""
+    """Return in a sentence why this act makes no sense now, or None when it does."""
     row = ACTS.get(act)
     return row.refuses(record) if row else "There is no such action."
 
@@ -130,7 +130,7 @@ def _may_restart(record: Record) -> str | None:
 
 
 def _may_renew(record: Record) -> str | None:
-    """Say why the customer may not have a new round now: less is allowed than to an operator, and not without end."""
+    """Return why the customer may not have a new round now: an operator may more, and nobody without end."""
     if record.restart:
         return "A new identification is already being created."
     if record.phase is Phase.CANCELLED or (record.phase is Phase.DECLINED and not record.may_retry):
@@ -241,7 +241,7 @@ def _unchanged(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG00
 
 
 def _tried_again(record: Record) -> Record:
-    """Let the table decide anew, with a key under which Iron has not refused yet."""
+    """Let the table decide again, with a key under which Iron has not refused yet."""
     effect = record.effect
     if effect is not None and (effect.refused or effect.strikes):
         effect = effect.renewed()

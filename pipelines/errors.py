@@ -70,7 +70,7 @@ class IronError(OnboardingError):
 
     @property
     def concerns_caller(self) -> bool:
-        """Whether Iron refused whoever calls rather than this job: its key, its API version, its address."""
+        """Whether Iron refused the caller rather than this job: its key, its API version, its address."""
         return False
 
 

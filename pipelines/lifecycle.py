@@ -20,7 +20,7 @@ class Phase(StrEnum):
     RECEIVED = "received"  # we: create the customer
     CUSTOMER_CREATED = "customer_created"  # we: create the identification
     IDENTIFICATION_PENDING = "identification_pending"  # the customer opens the link
-    STEP_UP_REQUIRED = "step_up_required"  # the customer hands in what Iron asks for again
+    STEP_UP_REQUIRED = "step_up_required"  # the customer provides what Iron asks for again
     IN_REVIEW = "in_review"  # Iron reviews
     DECLINED = "declined"  # the customer may ask for another round, or an operator decides
     EXPIRED = "expired"  # we: another round with a new link
@@ -117,7 +117,7 @@ class Row:
     may_retry: bool | None = None
 
     def covers(self, customer: str, identification: str, has_url: bool, was_active: bool, may_retry: bool) -> bool:  # noqa: FBT001 -- the columns of the table, in their order
-        """Say whether this row is the one for the combination."""
+        """Return whether this row is the one for the combination."""
         return (
             self.customer == customer
             and (self.identification is None or identification in self.identification)

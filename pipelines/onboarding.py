@@ -44,7 +44,7 @@ MOST_CALLS = 2
 SIGNING_FOR_S = 20.0
 #: Attempts to archive at Iron before a refusal is taken for its answer.
 ARCHIVE_ATTEMPTS = 3
-#: Every so many reads of a customer who has documents to sign, their list is read as well: it may change.
+#: After this many reads of a customer who has documents to sign, their list is read as well: it may change.
 LIST_EVERY = 4
 #: Life of a Sumsub share token, in milliseconds. Source: iron-api 5.2, where the sample's is 600 s.
 TOKEN_LIFE_MS = 600_000
@@ -121,7 +121,7 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
 
 def _body(record: Record, attempt: Attempt, *, given: bool) -> Mapping[str, Any]:
-    """Give what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
+    """Return what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
     body = attempt.input() if given else {}
     return body if body.get("type") == record.identification_type else {"type": "Link", "with_edd": record.with_edd}
 

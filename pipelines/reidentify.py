@@ -47,7 +47,7 @@ def reidentify(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
 
 
 def _stands(record: Record, attempt: Attempt) -> bool:
-    """Say whether a request is still good: a person's always, a run's while the date has not moved away."""
+    """Return whether a request is still good: a person's always, a run's while the date has not moved away."""
     again = record.again or Again()
     return again.by_hand or announced_start(record, attempt.rule()) is not None
 
@@ -76,7 +76,7 @@ def _take_place(record: Record, changes: dict[str, Any], attempt: Attempt) -> Ou
 
 
 def may_begin_again(record: Record, attempt: Attempt) -> bool:
-    """Say whether the start that this customer has a place for may still happen: same day, open hours, same plan."""
+    """Return whether the start that this customer has a place for may still happen: same day, open hours, same plan."""
     rule, now_ms, again = attempt.rule(), attempt.now_ms(), record.again
     if again is None or not again.starting or not rule.policy.hours.is_open(now_ms):
         return False

@@ -101,7 +101,7 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
 
 
 def _identification_status(record: Record) -> str | None:
-    """Give Iron's status of the newest identification; one that made the customer active is under way no more.
+    """Return Iron's status of the newest identification; one that made the customer active is under way no more.
 
     Iron's lists lag behind its decisions, so that what was read last may be older than the customer's status.
     """
@@ -110,7 +110,7 @@ def _identification_status(record: Record) -> str | None:
 
 
 def reasons(record: Record) -> list[str]:
-    """Give Iron's codes of why it goes no further: of a refused request, and of what is required of the customer."""
+    """Return Iron's codes of why it goes no further: of a refused request, and of what is required of the customer."""
     return list(dict.fromkeys([*_refused_for(record.problem), *record.reasons]))
 
 
@@ -119,7 +119,7 @@ def _refused_for(problem: Problem | None) -> list[str]:
 
 
 def needs(record: Record) -> list[dict[str, Any]]:
-    """Say what exactly is needed, from whom it can be had."""
+    """Return what exactly is needed, from whom it can be had."""
     if record.waiting_on() is not Actor.OPERATOR:
         return _of_the_customer(record)
     also_the_customers = record.problem is not None and record.phase is not Phase.DECLINED
@@ -127,7 +127,7 @@ def needs(record: Record) -> list[dict[str, Any]]:
 
 
 def _of_the_operator(record: Record) -> dict[str, Any]:
-    """Say what an operator has to look after."""
+    """Return what an operator has to look after."""
     problem = record.problem
     if problem is None:
         text = "Iron's decision is final. Cancel this customer, or ask Iron about it."
@@ -137,7 +137,7 @@ def _of_the_operator(record: Record) -> dict[str, Any]:
 
 
 def _of_the_customer(record: Record) -> list[dict[str, Any]]:
-    """Say what the customer can do in this phase."""
+    """Return what the customer can do in this phase."""
     if record.phase is Phase.SIGNINGS_REQUIRED:
         return [
             {
@@ -165,7 +165,7 @@ def _about(need: dict[str, Any], record: Record) -> dict[str, Any]:
 
 
 def explained(reason: str) -> str:
-    """Say for people what one of Iron's codes of requirements means; a code that is new to us stands for itself."""
+    """Return for people what one of Iron's codes of requirements means; a code that is new to us stands for itself."""
     return REASONS.get(reason, reason)
 
 
@@ -186,7 +186,7 @@ def in_words(said: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def next_sentence(record: Record, due_ms: int | None) -> str:
-    """Say what happens next, and when."""
+    """Return what happens next, and when."""
     if due_ms is None:
         return ENDED.get(record.phase, "Nothing.")
     step = STEPS.get(record.step)

@@ -96,7 +96,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _failed(error: BaseException) -> int:
-    """Say why a command failed. Only what is none of the foreseen failures is an error of ours."""
+    """Return why a command failed. Only what is none of the foreseen failures is an error of ours."""
     status, sentences = Status.FAILED, [_unforeseen(error)]
     match error:
         case CommandError():
@@ -105,7 +105,7 @@ def _failed(error: BaseException) -> int:
             status, sentences = Status.USAGE, [_usage(error)]
         case KeyboardInterrupt() | typer.Abort():
             status, sentences = Status.INTERRUPTED, ["Interrupted."]
-        case BrokenPipeError():  # whoever read has what they wanted
+        case BrokenPipeError():  # the reader has what they wanted
             sentences = []
         case OSError():
             sentences = [of_the_system(error)]

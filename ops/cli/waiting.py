@@ -42,7 +42,7 @@ def read_when(ledger: Ledger, key: str, wanted: Phase | None, timeout_s: float) 
 
 
 def told(found: Read, wanted: Phase | None, status: Status, timeout_s: float) -> str | None:
-    """Say how a wait ended when it did not end in the wanted phase."""
+    """Return how a wait ended when it did not end in the wanted phase."""
     if wanted is None or status is Status.DONE:
         return None
     if status is Status.FAILED:

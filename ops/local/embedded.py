@@ -45,7 +45,7 @@ OLDEST_RELEASE = (6, 2)
 #: How often a start is tried with another port when somebody took the one just found free.
 PORT_ATTEMPTS = 10
 
-#: Seconds without any answer after which a start has failed; a server that says it is loading gets them anew.
+#: Seconds without any answer after which a start has failed; a server that says it is loading gets them again.
 START_TIMEOUT_S = 20.0
 
 #: Seconds between two looks at a server that is starting: short beside its start of some 50 ms.

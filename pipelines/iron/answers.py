@@ -98,25 +98,25 @@ def _sentence(meaning: type[Exception], detail: str) -> str:
 
 
 def answered_by(answer: Answer) -> str:
-    """Give the API version that an answer names; "" where it names none, or nothing like a version."""
+    """Return the API version that an answer names; "" where it names none, or nothing like a version."""
     named = answer.headers.get("x-api-version", "")
     return named if VERSION.fullmatch(named) else ""
 
 
 def said_with(answer: Answer) -> str:
-    """Give the text of a refusal. It may hold personal data; what is given as a code and is none is text too."""
+    """Return the text of a refusal. It may hold personal data; what is given as a code and is none is text too."""
     code, text = _refusal(answer)
     return ": ".join(part for part in ("" if is_code(code) else code, text) if part)[:LONGEST_SAID]
 
 
 def code_with(answer: Answer) -> str:
-    """Give the code of a refusal, which says nothing about a person; "" where there is none."""
+    """Return the code of a refusal, which says nothing about a person; "" where there is none."""
     code, text = _refusal(answer)
     return code if is_code(code) else text if is_code_alone(text) else ""
 
 
 def _refusal(answer: Answer) -> tuple[str, str]:
-    """Give what a refusal calls its code, and its text: a JSON string, members of an object, or plain text.
+    """Return what a refusal calls its code, and its text: a JSON string, members of an object, or plain text.
 
     Source: iron-api 1.6.
     """
@@ -131,13 +131,13 @@ def _refusal(answer: Answer) -> tuple[str, str]:
 
 
 def _words(value: Any) -> str:
-    """Give a text on one line. An HTML page, of a proxy, says nothing that is worth keeping."""
+    """Return a text on one line. An HTML page, of a proxy, says nothing that is worth keeping."""
     text = " ".join(optional(value).split())
     return "" if text.startswith("<") else text
 
 
 def _trace(answer: Answer) -> str:
-    """Give Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
+    """Return Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
     try:
         trace = json.loads(answer.content)["trace_id"]
     except (ValueError, TypeError, KeyError, RecursionError):

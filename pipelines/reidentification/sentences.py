@@ -14,7 +14,7 @@ from pipelines.reidentification.policy import (
 
 
 def explained(rule: InForce) -> Iterator[str]:
-    """Say what a policy does, a sentence each."""
+    """Return what a policy does, a sentence each."""
     policy = rule.policy
     if not policy.enabled:
         yield "The policy is off: nobody is identified again by a date. Customers can still be named one by one."

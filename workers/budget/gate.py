@@ -95,7 +95,7 @@ class Gate:
             raise held_back(lane, answer[1].decode(), answer[2])
 
     def close_tap(self, pause_s: float, class_: str = CALL) -> None:
-        """Keep the whole fleet from calling Iron for so long, and halve the rate of the class that met a 429."""
+        """Keep the whole fleet from calling Iron for this long, and halve the rate of the class that met a 429."""
         self._ledger.call("close", int(pause_s * 1000), class_)
 
     def pause(self, lanes: Sequence[str], *, by: str, reason: str = "") -> list[str]:
@@ -108,7 +108,7 @@ class Gate:
         return [lane.decode() for lane in self._ledger.call("resume_lanes", *lanes)]
 
     def standing(self) -> BudgetStatus:
-        """Tell how Iron's budget stands: tap, breaker, learned rates and pauses."""
+        """Return how Iron's budget stands: tap, breaker, learned rates and pauses."""
         found = json.loads(self._ledger.call("standing", CALL, IDENTIFICATION))
         opened = found["opened"]
         return BudgetStatus(

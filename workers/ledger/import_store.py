@@ -114,7 +114,7 @@ class ImportStore:
         return self._ledger.read_many([key.decode() for key in keys])
 
     def keep_report(self, name: str, number: int, sealed: bytes, kept_ms: int) -> None:
-        """Keep a sealed part of an import's report for so long; 0 is the first part of a new report."""
+        """Keep a sealed part of an import's report for this long; 0 is the first part of a new report."""
         with self._client.pipeline(transaction=True) as pipeline:
             if number == 0:
                 pipeline.delete(f"{PREFIX}report:{name}")

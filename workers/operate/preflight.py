@@ -1,6 +1,6 @@
 """What must be true of Redis before anything is entrusted to it; what is not is said in one sentence each.
 
-A sentence names what is wrong, what that endangers and how to mend it, and never holds a password.
+A sentence names what is wrong, what that endangers and how to fix it, and never holds a password.
 Source: design section 7.
 """
 
@@ -87,7 +87,7 @@ def check_broker(client: redis.Redis) -> tuple[str, ...]:
 
 
 def _may_not(client: redis.Redis, lacks: Lacking, needs: str, endangers: str) -> str:
-    """Say what a user may not do, what that endangers, and how to allow exactly that."""
+    """Return what a user may not do, what that endangers, and how to allow exactly that."""
     commands = f"run {', '.join(lacks.commands)}" if lacks.commands else ""
     what = " or ".join(filter(None, (commands, lacks.keys and f"use the keys {lacks.keys}")))
     return (
@@ -133,7 +133,7 @@ def problems_of(facts: Mapping[str, Any], where: str, durability: Durability | N
 
 
 def _not_durable(facts: Mapping[str, Any], where: str, durability: Durability) -> Iterator[str]:
-    """Say why a server cannot do what ONBOARDING_WAITAOF asks of it."""
+    """Return why a server cannot do what ONBOARDING_WAITAOF asks of it."""
     ends = "or set ONBOARDING_WAITAOF to off and know that the last second of acknowledged jobs may be lost."
     if release_of(facts) < WAITAOF_RELEASE:
         release = facts.get("redis_version", "unknown")
@@ -145,7 +145,7 @@ def _not_durable(facts: Mapping[str, Any], where: str, durability: Durability) -
 
 
 def unanswered(client: redis.Redis, error: redis.RedisError, setting: str = _LEDGER) -> str:
-    """Say in one sentence why a call to Redis failed, and what to do."""
+    """Return in one sentence why a call to Redis failed, and what to do."""
     text = next(text for kind, text in _ANSWERS.items() if isinstance(error, kind))
     return text.format(where=address(client), setting=setting, reason=_reason(error))
 

@@ -69,7 +69,7 @@ def audit(
 def _shown(session: Session, key: str, folder: Path | None, *, as_json: bool) -> int:
     from ops.cli.waiting import read
 
-    read(session.ledger, key)  # whoever asks for what is not there hears so
+    read(session.ledger, key)  # a key that is not there is an error
     record, stored, chain = _taken(session, key)
     if folder is not None:
         _write(folder, record, stored)

@@ -1,4 +1,4 @@
-"""The command `doctor`: is everything well, and if not, what is wrong, what does it endanger, how is it mended."""
+"""The command `doctor`: is everything well, and if not, what is wrong, what does it endanger, how is it repaired."""
 
 from __future__ import annotations
 

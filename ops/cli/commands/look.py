@@ -205,7 +205,7 @@ def summary(json: Json = False) -> int:
 
 
 def _messages(found: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is in the broker beside nudges that move."""
+    """Return what is in the broker beside nudges that move."""
     if found["delayed"]:
         yield f"{found['delayed']:,} messages were sent with a delay and wait until it is over."
     for one in found["stuck"]:
@@ -213,7 +213,7 @@ def _messages(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
-    """Say what keeps calls to Iron from leaving, or makes them fewer than the budget."""
+    """Return what keeps calls to Iron from leaving, or makes them fewer than the budget."""
     from workers.operate.diagnosis import rejects_all
 
     budget = counts["budget"]
@@ -231,7 +231,7 @@ def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def summarised(session: Session) -> dict[str, Any]:
-    """Give the counts as the contract has them."""
+    """Return the counts as the contract has them."""
     import redis
 
     from workers.engine.inventory import look

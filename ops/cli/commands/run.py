@@ -174,7 +174,7 @@ def sandbox(
 
 
 def _to(url: str) -> WebhookSettings:
-    """Say where the sandbox sends webhooks, and what it signs them with: of several secrets the gateway takes any."""
+    """Return where the sandbox sends webhooks, and what signs them: of several secrets the gateway takes any."""
     from ops.sandbox.world.outbox import WebhookSettings
     from workers.forms import FormError, plain, web_address
     from workers.settings import Settings, SettingsError
@@ -189,7 +189,7 @@ def _to(url: str) -> WebhookSettings:
 
 
 def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandError:
-    """Say why an address cannot be had, and what to do; what is wrong with a file is told as such."""
+    """Return why an address cannot be had, and what to do; what is wrong with a file is told as such."""
     if error.filename is not None:
         raise error
     if error.errno == errno.EADDRINUSE:

@@ -61,7 +61,7 @@ def _foretell(wanted: list[Record], days: list[tuple[date, int]], *, run: str, w
 
 
 def _tell_days(session: Session, rule: InForce, count: int) -> list[tuple[date, int]]:
-    """Say how many would start on which day; answers the same as data."""
+    """Return how many would start on which day; answers the same as data."""
     from workers.reidentification import runs
 
     days = runs.by_day(session.ledger, rule, count)

@@ -73,7 +73,7 @@ class Caller:
     role: Role
 
     def may(self, route: str) -> bool:
-        """Say whether this role may use a route, named as in ACCESS."""
+        """Return whether this role may use a route, named as in ACCESS."""
         return self.role in ACCESS[route]
 
 

@@ -152,7 +152,7 @@ def _methods(app: FastAPI, path: str) -> list[str]:
 
 
 def _parameter(found: Mapping[str, Any]) -> dict[str, str]:
-    """Say what is wrong with a parameter, without what was sent."""
+    """Return what is wrong with a parameter, without what was sent."""
     place, *path = (str(step) for step in found["loc"])
     pointer = "".join(f"/{step}" for step in (place, *path))
     if found["type"] == "missing":

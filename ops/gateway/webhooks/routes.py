@@ -38,7 +38,7 @@ class Verification:
     """What a delivery is measured by. Without secrets the endpoint is off."""
 
     secrets: Sequence[str]
-    #: A delivery may have been signed so many seconds before or after now.
+    #: A delivery may have been signed this many seconds before or after now.
     tolerance_s: float
     clock: Callable[[], float] = time.time
     body_within_s: float = BODY_WITHIN_S

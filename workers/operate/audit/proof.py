@@ -59,7 +59,7 @@ def chain(stored: Sequence[str]) -> Chain:
 
 
 def _checked(head: str, line: str) -> tuple[str, bool]:
-    """Give an entry's digest, and whether it is right.
+    """Return an entry's digest, and whether it is right.
 
     The bytes of the line itself are tried first, which is quick: when they have the digest, they are what was written.
     """

@@ -1,7 +1,7 @@
 """The acts: each is confirmed on a page of its own that says what will happen, and stored as every other act.
 
 A worker applies it, and the history says whose API token it was, and why. There is no act for consent: it is the
-customer's, and whoever asks the customer for it passes it on with its evidence (`POST /v1/onboardings/{key}/signings`).
+customer's, and the system that asks for it passes it on with its evidence (`POST /v1/onboardings/{key}/signings`).
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Desk:
 
 
 def told(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tell a history, newest first; what happened in the same way again and again is one entry."""
+    """Return a history, newest first; what happened in the same way again and again is one entry."""
     entries: list[dict[str, Any]] = []
     for entry in history:
         same = ("phase", "step", "note")
@@ -98,5 +98,5 @@ def line_of(read: Read) -> dict[str, Any]:
 
 
 def address_of(key: str) -> str:
-    """Give the address of a record's page."""
+    """Return the address of a record's page."""
     return f"/console/onboarding?{urlencode({'key': key})}"

@@ -70,7 +70,7 @@ def _do(imports: Imports, key: str, name: str, by: str, reason: str) -> None:
 
 
 def _address_of(name: str) -> str:
-    """Give the address of an import's page."""
+    """Return the address of an import's page."""
     return f"/console/import?{urlencode({'name': name})}"
 
 

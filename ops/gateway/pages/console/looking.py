@@ -119,7 +119,7 @@ def add(router: APIRouter, desk: Desk) -> None:
 
 
 def _endpoints(ledger: Ledger, now_ms: int) -> list[dict[str, Any]]:
-    """Tell of each endpoint how its deliveries are."""
+    """Return for each endpoint how its deliveries are."""
     endpoints = Endpoints(ledger)
     standings = endpoints.all()
     lags = endpoints.lags_s(standings, now_ms)
@@ -132,7 +132,7 @@ def _swept_ms(ledger: Ledger) -> int | None:
 
 
 def _stuck(ledger: Ledger) -> list[Read]:
-    """Give those that wait for a person, the longest first."""
+    """Return those that wait for a person, the longest first."""
     found = [
         read
         for phase in (Phase.ON_HOLD, Phase.FAILED)

@@ -99,7 +99,7 @@ def rendered(
 
 
 def asset(name: str) -> Response:
-    """Give the style or the script."""
+    """Return the style or the script."""
     if name not in _TEXTS:
         raise PageError(404, "No such page", "Use the menu above.")
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}

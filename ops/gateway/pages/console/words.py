@@ -186,7 +186,7 @@ TAP_CLOSED: tuple[str, Tone, str] = ("Iron asked us to wait", "warn", "Too many 
 
 
 def iron_state(summary: Mapping[str, Any], standing: BudgetStatus) -> IronState:
-    """Tell how we stand with Iron: the tap, the breaker, the budget, the last sweep."""
+    """Return how we stand with Iron: the tap, the breaker, the budget, the last sweep."""
     closed = standing.closed_until_ms is not None and standing.breaker == "closed"
     state, tone, meaning = TAP_CLOSED if closed else BREAKER[standing.breaker]
     if standing.refusal is not None:
@@ -224,7 +224,7 @@ BEHIND_S = 30.0
 
 
 def endpoint_line(standing: EndpointStatus, lag_s: float) -> dict[str, Any]:
-    """Tell how the deliveries to an endpoint are."""
+    """Return how the deliveries to an endpoint are."""
     progress, parked = standing.progress, len(standing.parked)
     state, tone = ENDPOINT_STATES[progress.state]
     told = [f"{why[:1].upper()}{why[1:]}." for why in [(progress.paused or progress.why).rstrip(".")] if why]
@@ -242,7 +242,7 @@ def endpoint_line(standing: EndpointStatus, lag_s: float) -> dict[str, Any]:
 
 
 def ago(at_ms: int | None, now_ms: int) -> str:
-    """Say how long ago or how far ahead a moment is."""
+    """Return how long ago or how far ahead a moment is."""
     if at_ms is None:
         return ""
     told = span(abs(now_ms - at_ms) / 1000)
@@ -250,7 +250,7 @@ def ago(at_ms: int | None, now_ms: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """Tell a length of time in the largest unit that fits."""
+    """Return a duration in the largest unit that fits."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size * (2 if unit == "d" else 1):
             return f"{int(seconds // size)} {unit}"

@@ -98,7 +98,7 @@ def routes(visits: Visits) -> APIRouter:
     router = APIRouter(tags=["customer's link"], default_response_class=HTMLResponse)
 
     async def look(request: Request, token: str, lang: Asked = None) -> Response:
-        """Say what is the case."""
+        """Return the page with the customer's status."""
         return _page(request, visits, await _situation(request, visits, token), lang)
 
     router.get(
@@ -191,7 +191,7 @@ def _language(request: Request, asked: str | None) -> str:
 
 
 def _looked(request: Request) -> int:
-    """Say how often the page has looked again by itself."""
+    """Return how often the page has looked again by itself."""
     again = request.query_params.get("again", "")
     return int(again) if re.fullmatch(r"[0-9]{1,3}", again) else 0
 
