@@ -49,15 +49,15 @@ CODES: Mapping[str, Meaning] = {
     "identification_kyb": Meaning(
         "the identification of the company", "your company's identification", "die Identifizierung Ihres Unternehmens"
     ),
-    "kyc_data_missing": Meaning("missing data of the person", "some of your details", "einige Ihrer Angaben"),
+    "kyc_data_missing": Meaning("missing personal details", "some of your details", "einige Ihrer Angaben"),
     "kyc_data_invalid": Meaning(
-        "data of the person that is not valid", "details that do not match", "Angaben, die nicht zusammenpassen"
+        "invalid personal details", "details that do not match", "Angaben, die nicht zusammenpassen"
     ),
     "kyb_data_missing": Meaning(
-        "missing data of the company", "some details of your company", "einige Angaben zu Ihrem Unternehmen"
+        "missing company details", "some details of your company", "einige Angaben zu Ihrem Unternehmen"
     ),
     "kyb_data_invalid": Meaning(
-        "data of the company that is not valid",
+        "invalid company details",
         "details of your company that do not match",
         "Angaben zu Ihrem Unternehmen, die nicht zusammenpassen",
     ),

@@ -93,8 +93,8 @@ def test_all_is_well(look: Look) -> None:
 @pytest.mark.parametrize(
     ("settings", "name", "state", "words"),
     [
-        ({"ONBOARDING_REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "broken", "start it"),
-        ({"ONBOARDING_BROKER_URL": "redis://127.0.0.1:1/1"}, "queue", "broken", "start it"),
+        ({"ONBOARDING_REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "broken", "Start it"),
+        ({"ONBOARDING_BROKER_URL": "redis://127.0.0.1:1/1"}, "queue", "broken", "Start it"),
         ({"ONBOARDING_REDIS_URL": ""}, "settings", "broken", "ONBOARDING_REDIS_URL is not set"),
         ({"ONBOARDING_SETTLE_S": "soon"}, "settings", "broken", "ONBOARDING_SETTLE_S is malformed"),
         ({"ONBOARDING_ENCRYPTION_KEYS": ""}, "settings", "warning", "no worker and no gateway starts here"),

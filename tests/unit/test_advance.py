@@ -818,7 +818,7 @@ def test_two_refusals_in_a_row_end_a_job(before: Record) -> None:
 def test_a_refusal_says_what_iron_rejected(step: str, what: str, said: str) -> None:
     """Which details, the status and Iron's code, and what to do; nothing of Iron's other words."""
     before = begin(JOB) if step == "create_customer" else READY
-    error, effect = struck(step, 2, text=f"Iron refuses the request itself. ({said})")
+    error, effect = struck(step, 2, text=f"Iron rejected the request ({said}).")
     problem = after_error(before, error, at(effect=effect)).record.problem
     assert problem is not None
     assert problem.text == f"Iron rejected {what} ({said}). Correct the details to go on."

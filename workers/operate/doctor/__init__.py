@@ -328,7 +328,7 @@ def _diagnosis(found: Diagnosis, settings: Settings) -> Check:
     if found.cause:
         text = f"{where} takes no call of ours: {found.text} {found.cause.remedy} Customers wait; nothing is lost."
         return Check("iron", "broken", text)
-    text = f"{where} does not answer properly: {found.text} Nothing is lost; customers wait."
+    text = f"{where} does not answer properly: {found.text} Customers wait; nothing is lost."
     return Check("iron", "broken", text)
 
 
