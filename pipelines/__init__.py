@@ -21,6 +21,7 @@
 - `reasons`: Iron's own words
 - `reidentification`: policy, plan, calendar
 - `reidentify`: the step that gives notice, or takes a place for the start
+- `reminders`: policy, due times, forecast
 - `retention`: for how long input is kept
 - `signing`: documents and signatures
 - `step`: what a row of the table of steps says

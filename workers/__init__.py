@@ -12,6 +12,7 @@
 - `process`: what lives with a worker process
 - `reconcile`: Iron's list compared with the ledger
 - `reidentification`: who is identified again, and when
+- `reminders`: of what customers are reminded, and when
 - `secrets`: encryption, links, tokens
 - `settings`: every setting, read once
 - `watchdog`: ends a process that hangs
@@ -23,6 +24,7 @@ The threads of a worker process, beside Dramatiq's (its worker threads run the s
 - `tally`: adds the counters up in the ledger: process/counters.py
 - `sweep`: compares Iron's list with ours: reconcile/sweep.py
 - `mover`: moves due times to a new policy: reidentification/policy_store.py
+- `reminder mover`: moves due times to a new policy of reminders: reminders/policy_store.py
 - `courier`: holds endpoints, each with a thread: events/courier.py
 - `first call`: asks Iron once at the start: operate/first_call.py
 - `watchdog`: ends the process when a part died: watchdog.py

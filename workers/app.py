@@ -27,6 +27,7 @@ from workers.process.counters import Tally
 from workers.process.lifespan import ProcessLife
 from workers.reconcile.sweep import Sweep
 from workers.reidentification.policy_store import Mover
+from workers.reminders.policy_store import ReminderMover
 from workers.secrets.vault import Vault
 from workers.settings import Settings
 from workers.watchdog import Watchdog
@@ -61,7 +62,8 @@ broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
 mover = Mover(ledger, settings.policy.poll_far_s)
-threads = [leases, Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
+reminder_mover = ReminderMover(ledger)
+threads = [leases, Pulse(ledger, broker), sweep, mover, reminder_mover, tally, courier, FirstCall(ledger, iron)]
 broker.add_middleware(ProcessLife(threads, transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)

@@ -56,6 +56,16 @@ def moment(text: str | None, option: str) -> datetime:
     return at.astimezone(UTC)
 
 
+def read_text(file: str) -> str:
+    """Read a text from a file, or from standard input where it is called -."""
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise usage(f"{file} is not text in UTF-8.") from None
+    except OSError as error:
+        raise usage(f"{file} cannot be read ({error.strerror}): check the path.") from None
+
+
 def read_json(file: str) -> object:
     """Read a JSON value from a file, or from standard input where it is called -."""
     try:

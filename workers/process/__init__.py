@@ -3,4 +3,5 @@
 - `background`: a thread that goes round
 - `counters`: what workers count
 - `lifespan`: threads and connections that start and end with it
+- `moving`: a thread that moves due times to a new policy
 """

@@ -14,6 +14,7 @@
 - `policies`: what a policy means
 - `refused`: refused
 - `reidentify`: reidentify
+- `reminders`: reminders
 - `run`: demo, dev, worker, gateway, sandbox
 - `runs`: runs of re-identification
 - `tokens`: tokens

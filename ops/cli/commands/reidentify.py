@@ -5,12 +5,12 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.cli.exits import usage
+from ops.cli.inputs import read_text
 from ops.cli.options import Json, add
 
 if TYPE_CHECKING:
@@ -104,12 +104,6 @@ def _read(file: str) -> ReidentificationPolicy:
     from pipelines.reidentification import PolicyInvalidError, read_policy
 
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise usage(f"{file} is not text in UTF-8.") from None
-    except OSError as error:
-        raise usage(f"{file} cannot be read ({error.strerror}): check the path.") from None
-    try:
-        return read_policy(text)
+        return read_policy(read_text(file))
     except PolicyInvalidError as error:
         raise usage(*error.problems) from None

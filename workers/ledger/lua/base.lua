@@ -7,7 +7,7 @@
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, aside, allowed, close,
 --            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
---            drop_events, endpoint_*, courier_*, refuse; policy, move, due, place, ask, run, rouse
+--            drop_events, endpoint_*, courier_*, refuse; policy, move, due; place, ask, run, rouse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> <spread> ", in ms, at the ceiling; see pace.lua
 --   ARGV[4+] arguments of the operation, see there
@@ -37,6 +37,8 @@
 --   identified:<tier>    zset    active customers: key -> ms when the newest identification began
 --   reidentification     hash    the policy in force: version, policy (JSON), token; how far its due times are moved
 --   reidentification_log list    every policy that ever was in force, oldest first
+--   reminders            hash    the policy of reminders in force, as that of re-identification
+--   reminders_log        list    every policy of reminders that ever was in force, oldest first
 --   waiting:start        zset    key -> order of those who wait for a place among a day's starts
 --   starts:<day>         zset    key -> ms when it got its place among the starts of this day; expires
 --   run:<run>            hash    begun, state, last: who changed it and why; expires
@@ -86,6 +88,8 @@ local now_ms = math.floor(now)
 
 -- A nudge that nobody claimed within this many ms is sent again by the pulse.
 local NUDGE_MS = 5000
+-- A due time that was computed by a policy that is over is looked at again after this many ms.
+local RULE_MS = 1000
 -- A record of a newer release is left alone for this many ms.
 local NEWER_MS = 30000
 -- How long a wake that waits for a commit is kept, in ms: longer than any commit of ours takes.
