@@ -23,8 +23,7 @@ The threads of a worker process, beside Dramatiq's (its worker threads run the s
 - `pulse`: moves what is due to the queues: engine/pulse.py
 - `tally`: adds the counters up in the ledger: process/counters.py
 - `sweep`: compares Iron's list with ours: reconcile/sweep.py
-- `mover`: moves due times to a new policy: reidentification/policy_store.py
-- `reminder mover`: moves due times to a new policy of reminders: reminders/policy_store.py
+- `mover`: moves due times to a new policy: process/moving.py
 - `courier`: holds endpoints, each with a thread: events/courier.py
 - `first call`: asks Iron once at the start: operate/first_call.py
 - `watchdog`: ends the process when a part died: watchdog.py

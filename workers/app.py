@@ -25,6 +25,7 @@ from workers.logs import configure_logs
 from workers.operate.first_call import FirstCall
 from workers.process.counters import Tally
 from workers.process.lifespan import ProcessLife
+from workers.process.moving import Moving
 from workers.reconcile.sweep import Sweep
 from workers.reidentification.policy_store import Mover
 from workers.reminders.policy_store import ReminderMover
@@ -61,9 +62,8 @@ broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], clien
 broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is put back as it is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
-mover = Mover(ledger, settings.policy.poll_far_s)
-reminder_mover = ReminderMover(ledger)
-threads = [leases, Pulse(ledger, broker), sweep, mover, reminder_mover, tally, courier, FirstCall(ledger, iron)]
+mover = Moving(Mover(ledger, settings.policy.poll_far_s), ReminderMover(ledger))
+threads = [leases, Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
 broker.add_middleware(ProcessLife(threads, transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)

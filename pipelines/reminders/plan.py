@@ -2,7 +2,7 @@
 
 A due time is computed, never stored: from since when the need is there, how often and when the customer was reminded of
 it, and the policy in force. A reminder is told only by the commit of a step that has just read the customer, so that it
-never comes after the need is gone. Source: decision 0021.
+never comes after the need is gone. Source: design section 4.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Whoever changes a policy lets it run to the end; the thread in each worker proce
 from __future__ import annotations
 
 import secrets
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,15 +44,14 @@ class Moved:
     wait_s: float = 0.0
 
 
-class DueMover(Background):
+class DueMover(ABC):
     """Walks the records that a kind of policy concerns."""
 
     #: Kind of the policy: the name of its hash in the ledger.
     kind: str
 
-    def __init__(self, name: str, ledger: Ledger) -> None:
-        """Take the thread's name."""
-        super().__init__(name)
+    def __init__(self, ledger: Ledger) -> None:
+        """Take the ledger whose records are moved."""
         self._ledger = ledger
         self._token = secrets.token_urlsafe(9)
 
@@ -91,17 +90,26 @@ class DueMover(Background):
             moved = self.run_once()
         return moved
 
+    def _move(self, version: int, place: str, count: int) -> Any:
+        return self._ledger.call("move", self.kind, self._token, MOVE_LEASE_MS, version, place, count)
+
+
+class Moving(Background):
+    """Moves what there is to move, a batch of each kind in turn."""
+
+    def __init__(self, *movers: DueMover) -> None:
+        """Take what moves, a kind each."""
+        super().__init__("mover")
+        self._movers = movers
+
     def turn(self) -> float:
-        """Move a batch, if there is one to move."""
+        """Move a batch of each kind, if there is one to move."""
         try:
-            moved = self.run_once()
+            found = [mover.run_once() for mover in self._movers]
         except redis.RedisError as error:
             log.warning("mover.interrupted", error=type(error).__name__)
             return IDLE_S
-        return IDLE_S if moved.done or moved.wait_s else BUSY_S
-
-    def _move(self, version: int, place: str, count: int) -> Any:
-        return self._ledger.call("move", self.kind, self._token, MOVE_LEASE_MS, version, place, count)
+        return IDLE_S if all(moved.done or moved.wait_s for moved in found) else BUSY_S
 
 
 def walked(page: Sequence[tuple[bytes, float]], since: str, passed: str) -> str:

@@ -104,7 +104,7 @@ class Mover(DueMover):
 
     def __init__(self, ledger: Ledger, far_s: float) -> None:
         """`far_s`: no due time is farther away than this, whatever the policy says."""
-        super().__init__("mover", ledger)
+        super().__init__(ledger)
         self._far_ms = int(far_s * 1000)
         self._rule = InForce()
 

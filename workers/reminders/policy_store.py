@@ -115,7 +115,7 @@ class ReminderMover(DueMover):
 
     def __init__(self, ledger: Ledger) -> None:
         """Take the ledger whose records are moved."""
-        super().__init__("reminder mover", ledger)
+        super().__init__(ledger)
         self._rule = RemindersInForce()
 
     def version(self) -> int:

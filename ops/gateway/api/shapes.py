@@ -270,6 +270,8 @@ class EventData(BaseModel):
     phase: str
     waiting_on: str
     version: int = Field(description="The record's, as reading it shows it.")
+    need: str | None = Field(default=None, description="Of `reminder_due`: the code of the need.")
+    count: int | None = Field(default=None, description="Of `reminder_due`: the how manieth reminder of it this is.")
 
 
 class CloudEvent(BaseModel):
