@@ -24,6 +24,7 @@
 - `reminders`: policy, due times, forecast
 - `retention`: for how long input is kept
 - `signing`: documents and signatures
+- `stages`: how long each phase and actor take, and the limits
 - `step`: what a row of the table of steps says
 - `times`: times as text
 - `view`: a record as everybody reads it

@@ -2,7 +2,7 @@
 
 Whoever runs steps uses six functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
 returned or raised, `after_acts` for what people did, `before_acts` for what of it could not be applied yet, and
-`reminding` for the customer's next reminder. All but the first give a `Next` to commit.
+`timed` for the clocks of the stage and of reminders. All but the first give a `Next` to commit.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pipelines.pauses import jittered, spread
 from pipelines.reading import MAX_UPDATES, knows_newest
 from pipelines.reidentification import Doing, plan
 from pipelines.reminders import with_reminder
+from pipelines.stages.clock import turn_ms
 
 #: The lane of those who are about to be identified again.
 REIDENTIFY = "reidentify"
@@ -260,9 +261,11 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
     return replace(following, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
 
 
-def reminding(before: Record, following: Next, attempt: Attempt) -> Next:
-    """Let the record be read when the customer is to be reminded, and upstream be told when that is now."""
-    return with_reminder(before, following, attempt.reminders(), attempt.now_ms())
+def timed(before: Record, following: Next, attempt: Attempt) -> Next:
+    """Note since when whoever must act must act, and let the customer be reminded when that is due."""
+    now_ms = attempt.now_ms()
+    record = following.record.evolve(turn_ms=turn_ms(before, following.record, now_ms))
+    return with_reminder(before, replace(following, record=record), attempt.reminders(), now_ms)
 
 
 def before_acts(following: Next, stored: Sequence[bytes]) -> Next:

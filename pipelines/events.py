@@ -21,15 +21,17 @@ from pipelines.view import needs
 PREFIX = "onboarding."
 #: What somebody outside must do has changed, in the same phase.
 NEEDS_CHANGED = "needs_changed"
+#: A stage is over the limit that the policy has for it.
+OVERDUE = "overdue"
 #: Events by name that steps emit beside those of phases: the notice of a coming re-identification.
 EMITTED_BY_STEPS = frozenset({"reidentification_due"})
 #: Every name that an event may have; its type is `onboarding.<name>`.
-NAMES = frozenset(phase.value for phase in Phase) | {NEEDS_CHANGED, REMINDER_DUE} | EMITTED_BY_STEPS
+NAMES = frozenset(phase.value for phase in Phase) | {NEEDS_CHANGED, REMINDER_DUE, OVERDUE} | EMITTED_BY_STEPS
 
 #: What events of some names say besides: the members of their data, in the order in which the stream has them.
-ABOUT = {REMINDER_DUE: ("need", "count")}
+ABOUT = {REMINDER_DUE: ("need", "count"), OVERDUE: ("limit_s",)}
 #: Those of them that are numbers.
-NUMBERS = frozenset({"count"})
+NUMBERS = frozenset({"count", "limit_s"})
 
 _ID = re.compile(r"(\d{1,15})-(\d{1,20})")
 

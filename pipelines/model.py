@@ -287,6 +287,8 @@ class Record:
     again: Again | None = None
     #: None: nobody was reminded yet of what the customer has to do, which is needed since the phase began.
     reminded: Reminded | None = None
+    #: Since when whoever must act must act, where that is not since the phase began.
+    turn_ms: int | None = None
     #: The lane to go back to from `reidentify`.
     home: str = ""
 

@@ -15,6 +15,7 @@
 - `reminders`: of what customers are reminded, and when
 - `secrets`: encryption, links, tokens
 - `settings`: every setting, read once
+- `stages`: how long stages take, and what is over its limit
 - `watchdog`: ends a process that hangs
 
 The threads of a worker process, beside Dramatiq's (its worker threads run the steps; each queue has a consumer thread):
@@ -24,6 +25,7 @@ The threads of a worker process, beside Dramatiq's (its worker threads run the s
 - `tally`: adds the counters up in the ledger: process/counters.py
 - `sweep`: compares Iron's list with ours: reconcile/sweep.py
 - `mover`: moves due times to a new policy: process/moving.py
+- `overdue`: tells what is over its limit: stages/ages.py
 - `courier`: holds endpoints, each with a thread: events/courier.py
 - `first call`: asks Iron once at the start: operate/first_call.py
 - `watchdog`: ends the process when a part died: watchdog.py

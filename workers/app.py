@@ -31,6 +31,7 @@ from workers.reidentification.policy_store import Mover
 from workers.reminders.policy_store import ReminderMover
 from workers.secrets.vault import Vault
 from workers.settings import Settings
+from workers.stages.ages import ClockMover, Overdue
 from workers.watchdog import Watchdog
 
 settings = Settings.load("worker")
@@ -62,8 +63,8 @@ broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], clien
 broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is put back as it is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
-mover = Moving(Mover(ledger, settings.policy.poll_far_s), ReminderMover(ledger))
-threads = [leases, Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
+mover = Moving(Mover(ledger, settings.policy.poll_far_s), ReminderMover(ledger), ClockMover(ledger))
+threads = [leases, Pulse(ledger, broker), sweep, mover, Overdue(ledger), tally, courier, FirstCall(ledger, iron)]
 broker.add_middleware(ProcessLife(threads, transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)

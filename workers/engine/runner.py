@@ -17,7 +17,7 @@ from functools import cache
 import redis
 import structlog
 
-from pipelines.advance import after_acts, after_crashes, after_outcome, before_acts, reminding
+from pipelines.advance import after_acts, after_crashes, after_outcome, before_acts, timed
 from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
@@ -169,7 +169,7 @@ class Runner:
             probe=claim.probe,
         )
         following = before_acts(self._found(claim, attempt), claim.acts)
-        return reminding(record, following, attempt)
+        return timed(record, following, attempt)
 
     def _found(self, claim: Claim, attempt: Attempt) -> Next:
         """Find out what is next, by what people did, or by running the step."""

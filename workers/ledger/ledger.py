@@ -55,6 +55,7 @@ from workers.ledger.wire import (
     packed,
     read_of,
     scheduled,
+    turned,
     verdict,
 )
 
@@ -236,6 +237,7 @@ class Ledger:
             "told": events.of_commit(before, following),
             "scheduled": scheduled(following),
             "reminders": looked_by(following),
+            "turned": turned(before, record),
             "delay_ms": "" if following.delay_s is None else int(following.delay_s * 1000),
             "applied": packed(following.applied),
             "customer_id": learned or "",

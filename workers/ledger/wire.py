@@ -17,6 +17,7 @@ from pipelines.keys import canonical_json, chained
 from pipelines.lanes import lane_of
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
+from pipelines.stages.clock import stage_of, stage_since_ms
 from workers.ledger.values import Claim, Created, New, Nudge, Read, WithheldError
 
 #: Draws what calls are recognised by: one of a kind and no secret, so without a system call for each.
@@ -61,7 +62,7 @@ def decode(key: str, raw: bytes) -> Record:
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "commit": (
         *("key", "fence", "at_ms", "tolerance_ms", "place", "step", "phase", "format", "json", "history", "told"),
-        *("scheduled", "reminders", "delay_ms", "applied", "customer_id", "external_id", "ttl_ms", "import"),
+        *("scheduled", "reminders", "turned", "delay_ms", "applied", "customer_id", "external_id", "ttl_ms", "import"),
         *("good", "bad", "verdict"),
     ),
     "join": (
@@ -87,6 +88,12 @@ def scheduled(following: Next) -> str:
     if record.phase is not Phase.ACTIVE or record.identified_ms is None:
         return ""
     return f"{record.risk_tier} {record.identified_ms} {'-' if following.rule is None else following.rule}"
+
+
+def turned(before: Record, record: Record) -> str:
+    """Say for the clocks of stages which one ended with a commit, since when it was, and which began; "": none did."""
+    ended, began = stage_of(before), stage_of(record)
+    return "" if ended == began else f"{ended} {stage_since_ms(before)} {began}"
 
 
 def looked_by(following: Next) -> str:

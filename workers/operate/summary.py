@@ -17,6 +17,7 @@ from workers.ledger import Ledger, Lists
 from workers.ledger.limits import Budget
 from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
+from workers.stages import ages
 
 
 def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
         "endpoints": _endpoints(ledger),
         "refused": Refusals(ledger).count(),
         "reidentification": policy_store.summarised(ledger),
+        "stages": ages.summarised(ledger),
     }
 
 

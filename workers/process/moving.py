@@ -63,9 +63,13 @@ class DueMover(ABC):
     def batch(self, place: str) -> tuple[str, Sequence[Read]]:
         """Read the records that come after a place; answers the place after them."""
 
-    @abstractmethod
-    def due(self, read: Read) -> tuple[str, int, int] | None:
+    def due(self, read: Read) -> tuple[str, int, int] | None:  # noqa: ARG002 -- what a kind says of a record
         """Say when a record is due by the policy, as key, version and ms, where that is not when it is due anyway."""
+        return None
+
+    def move(self, reads: Sequence[Read]) -> None:
+        """Move the due times of these records."""
+        self._ledger.call("due", *_flat(map(self.due, reads)))
 
     def run_once(self) -> Moved:
         """Move a batch if that is to be done and nobody else is at it."""
@@ -79,7 +83,7 @@ class DueMover(ABC):
             return Moved(0, done=answer[0] == b"done")
         before = int(answer[2] or 0)
         place, reads = self.batch(answer[1].decode())
-        self._ledger.call("due", *_flat(map(self.due, reads)))
+        self.move(reads)
         self._move(version, place, before + len(reads))
         return Moved(before + len(reads), done=place == END)
 

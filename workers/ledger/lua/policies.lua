@@ -8,6 +8,7 @@ function operations.policy(kind, token, version, json)
   local before, last = unpack(redis.call('HMGET', rule, 'version', 'token'))
   if last ~= token and version - 1 == tonumber(before or '0') then
     redis.call('HSET', rule, 'version', version, 'token', token, 'policy', json, 'moved', '-', 'count', 0)
+    redis.call('HDEL', rule, 'mover', 'until')  -- whoever moves to the one before hears that it is over
     redis.call('RPUSH', rule .. '_log', json)
   end
   return tonumber(redis.call('HGET', rule, 'version'))
