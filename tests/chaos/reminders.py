@@ -42,6 +42,8 @@ POLICY = ReminderPolicy(enabled=True, needs=dict.fromkeys(("complete_identificat
 KEY = "k-1"
 #: A worker that sleeps between its decision and its commit tells so late at most, in ms: the next one keeps its time.
 SLOW_MS = 30_000
+#: After so many schedules a line says how far it is.
+EACH = 500
 
 
 class DeathError(BaseException):
@@ -232,6 +234,8 @@ def main(schedules: int, seed: int) -> int:
         races = Races(connect(server.url_for(0)), seed)
         while races.counts["schedules"] < schedules:
             races.play()
+            if races.counts["schedules"] % EACH == 0:
+                print(f"{races.counts['schedules']:,} played, {len(races.broken)} broken", flush=True)
     for name, count in sorted(races.counts.items()):
         print(f"{count:9,} {name}")
     print(f"{len(races.broken):9,} broken, in {time.monotonic() - began:.0f} s (seed {seed})")

@@ -164,7 +164,7 @@ def test_the_counts_expire_by_themselves(world: World) -> None:
     """Each hour and day has its end; only the three windows stay."""
     pending(world)
     after(world, HOUR_S, "k-1", "process")
-    slots = [key for key in world.client.scan_iter(f"{PREFIX}ages_*") if b":24h" not in key and b"d" != key[-1:]]
+    slots = [key for key in world.client.scan_iter(f"{PREFIX}ages_*") if b":24h" not in key and key[-1:] != b"d"]
     assert len(slots) >= 2
     assert all(world.client.ttl(key) > 0 for key in slots)
 
