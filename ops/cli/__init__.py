@@ -31,6 +31,7 @@ from ops.cli.commands import (
     imports,
     jobs,
     keys,
+    limits,
     link,
     look,
     pausing,
@@ -59,7 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, jobs, acts, reidentify, reminders, pausing, look, link, events, refused, audit, doctor):
+for group in (run, jobs, acts, reidentify, reminders, limits, pausing, look, link, events, refused, audit, doctor):
     group.register(app)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(imports.app, name="imports")

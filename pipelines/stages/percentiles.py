@@ -7,17 +7,15 @@ that it is never too short and at most a fifth too long. Source of the buckets: 
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+import struct
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 PER_DOUBLING = 4
 #: The percentiles that are shown, in hundredths.
 SHOWN = (50, 90, 99)
-
-#: How often each bucket, by stage.
-Buckets = Mapping[str, Mapping[int, int]]
 
 
 def seconds_of(bucket: int) -> float:
@@ -25,27 +23,30 @@ def seconds_of(bucket: int) -> float:
     return float(f"{2 ** (bucket / PER_DOUBLING):.3g}")
 
 
-def percentile(buckets: Mapping[int, int], hundredths: int) -> float:
-    """Give the length, in seconds, that so many hundredths of all do not exceed: the nearest rank."""
-    rank = math.ceil(sum(buckets.values()) * hundredths / 100)
-    for bucket in sorted(buckets):
-        rank -= buckets[bucket]
-        if rank <= 0:
-            return seconds_of(bucket)
-    raise ValueError(hundredths)
+#: The same of every bucket that there may be, since a summary asks for many.
+_SECONDS = tuple(seconds_of(bucket) for bucket in range(128))
 
 
-def by_stage(counted: Iterable[tuple[str, int]]) -> Buckets:
-    """Sort counts of "<phase> <actor> <bucket>" by stage."""
-    found: dict[str, dict[int, int]] = defaultdict(dict)
-    for field, count in counted:
-        stage, _, bucket = field.rpartition(" ")
-        if count > 0:
-            found[stage][int(bucket)] = count
-    return found
+def counts_of(packed: bytes) -> tuple[int, ...]:
+    """Read the counts of a stage, bucket by bucket, as the ledger's script writes them: four bytes each."""
+    return struct.unpack(f"<{len(packed) // 4}I", packed)
 
 
-def shown(buckets: Mapping[int, int]) -> dict[str, Any]:
-    """Write what a window holds of a stage: how many ended, and how long they took, in seconds."""
-    percentiles = {f"p{hundredths}_s": percentile(buckets, hundredths) for hundredths in SHOWN}
-    return {"count": sum(buckets.values()), **percentiles}
+def shown(counts: Sequence[int]) -> dict[str, Any] | None:
+    """Write what a window holds of a stage: how many ended, and how long they took, in seconds; None for nothing.
+
+    A percentile is the length that so many hundredths of all do not exceed: the nearest rank.
+    """
+    sums = list(accumulate(counts))
+    if not sums or not sums[-1]:
+        return None
+    ranks = ((hundredths, -(-sums[-1] * hundredths // 100)) for hundredths in SHOWN)
+    return {"count": sums[-1], **{f"p{hundredths}_s": _SECONDS[bisect_left(sums, rank)] for hundredths, rank in ranks}}
+
+
+def length_in_words(seconds: float) -> str:
+    """Write a length of time for people, in the largest unit of which there are two."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -13,7 +13,7 @@ from pipelines.lifecycle import Phase
 from pipelines.model import Problem, Record
 from pipelines.reidentification import PolicyInvalidError
 from pipelines.stages.clock import stage_of, stage_since_ms, turn_ms
-from pipelines.stages.percentiles import PER_DOUBLING, by_stage, percentile, seconds_of, shown
+from pipelines.stages.percentiles import PER_DOUBLING, counts_of, length_in_words, seconds_of, shown
 from pipelines.stages.policy import LimitPolicy, changes, explained, fields_of, policy_of, read_policy
 
 TEXT = """
@@ -43,6 +43,14 @@ def bucket_of(seconds: float) -> int:
     return max(0, math.ceil(PER_DOUBLING * math.log2(seconds) - 1e-9)) if seconds > 0 else 0
 
 
+def counts(lengths: list[float]) -> list[int]:
+    """How often each bucket."""
+    found = [0] * 110
+    for length in lengths:
+        found[bucket_of(length)] += 1
+    return found
+
+
 def test_the_stage_is_phase_and_actor() -> None:
     """Another actor in the same phase is another stage, since when it is; another phase begins at its beginning."""
     assert stage_of(PENDING) == "identification_pending customer"
@@ -57,30 +65,36 @@ def test_the_stage_is_phase_and_actor() -> None:
 
 def test_percentiles_of_a_data_set_computed_by_hand() -> None:
     """Ten stages of 1, 2, 3, 4, 8, 16, 60, 60, 3600 and 86400 s: by hand the 5th, the 9th and the 10th of them."""
-    lengths = [1, 2, 3, 4, 8, 16, 60, 60, 3600, 86400]
+    lengths: list[float] = [1, 2, 3, 4, 8, 16, 60, 60, 3600, 86400]
     # log2 of them, times four, rounded up: 0, 4, 6.3 -> 7, 8, 12, 16, 23.6 -> 24 twice, 47.3 -> 48, 65.6 -> 66
     assert [bucket_of(length) for length in lengths] == [0, 4, 7, 8, 12, 16, 24, 24, 48, 66]
-    counted = by_stage([("in_review iron 0", 1), *((f"in_review iron {b}", 1) for b in (4, 7, 8, 12, 16, 48, 66)),
-                        ("in_review iron 24", 2)])  # fmt: skip
     # Ranks 5, 9 and 10: 2^(12/4) = 8 s, 2^(48/4) = 4096 s, 2^(66/4) = 92,681.9 s.
-    assert shown(counted["in_review iron"]) == {"count": 10, "p50_s": 8.0, "p90_s": 4100.0, "p99_s": 92700.0}
+    assert shown(counts(lengths)) == {"count": 10, "p50_s": 8.0, "p90_s": 4100.0, "p99_s": 92700.0}
 
 
 @given(st.lists(st.floats(0.001, 3e7), min_size=1, max_size=200), st.sampled_from([50, 90, 99]))
 def test_a_percentile_is_never_too_short_and_at_most_a_fifth_too_long(lengths: list[float], hundredths: int) -> None:
     """Against the nearest rank of the lengths themselves; what takes less than a second is a second."""
-    buckets: dict[int, int] = {}
-    for length in lengths:
-        buckets[bucket_of(length)] = buckets.get(bucket_of(length), 0) + 1
     true = sorted(lengths)[math.ceil(len(lengths) * hundredths / 100) - 1]
-    found = percentile(buckets, hundredths)
-    assert true * 0.994 <= found <= max(1.0, true * 1.2)
+    found = shown(counts(lengths))
+    assert found is not None
+    assert true * 0.994 <= found[f"p{hundredths}_s"] <= max(1.0, true * 1.2)
 
 
-def test_what_is_counted_down_to_nothing_is_not_there() -> None:
-    """A bucket of nothing is none."""
-    assert by_stage([("received us 3", 0), ("received us 4", 2)]) == {"received us": {4: 2}}
+def test_what_is_counted_down_to_nothing_is_nothing() -> None:
+    """A window in which no stage ended has no percentiles."""
+    assert shown(counts_of(b"")) is None
+    assert shown((0, 0)) is None
+    assert counts_of(b"\1\0\0\0\0\1\0\0") == (1, 256)
     assert seconds_of(4) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1, "1 s"), (119, "119 s"), (120, "2 min"), (9000, "2.5 h"), (2e6, "23.1 d")]
+)
+def test_a_length_is_written_for_people(seconds: float, text: str) -> None:
+    """In the largest unit of which there are two."""
+    assert length_in_words(seconds) == text
 
 
 def test_limits_are_read_and_written() -> None:

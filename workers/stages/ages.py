@@ -16,7 +16,7 @@ import structlog
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
 from pipelines.stages.clock import stage_of, stage_since_ms
-from pipelines.stages.percentiles import Buckets, by_stage, shown
+from pipelines.stages.percentiles import counts_of, shown
 from pipelines.stages.policy import LimitPolicy, LimitsInForce, restored, stored
 from workers.ledger import PREFIX, Ledger, Lists, Read
 from workers.process.background import Background
@@ -38,36 +38,29 @@ BUSY_S = 0.1
 def summarised(ledger: Ledger) -> list[dict[str, Any]]:
     """Say of each stage how long it took in each window, its limit and how many are over it. One round trip."""
     *windows, limits, counts = ledger.call("ages")
-    found: list[Buckets] = [by_stage(_pairs(window)) for window in windows]
-    over = {stage: (ms, count) for (stage, ms), count in zip(_pairs(limits), counts, strict=True)}
-    stages = {*over, *(stage for window in found for stage in window)}
-    return [_stage(stage, over.get(stage), found) for stage in sorted(stages, key=_order)]
+    found = [dict(zip(window[::2], window[1::2], strict=True)) for window in windows]
+    over = dict(zip(limits[::2], zip(map(int, limits[1::2]), counts, strict=True), strict=True))
+    stages = sorted({*over, *(stage for window in found for stage in window)}, key=_order)
+    return [_stage(stage, over.get(stage), [window.get(stage, b"") for window in found]) for stage in stages]
 
 
-def _stage(stage: str, over: tuple[int, int] | None, found: Sequence[Buckets]) -> dict[str, Any]:
-    phase, actor = stage.split(" ")
+def _stage(stage: bytes, over: tuple[int, int] | None, found: Sequence[bytes]) -> dict[str, Any]:
+    phase, actor = stage.decode().split(" ")
     return {
         "phase": phase,
         "waiting_on": actor,
         "limit_s": over[0] // 1000 if over else None,
         "overdue": over[1] if over else 0,
-        **{
-            name: shown(buckets[stage]) if stage in buckets else None
-            for name, buckets in zip(WINDOWS, found, strict=True)
-        },
+        **{name: shown(counts_of(packed)) for name, packed in zip(WINDOWS, found, strict=True)},
     }
 
 
-_PLACES = {phase.value: place for place, phase in enumerate(Phase)}
+_PLACES = {phase.value.encode(): place for place, phase in enumerate(Phase)}
 
 
-def _order(stage: str) -> tuple[int, str]:
-    phase, actor = stage.split(" ")
+def _order(stage: bytes) -> tuple[int, bytes]:
+    phase, _, actor = stage.partition(b" ")
     return _PLACES.get(phase, len(_PLACES)), actor
-
-
-def _pairs(flat: Sequence[bytes]) -> list[tuple[str, int]]:
-    return [(name.decode(), int(number)) for name, number in zip(flat[::2], flat[1::2], strict=True)]
 
 
 def in_force(ledger: Ledger) -> LimitsInForce:

@@ -8,6 +8,7 @@
 - `imports`: imports
 - `jobs`: submit, import, sign
 - `keys`: keys
+- `limits`: limits
 - `link`: link
 - `look`: status, history, list, summary
 - `pausing`: pause, resume

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from ops.gateway.http.access import identified, refusals
 from pipelines.lanes import READ_AGAIN
 from pipelines.lifecycle import Phase
+from pipelines.stages.percentiles import SHOWN
 from workers.budget.gate import PAUSABLE, Gate
 from workers.engine.broker import NudgeBroker
 from workers.events.endpoints import Endpoints
@@ -27,6 +28,7 @@ from workers.process.counters import BUCKETS_S, Durations, Labels, told
 from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
 from workers.secrets.tokens import ApiToken
+from workers.stages import ages
 
 #: Methods that are counted by their name.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -100,6 +102,7 @@ class Fleet(Collector):
         yield from self._sweep(now_ms)
         yield from self._pace()
         yield from self._reidentification()
+        yield from self._stages()
         yield from self._endpoints(now_ms)
         yield from self._redis()
         yield from _counted(self._ledger.counters())
@@ -181,6 +184,27 @@ class Fleet(Collector):
             ("onboarding_reidentification_past_date", "Those of them whose date is over.", now["past_their_date"]),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+
+    def _stages(self) -> Iterator[Any]:
+        """Tell how long stages took, and which are over their limit, of the stages that there were."""
+        labels = ["phase", "waiting_on"]
+        text = "How long stages took that ended in a window of time (percentiles, at most a fifth too long)."
+        lengths = GaugeMetricFamily("onboarding_stage_seconds", text, labels=[*labels, "window", "quantile"])
+        text = "Stages that ended in a window of time, without those in which somebody had paused them."
+        ended = GaugeMetricFamily("onboarding_stages_ended", text, labels=[*labels, "window"])
+        text = "Onboardings that are over the limit of their stage."
+        over = GaugeMetricFamily("onboarding_stage_overdue", text, labels=labels)
+        for stage in ages.summarised(self._ledger):
+            names = [stage["phase"], stage["waiting_on"]]
+            if stage["limit_s"] is not None:
+                over.add_metric(names, stage["overdue"])
+            for name in ages.WINDOWS:
+                window = stage[name] or {"count": 0}
+                ended.add_metric([*names, name.removeprefix("last_")], window["count"])
+                for hundredths in SHOWN if stage[name] else ():
+                    labels_of = [*names, name.removeprefix("last_"), f"{hundredths / 100:g}"]
+                    lengths.add_metric(labels_of, window[f"p{hundredths}_s"])
+        yield from (lengths, ended, over)
 
     def _endpoints(self, now_ms: int) -> Iterator[Any]:
         """Tell of the endpoints there are now, of which there are few: one that is removed leaves no series."""

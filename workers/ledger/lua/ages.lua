@@ -5,12 +5,35 @@
 
 -- Buckets for each doubling of a length of time: what is read from one is at most a fifth too long.
 local PER_DOUBLING = 4
+-- The last bucket: two years.
+local MOST = 104
 -- Length of the slots from which the windows are made, in ms, and how many of them a window has, the one under way included.
 local HOUR, DAY = 3600000, 86400000
 local WINDOWS = {{name = '24h', slot = HOUR, slots = 25}, {name = '7d', slot = DAY, slots = 8}, {name = '30d', slot = DAY, slots = 31}}
 
 local function slot_key(slot, number)
   return prefix .. 'ages_' .. (slot == HOUR and 'hour:' or 'day:') .. int(number)
+end
+
+-- Counts of a stage are one string, four bytes a bucket: what is read in one piece costs little.
+local function count_at(counts, at)
+  return at + 4 <= #counts and struct.unpack('<I4', counts, at + 1) or 0
+end
+
+local function add(key, stage, number)
+  local counts, at = redis.call('HGET', key, stage) or '', number * 4
+  if #counts < at then counts = counts .. string.rep('\0', at - #counts) end
+  local counted = struct.pack('<I4', count_at(counts, at) + 1)
+  return redis.call('HSET', key, stage, string.sub(counts, 1, at) .. counted .. string.sub(counts, at + 5))
+end
+
+local function subtract(key, stage, gone)
+  local counts, left, any = redis.call('HGET', key, stage) or '', {}, false
+  for at = 0, #counts - 4, 4 do
+    local count = math.max(0, count_at(counts, at) - count_at(gone, at))
+    left[#left + 1], any = struct.pack('<I4', count), any or count > 0
+  end
+  if any then redis.call('HSET', key, stage, table.concat(left)) else redis.call('HDEL', key, stage) end
 end
 
 -- Take out of the windows what is older than they are. A slot is kept for as long as it may have to be taken out.
@@ -25,9 +48,7 @@ local function roll()
       else
         for number = last - window.slots + 1, now_slot - window.slots do
           local gone = redis.call('HGETALL', slot_key(window.slot, number))
-          for n = 1, #gone, 2 do
-            if redis.call('HINCRBY', total, gone[n], -gone[n + 1]) <= 0 then redis.call('HDEL', total, gone[n]) end
-          end
+          for n = 1, #gone, 2 do subtract(total, gone[n], gone[n + 1]) end
         end
       end
       redis.call('HSET', prefix .. 'ages', window.name, int(now_slot))
@@ -36,7 +57,8 @@ local function roll()
 end
 
 local function bucket(ms)
-  return int(math.max(0, math.ceil(PER_DOUBLING * math.log(math.max(ms, 1) / 1000) / math.log(2) - 1e-9)))
+  local exact = PER_DOUBLING * math.log(math.max(ms, 1) / 1000) / math.log(2)
+  return math.min(MOST, math.max(0, math.ceil(exact - 1e-9)))
 end
 
 -- Whether somebody had paused the lane or the import of a record at any time since then: then its age says nothing.
@@ -50,12 +72,12 @@ end
 
 local function count_age(stage, since)
   roll()
-  local field = stage .. ' ' .. bucket(now_ms - since)
+  local number = bucket(now_ms - since)
   for _, slot in ipairs({HOUR, DAY}) do
     local key = slot_key(slot, math.floor(now_ms / slot))
-    if redis.call('HINCRBY', key, field, 1) == 1 then redis.call('PEXPIRE', key, int(slot * (slot == HOUR and 52 or 64))) end
+    if add(key, stage, number) == 1 then redis.call('PEXPIRE', key, int(slot * (slot == HOUR and 52 or 64))) end
   end
-  for _, window in ipairs(WINDOWS) do redis.call('HINCRBY', prefix .. 'ages_in:' .. window.name, field, 1) end
+  for _, window in ipairs(WINDOWS) do add(prefix .. 'ages_in:' .. window.name, stage, number) end
 end
 
 -- The clock of a stage begins: kept where the policy has a limit for it. stage: "<phase> <actor>"

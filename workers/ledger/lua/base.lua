@@ -45,7 +45,7 @@
 --   timed:<stage>        zset    key -> ms since when it is in a stage that has a limit and is not over it; <stage>: as in limited
 --   overdue:<stage>      zset    the same of those who are over it, which was told
 --   ages                 hash    newest slot that each window holds
---   ages_in:<window>     hash    "<phase> <actor> <bucket>" -> stages that ended in the window: 24h, 7d, 30d
+--   ages_in:<window>     hash    "<phase> <actor>" -> how many stages ended in the window (24h, 7d, 30d), four bytes a bucket
 --   ages_hour:<n>, ages_day:<n>  hash  the same of one hour or day since the epoch; expires
 --   waiting:start        zset    key -> order of those who wait for a place among a day's starts
 --   starts:<day>         zset    key -> ms when it got its place among the starts of this day; expires

@@ -4,7 +4,7 @@
 -- Stages that one call finds over their limit, at most, of each.
 local OVERDUE_AT_ONCE = 200
 
--- ages -> the buckets of each window as a flat list of fields and counts, limits as stage and ms, and the number of those over it
+-- ages -> for each window stages and their counts, limits as stages and ms, and for each of these how many are over it
 function operations.ages()
   pcall(roll)  -- what is read is a little old where nothing can be written
   local found = {}

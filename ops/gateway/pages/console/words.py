@@ -40,6 +40,15 @@ PHASES: dict[Phase, tuple[str, str, Tone]] = {
 }
 
 #: Who must act -> in words, and how it is coloured.
+#: Who must act, in a table.
+WHO = {
+    Actor.US: "us",
+    Actor.CUSTOMER: "the customer",
+    Actor.IRON: "Iron",
+    Actor.OPERATOR: "an operator",
+    Actor.NOBODY: "nobody",
+}
+
 ACTORS: dict[Actor, tuple[str, Tone]] = {
     Actor.US: ("We are working on it", ""),
     Actor.CUSTOMER: ("Waiting for the customer", "calm"),
