@@ -1,4 +1,4 @@
-"""Stages: a phase and who must act in it. How long they take, and the limits that a policy has for them. Section 8.
+"""Stages, each a phase and who must act in it: how long they take, and their limits. Contract section 8.
 
 - `clock`: which stage a record is in, and since when
 - `percentiles`: what the counted lengths say

@@ -31,7 +31,7 @@ def limits(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Limit how long a stage may take: a phase, and who must act in it.
+    """Limit how long a phase may wait for one actor.
 
     When a stage takes longer, your systems hear of it (onboarding.overdue). `onboarding summary` shows how long stages
     take.

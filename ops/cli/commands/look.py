@@ -212,14 +212,17 @@ def _say_ages(stages: Sequence[Mapping[str, Any]]) -> None:
     rows = []
     for stage in stages:
         day, month = stage["last_24h"], stage["last_30d"]
-        lengths = [length(window[name]) if window else "" for window in (day, month) for name in ("p50_s", "p90_s")]
+        lengths = [
+            " · ".join(length(window[name]) for name in ("p50_s", "p90_s")) if window else "" for window in (day, month)
+        ]
         limit = length(stage["limit_s"]) if stage["limit_s"] else ""
         rows.append(
             (stage["phase"], stage["waiting_on"], day["count"] if day else 0, *lengths, limit, stage["overdue"])
         )
-    columns = ("phase", "waiting on", "ended in 24 h", "half", "nine in ten", "half, 30 days", "nine in ten, 30 days")
+    columns = ("phase", "waiting on", "ended in 24 h", "24 hours", "30 days", "limit", "over it")
     if rows:
-        output.table((*columns, "limit", "over it"), rows, title="How long stages took", right=(columns[2], "over it"))
+        title = "How long stages took: half of all · nine in ten"
+        output.table(columns, rows, title=title, right=("ended in 24 h", "over it"))
 
 
 def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:

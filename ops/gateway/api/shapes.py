@@ -381,7 +381,7 @@ class Summary(BaseModel):
     endpoints: dict[str, int] = Field(description="Endpoints by state, and onboardings whose events one refuses.")
     refused: int = Field(description="Jobs that came as messages and were refused.")
     reidentification: dict[str, Any] = Field(description="The policy's cap, today's starts, and who waits for one.")
-    stages: list[Stage] = Field(description="How long stages took, but for those in which somebody had paused them.")
+    stages: list[Stage] = Field(description="How long stages took, except those in which they were paused.")
 
 
 class ImportState(BaseModel):
