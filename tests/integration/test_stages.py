@@ -134,11 +134,11 @@ def test_a_stage_in_which_the_lane_was_paused_is_left_out(world: World, again: b
     world.advance(HOUR_S)
     Gate(world.ledger).pause(["interactive"], by="ada", reason="a test")
     world.advance(HOUR_S)
-    Gate(world.ledger).resume(["interactive"])
     if not again:
         world.act("k-1", "cancel", reason="a test")
         world.run_until("k-1", Phase.CANCELLED)
     else:
+        Gate(world.ledger).resume(["interactive"])
         after(world, HOUR_S, "k-1", "process")
         after(world, HOUR_S, "k-1", "approve")
         assert stage(world, "in_review iron")["last_24h"]["count"] == 1
@@ -220,6 +220,9 @@ def test_new_limits_concern_those_who_wait_already(world: World) -> None:
     assert over_now(world.ledger, LIMITS)["identification_pending customer"] == 1
     put_in_force(world)
     assert overdue.run_once() == 1
+    put_in_force(world, LimitPolicy(enabled=True, stages={**LIMITS.stages, "on_hold operator": 60_000}))
+    assert overdue.run_once() == 0
+    assert stage(world, "identification_pending customer")["overdue"] == 1
     put_in_force(world, LimitPolicy(enabled=True, stages={"identification_pending customer": 5 * DAY_S * 1000}))
     assert overdue.run_once() == 0
     assert stage(world, "identification_pending customer")["overdue"] == 0

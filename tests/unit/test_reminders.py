@@ -240,6 +240,7 @@ def test_while_there_is_a_problem_nothing_is_told(operator: bool) -> None:
     problem = Problem("iron_fault", "", retryable=True, first_seen_ms=1, operator=operator)
     following = looked(PENDING.evolve(problem=problem), NOON_MS + 3 * DAY_MS, delay_s=300.0)
     assert (following.event, following.delay_s) == ("", 300.0)
+    assert (due_of(PENDING.evolve(problem=problem), OPEN, NOON_MS) is None) == operator
 
 
 def test_in_the_night_what_is_late_waits_for_the_morning() -> None:
