@@ -1,4 +1,4 @@
-"""What people do: sign, correct, cancel, restart, renew, retry, reidentify; read personal data, revoke links.
+"""What people do: sign, correct, cancel, restart, renew, retry, reidentify, archive; read personal data, revoke links.
 
 An act is stored at once and applied by the next claim, so that it never collides with a step under way. Whatever would
 change a call waits while such a call is in doubt; consent does not. Source: design section 5, race e.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, Phase
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Again, Record
 
 #: New rounds that a customer may ask for before a person has to look: enough for real trouble with a camera, and few
@@ -198,6 +198,27 @@ def _reidentify(record: Record, act: Mapping[str, Any]) -> Record:
     return record.evolve(again=asked, effect=effect, problem=None)
 
 
+def _may_archive(record: Record) -> str | None:
+    if record.customer_id is None:
+        return "The customer does not exist at Iron yet. Cancel instead."
+    return "Iron has archived the customer already." if record.phase is Phase.ARCHIVED else None
+
+
+def _may_archive_identification(record: Record) -> str | None:
+    if record.identification_id is None:
+        return "There is no identification to archive."
+    if record.identification_status == IdentificationStatus.ARCHIVED:
+        return "The newest identification is archived already."
+    return _may_archive(record)
+
+
+def _archive(record: Record, act: Mapping[str, Any]) -> Record:
+    """Want something archived at Iron; the step does it."""
+    return record.evolve(
+        archive="identification" if act["act"] == "archive_identification" else "customer", problem=None
+    )
+
+
 def _always(record: Record) -> str | None:  # noqa: ARG001 -- a rule's signature
     return None
 
@@ -224,6 +245,8 @@ ACTS: MappingProxyType[str, Act] = MappingProxyType(
         "renew": Act(_may_renew, _renew),
         "retry": Act(_may_retry, _retry),
         "reidentify": Act(_may_reidentify, _reidentify),
+        "archive": Act(_may_archive, _archive),
+        "archive_identification": Act(_may_archive_identification, _archive),
         "read": Act(_always, _unchanged, waits=False, moves=False),  # the history says who read
         "revoke_links": Act(
             _always, _unchanged, waits=False, moves=False

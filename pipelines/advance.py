@@ -15,6 +15,7 @@ from pipelines.acts import apply_acts
 from pipelines.attempt import ANY_SUBJECT, Attempt
 from pipelines.errors import (
     AnswerLostError,
+    ArchiveRefusedError,
     HeldBackError,
     IronError,
     NothingDueError,
@@ -121,7 +122,8 @@ def _stays(record: Record) -> bool:
     """Say whether a problem stays when a step is through: one that only a person can end."""
     problem = record.problem
     untold = problem is not None and problem.code == RequestRefusedError.code and record.updates >= MAX_UPDATES
-    return record.phase is Phase.FAILED or given_up(record) or untold
+    refused = problem is not None and problem.code == ArchiveRefusedError.code
+    return record.phase is Phase.FAILED or given_up(record) or untold or refused
 
 
 def _failed(record: Record, code: str, text: str, attempt: Attempt) -> Next:
@@ -312,6 +314,8 @@ def _onward(before: Record, record: Record, attempt: Attempt, note: str) -> Next
     record = record.evolve(phase=phase, reads=0 if entered else record.reads + 1)
     if entered:
         record = record.evolve(reasons_read=False, fresh_ms=None)
+    if record.archive and _archived(record):
+        record = record.evolve(archive="")
     if before.phase is Phase.FAILED and phase is not before.phase:
         record = record.evolve(problem=None)  # Iron went on without what it refused
     elsewhere = phase not in (Phase.ACTIVE, Phase.ON_HOLD)  # what is on hold may be active all the while
@@ -369,7 +373,7 @@ _ON_ENTERING = {step.on_entering: name for name, step in STEPS.items() if step.o
 
 def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:
     """Give the step that follows and the pause before it, in seconds; None: nothing is due any more."""
-    if record.phase in FINISHED:
+    if record.phase in FINISHED and not record.archive:
         return ("refresh" if record.customer_id else "create_customer"), None
     if step := _at_once(record):
         return step, 0
@@ -413,6 +417,8 @@ def given_up(record: Record) -> bool:
 
 def _at_once(record: Record) -> str | None:
     """Give the step that is to be done now, if there is one. For an adopted customer nothing is begun."""
+    if record.archive:
+        return "archive_at_iron"
     if record.update:
         return "update_customer"
     if record.step == "update_customer":
@@ -428,6 +434,12 @@ def _may_begin(record: Record) -> bool:
     """Say whether a new identification may begin for a customer who exists."""
     wanted = record.customer_status == CustomerStatus.IDENTIFICATION_REQUIRED
     return wanted and record.identification_status not in IN_FLIGHT
+
+
+def _archived(record: Record) -> bool:
+    """Return whether Iron shows as archived what a person wanted archived."""
+    status = record.identification_status if record.archive == "identification" else record.customer_status
+    return status == CustomerStatus.ARCHIVED
 
 
 def _what_to_sign(record: Record, poll_s: float) -> tuple[str, float]:

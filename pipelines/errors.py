@@ -15,6 +15,7 @@
     │   └── AccessRefusedError       401, 403: stop and tell an operator
     ├── RenewedError                 the key has a new generation, which is committed before it is used
     ├── HeldBackError                our own budget, a pause or the breaker let no call leave now
+    ├── ArchiveRefusedError          Iron did not archive what a person wanted archived
     ├── NothingDueError              the customer's status asks for something that Iron lists nothing of
     ├── SettlingError                a look-up counts only when the settle time has passed since the last call
     ├── StaleClaimError              the lease is over, or somebody else holds the record now
@@ -180,6 +181,13 @@ class HeldBackError(OnboardingError):
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+class ArchiveRefusedError(OnboardingError):
+    """Iron did not archive it. Nothing changed there; ask Iron why, or ask for it again."""
+
+    code = "archive_refused"
+    operator = True
 
 
 class NothingDueError(OnboardingError):

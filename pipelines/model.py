@@ -282,6 +282,8 @@ class Record:
     update: bool = False
     updates: int = 0
     signings: tuple[Signing, ...] = ()
+    #: What a person wants archived at Iron, for good: "customer", "identification", or nothing.
+    archive: str = ""
     #: When the newest identification began, by Iron's clock: re-identification is counted from here.
     identified_ms: int | None = None
     again: Again | None = None

@@ -19,6 +19,8 @@ from typing import Any
 from pipelines.attempt import Attempt
 from pipelines.errors import (
     AnswerUnreadableError,
+    ArchiveRefusedError,
+    ConflictError,
     NotFoundError,
     NothingDueError,
     OnboardingError,
@@ -40,6 +42,8 @@ MOST_CALLS = 2
 #: For how long one run of a step begins further signatures, in seconds: a third of the step's limit, so that the last
 #: one has as long as any other call.
 SIGNING_FOR_S = 20.0
+#: Attempts to archive at Iron before a refusal is taken for its answer.
+ARCHIVE_ATTEMPTS = 3
 #: Every so many reads of a customer who has documents to sign, their list is read as well: it may change.
 LIST_EVERY = 4
 #: Life of a Sumsub share token, in milliseconds. Source: iron-api 5.2, where the sample's is 600 s.
@@ -143,6 +147,25 @@ def update_customer(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
         error.of_effect = True
         return Partly({"updates": record.updates + (not error.concerns_caller)}, error)
     return Done({"update": False, "updates": record.updates + 1})
+
+
+def archive_at_iron(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  # noqa: ARG001 -- a step's signature
+    """Archive the customer, or the newest identification, at Iron, as a person decided. It cannot be undone.
+
+    A repetition changes nothing, so the call needs no key. What Iron does not archive in three attempts is given up.
+    """
+    try:
+        if record.archive == "identification":
+            iron.archive_identification(record.identification_id or "")
+        else:
+            iron.archive_customer(id_at_iron(record))
+    except (RequestRefusedError, NotFoundError, ConflictError) as error:
+        error.of_effect = True
+        if error.concerns_caller or record.attempts + 1 < ARCHIVE_ATTEMPTS:
+            raise
+        return Partly({"archive": ""}, ArchiveRefusedError())
+    what = "identification_status" if record.archive == "identification" else "customer_status"
+    return Done({"archive": "", what: CustomerStatus.ARCHIVED.value}, f"archived the {record.archive} at Iron")
 
 
 def handle_step_up(record: Record, iron: Iron, attempt: Attempt) -> Outcome:  # noqa: ARG001 -- a step's signature
@@ -264,6 +287,12 @@ STEPS: MappingProxyType[str, Step] = table(
         wanted=lambda record: record.update,
         part="customer",
         carries="the corrected e-mail or external id",
+        changes_iron=True,
+    ),
+    Step(
+        archive_at_iron,
+        "Archive it at Iron, for good",
+        wanted=lambda record: bool(record.archive),
         changes_iron=True,
     ),
     Step(

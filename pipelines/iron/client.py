@@ -11,7 +11,7 @@ each call, and is the one seam for tests. Source: iron-api sections 1 to 3.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -33,8 +33,10 @@ from pipelines.iron.answers import (
     transport_error,
 )
 from pipelines.iron.values import (
+    NO_FILTERS,
     Customer,
     Document,
+    Filters,
     Identification,
     Requirements,
     customer_of,
@@ -91,9 +93,14 @@ class Iron:
         sub_partner_id: str | None,
         before_call: Callable[[str], None],
         heard: Callable[[Answer], None] = _not_heard,
+        api_version: str = "",
     ) -> Self:
-        """Give the client for one attempt: its sub-partner, and what runs before each call and after each answer."""
-        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call, heard=heard)
+        """Return the client for one attempt: its sub-partner, and what runs before each call and after each answer.
+
+        `api_version`: the version that its calls name, where that is not the usual one.
+        """
+        version_ = api_version or self.api_version
+        return replace(self, sub_partner_id=sub_partner_id, before_call=before_call, heard=heard, api_version=version_)
 
     # --- customers -----------------------------------------------------------------------------------------------
 
@@ -121,13 +128,15 @@ class Iron:
         """PUT /customers/{id}. Iron 3.5. The answer's body contradicts itself in the documents, so it is not read."""
         self._send("PUT", f"/customers/{_segment(customer_id)}", {"email": email, "external_id": external_id}, None)
 
+    def archive_customer(self, customer_id: str) -> None:
+        """PUT /customers/{id}/archive, for good, with all identifications. Iron 3.6. A repetition changes nothing."""
+        self._send("PUT", f"/customers/{_segment(customer_id)}/archive", None, None)
+
     def customers(
-        self, *, statuses: Iterable[str] = (), cursor: str | None = None, page_size: int = PAGE_SIZE
+        self, *, filters: Filters = NO_FILTERS, cursor: str | None = None, page_size: int = PAGE_SIZE
     ) -> tuple[list[Customer], str | None]:
         """GET /customers, one page, newest first. Iron 3.4. Answers the customers and the cursor of the next page."""
-        query: dict[str, Any] = {"page_size": page_size}
-        if wanted := ",".join(statuses):
-            query["status"] = wanted
+        query: dict[str, Any] = {"page_size": page_size, **filters.query()}
         if cursor:
             query["cursor"] = cursor
         page = self._object("GET", f"/customers?{urlencode(query)}")
@@ -147,12 +156,19 @@ class Iron:
     def create_identification(self, customer_id: str, body: Mapping[str, Any], key: str) -> Identification:
         """POST /customers/{id}/identifications/v2. Iron 3.7."""
         path = f"/customers/{_segment(customer_id)}/identifications/v2"
-        return identification_of(self._object("POST", path, body=body, key=key, class_=IDENTIFICATION))
+        return self._identification(self._object("POST", path, body=body, key=key, class_=IDENTIFICATION))
+
+    def archive_identification(self, identification_id: str) -> None:
+        """PUT /identifications/{id}/archive, for good. Iron 3.9b. The customer's status after it is not documented."""
+        self._send("PUT", f"/identifications/{_segment(identification_id)}/archive", None, None)
 
     def identifications(self, customer_id: str) -> list[Identification]:
         """GET /customers/{id}/identifications, all pages, oldest first. Iron 3.8."""
         items = self._pages(f"/customers/{_segment(customer_id)}/identifications")
-        return sorted(map(identification_of, items), key=lambda item: (item.created_at, item.id))
+        return sorted(map(self._identification, items), key=lambda item: (item.created_at, item.id))
+
+    def _identification(self, value: dict[str, Any]) -> Identification:
+        return identification_of(value, plain=self.base_url.startswith("http:"))
 
     # --- signings ------------------------------------------------------------------------------------------------
 
@@ -170,6 +186,20 @@ class Iron:
         """POST /customers/{id}/signings. Iron 3.12. Returns the id of the signature."""
         body = {"content_id": content_id, "signed": True}
         return text_of(self._object("POST", f"/customers/{_segment(customer_id)}/signings", body=body, key=key), "id")
+
+    # --- for people ----------------------------------------------------------------------------------------------
+
+    def shown(self, path: str) -> Any:
+        """GET a path, as Iron shows it. For people who look; no step decides by it (pipelines/iron/looking.py)."""
+        return self._call("GET", path)
+
+    def listed(self, path: str) -> list[dict[str, Any]]:
+        """GET all pages of a list, as Iron shows them."""
+        return self._pages(path)
+
+    def asked(self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None) -> Any:
+        """Ask Iron to do something that a person wants now, once. Answers what Iron shows then."""
+        return self._call(method, path, body=body, key=key)
 
     # --- one call ------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ MATRIX = {
     "POST /v1/onboardings/{key}/actions/cancel": "oa",
     "POST /v1/onboardings/{key}/actions/reidentify": "oca",
     "POST /v1/onboardings/{key}/actions/revoke-links": "oa",
+    "POST /v1/onboardings/{key}/actions/archive": "ca",
     "POST /v1/find": "svoca",
     "GET /v1/summary": "svoca",
     "GET /v1/events": "svoca",

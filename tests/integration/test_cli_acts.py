@@ -141,6 +141,12 @@ def test_adopt(
     assert run("adopt", "--dry-run") == 0
     assert "3 would be adopted." in capsys.readouterr().err
     assert world.records() == []
+    assert run("adopt", "--dry-run", "--type", "Business") == 0
+    assert "no such customer" in capsys.readouterr().err
+    assert run("adopt", "--dry-run", "--search", "c2+", "--identification-status", "Approved") == 0
+    assert "no such customer" in capsys.readouterr().err
+    assert run("adopt", "--dry-run", "--search", "c2+", "--type", "Person") == 0
+    assert "1 would be adopted." in capsys.readouterr().err
     assert run("adopt", "--external-id", "e-1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["idempotency_key"] == "e-1"
     assert run("adopt") == 0

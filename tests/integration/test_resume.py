@@ -98,6 +98,13 @@ def through_a_correction(world: World) -> tuple[str, int]:
     return "active", 2
 
 
+def to_the_archive(world: World) -> tuple[str, int]:
+    world.onboard()
+    world.act("k-1", "archive", reason="a mistaken double")
+    world.run_until("k-1", "archived")
+    return "archived", 2
+
+
 def through_another_identification(world: World) -> tuple[str, int]:
     world.onboard()
     world.act("k-1", "reidentify", run="r-1", reason="a changed name")
@@ -113,6 +120,7 @@ STORIES = {
     "explain_decline": to_a_decline,
     "update_customer": through_a_correction,
     "reidentify": through_another_identification,
+    "archive_at_iron": to_the_archive,
 }
 
 #: Calls to Iron of each step.
@@ -178,6 +186,8 @@ NEVER_REACHED = {
     ("handle_step_up", "after the send"),
     ("explain_decline", "after the commit"),
     ("explain_decline", "after the send"),
+    ("archive_at_iron", "after the commit"),
+    ("archive_at_iron", "after the send"),
 }
 
 

@@ -22,7 +22,7 @@ from pipelines.model import STRIKES, Done, Effect, Next, Policy, Problem, Record
 from pipelines.onboarding import STEPS
 
 NOW_MS = 1_768_471_200_000
-ACTS = ("sign", "correct", "cancel", "restart", "renew", "retry", "reidentify")
+ACTS = ("sign", "correct", "cancel", "restart", "renew", "retry", "reidentify", "archive", "archive_identification")
 JOB = parse_job(
     {"idempotency_key": "k-1", "customer": {"customer_type": "Person", "email": "marker@example.com"}}
 ).canonical()
@@ -126,6 +126,9 @@ TAKEN = {
     "renew": {Phase.DECLINED, Phase.EXPIRED},
     "retry": {Phase.FAILED, Phase.ON_HOLD},
     "reidentify": {Phase.ACTIVE},
+    "archive": set(Phase) - {Phase.RECEIVED, Phase.FAILED, Phase.ARCHIVED},
+    "archive_identification": set(Phase)
+    - {Phase.RECEIVED, Phase.CUSTOMER_CREATED, Phase.FAILED, Phase.ON_HOLD, Phase.ARCHIVED},
 }
 EACH_PHASE = pytest.mark.parametrize("phase", Phase)
 EACH_ACT = pytest.mark.parametrize("name", ACTS)
@@ -162,7 +165,8 @@ def test_no_act_strands_a_record(name: str, phase: Phase) -> None:
     """After any act there is a step to run, and a due time unless the phase is an end."""
     following = applied(RECORDS[phase], act(name))
     assert following.record.step in STEPS
-    assert (following.delay_s is None) == (following.record.phase in FINISHED)
+    ended = following.record.phase in FINISHED and not following.record.archive
+    assert (following.delay_s is None) == ended
     assert following.applied == (act(name),)
     if phase not in TAKEN[name]:
         assert following.record.phase is phase

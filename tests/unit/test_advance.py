@@ -539,6 +539,7 @@ READY = replace(
 LEADS_TO = {
     "create_identification": READY,
     "update_customer": replace(WAITING, step="update_customer", update=True, revision=1),
+    "archive_at_iron": replace(WAITING, step="archive_at_iron", archive="customer"),
     "handle_step_up": replace(WAITING, phase=Phase.STEP_UP_REQUIRED, step="handle_step_up", was_active=True),
     "explain_decline": replace(
         WAITING, phase=Phase.DECLINED, step="explain_decline", identification_status="Declined"
@@ -664,7 +665,7 @@ def test_refusals_of_the_caller_come_ever_later_too(step: str) -> None:
 def test_what_the_read_shows_is_what_follows(step: str) -> None:
     """Where the customer, read now, leads elsewhere, the step does not come again, and nothing is wrong any more."""
     met = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
-    following = read(met, customer_status="Suspended", update=False)
+    following = read(met, customer_status="Suspended", update=False, archive="")
     record = following.record
     assert (record.phase, record.step) == (Phase.SUSPENDED, "refresh")
     assert (record.tried, record.attempts, record.problem) == ("", 0, None)
@@ -677,7 +678,7 @@ def test_a_result_of_the_step_ends_the_trouble(step: str) -> None:
     met = after_error(LEADS_TO[step], ConflictError(status=409), at()).record
     led = read(met, update=step == "update_customer").record
     assert led.step == step
-    record = after_outcome(led, Done({"reasons_read": True, "update": False}), at()).record
+    record = after_outcome(led, Done({"reasons_read": True, "update": False, "archive": ""}), at()).record
     assert (record.tried, record.attempts, record.problem) == ("", 0, None)
 
 

@@ -40,6 +40,7 @@ EXPECTED = {
     "SettlingError": ("settling", True, False),
     "StaleClaimError": ("stale_claim", True, False),
     "ClockJumpedError": ("clock_jumped", True, False),
+    "ArchiveRefusedError": ("archive_refused", False, True),
     "InputLostError": ("input_lost", False, True),
 }
 

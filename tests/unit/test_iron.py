@@ -29,7 +29,7 @@ from pipelines.errors import (
     StaleClaimError,
     UnreachableError,
 )
-from pipelines.iron import Iron, Requirement
+from pipelines.iron import Filters, Iron, Requirement
 from pipelines.iron.answers import LONGEST_SAID, TRANSPORT_ERRORS
 from pipelines.iron.client import LONGEST_ANSWER, MAX_PAGES, USER_AGENT
 from pipelines.job import JobInvalidError, parse_job
@@ -466,7 +466,7 @@ def test_a_page_of_customers() -> None:
         return httpx.Response(200, json=answer if len(sent) == 1 else PAGE | {"cursor": ""})
 
     iron = iron_with(take)
-    (customer,), place = iron.customers(statuses=("Active", "Suspended"))
+    (customer,), place = iron.customers(filters=Filters(("Active", "Suspended")))
     assert iron.customers(cursor=place) == ([], None)
     assert (customer.id, customer.identification_status, customer.email) == ("c-1", "Pending", MARKER)
     assert MARKER not in repr(customer)

@@ -187,7 +187,7 @@ def test_what_the_rows_say_fits_together() -> None:
         "create_identification",
         "submit_signings",
     }
-    assert {name for name, row in STEPS.items() if row.changes_iron} == {"update_customer"}
+    assert {name for name, row in STEPS.items() if row.changes_iron} == {"update_customer", "archive_at_iron"}
 
 
 def test_who_only_looks_moves_nothing() -> None:

@@ -61,6 +61,8 @@ class Runner:
     counters: Counters = field(default_factory=Counters)
     #: Whether a thread goes on with the next step of a record.
     going_on: bool = True
+    #: Whether a customer's calls name the API version under which Iron created the customer.
+    keep_version: bool = False
     #: Waits for Iron's budget, so many seconds.
     sleep: Callable[[float], object] = time.sleep
     rules: Rules = field(init=False)
@@ -179,7 +181,8 @@ class Runner:
         if claim.acts and (following := after_acts(record, claim.acts, attempt)):
             return following
         permits = Permits(self.ledger, claim, self.sleep)
-        iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call, claim.hear)
+        version = record.api_version if self.keep_version else ""
+        iron = self.iron.on_behalf_of(record.sub_partner_id, permits.before_call, claim.hear, version)
         outcome = self._outcome(record, iron, attempt)
         if isinstance(outcome, Partly):
             claim.troubled_by(outcome.error)

@@ -13,7 +13,7 @@ from functools import partial
 
 from pipelines.begin import adopted
 from pipelines.errors import NotFoundError
-from pipelines.iron import Customer, Iron
+from pipelines.iron import NO_FILTERS, Customer, Filters, Iron
 from workers.budget.unbound_calls import Aside
 from workers.ledger import Created, Ledger, Lists, New
 
@@ -41,7 +41,7 @@ def adopt(
     ledger: Ledger,
     iron: Iron,
     *,
-    statuses: Sequence[str] = (),
+    filters: Filters = NO_FILTERS,
     sub_partner_id: str | None = None,
     dry_run: bool = False,
     email_digest: Digest = lambda _: b"",
@@ -56,7 +56,7 @@ def adopt(
     aside = Aside(ledger, iron, sub_partner_id, say=say, sleep=sleep)
     cursor: str | None = None
     while True:
-        customers, cursor = aside.ask(partial(Iron.customers, statuses=statuses, cursor=cursor))
+        customers, cursor = aside.ask(partial(Iron.customers, filters=filters, cursor=cursor))
         yield from adopt_these(
             ledger, customers, sub_partner_id=sub_partner_id, dry_run=dry_run, email_digest=email_digest
         )

@@ -1,6 +1,7 @@
 """Encryption, and what opens doors.
 
 - `links`: a customer's link
+- `signature`: HMAC over the raw bytes of Iron's webhooks
 - `tokens`: API tokens
 - `vault`: the key ring
 """

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipelines.errors import InputLostError
-from pipelines.keys import canonical_json
+from pipelines.keys import canonical_json, composed
 
 #: Bytes of the digest of an e-mail address: among a billion addresses no two meet, and an index entry stays small.
 EMAIL_DIGEST_BYTES = 12
@@ -61,6 +61,9 @@ class Vault:
         return value
 
     def email_digests(self, address: str) -> list[bytes]:
-        """Digest an e-mail address, whatever its case, with each key of the ring; the first is the one to store."""
-        plain = address.strip().lower().encode()
+        """Digest an e-mail address with each key of the ring; the first is the one to store.
+
+        Neither case nor Unicode's forms make a difference. Source: RFC 6532, section 3.1.
+        """
+        plain = composed(composed(address.strip()).lower()).encode()
         return [hmac.digest(key, plain, "sha256")[:EMAIL_DIGEST_BYTES] for key in self._email_keys]

@@ -6,6 +6,7 @@
 - `endpoints`: endpoints
 - `events`: events
 - `imports`: imports
+- `iron`: iron customer, iron webhooks, iron approve, iron archive
 - `jobs`: submit, import, sign
 - `keys`: keys
 - `limits`: limits

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.cli.options import add
-from ops.cli.output import give
+from ops.cli.output import give, put
 
 app = typer.Typer(help="Make encryption keys for the stored input.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,7 +30,7 @@ def new(json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] 
     if json:
         give({"key": key})
     else:
-        print(key)  # a key is data: it goes where a script can take it
+        put(key)  # a key is data: it goes where a script can take it
 
 
 add(app, new)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.cli import output
+from ops.cli.commands.acts import who
 from ops.cli.exits import CommandError, Status, usage
 from ops.cli.inputs import read_text
-from ops.cli.options import Json, add
+from ops.cli.options import By, Json, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -26,9 +26,7 @@ def limits(
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="Show what these limits would do.")] = None,
     check: Annotated[bool, typer.Option("--check", help="With --policy: only explain it, and count.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --policy: let it take effect.")] = False,
-    by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")
-    ] = None,
+    by: By = None,
     json: Json = False,
 ) -> int:
     """Limit how long a phase may wait for one actor.
@@ -46,8 +44,8 @@ def limits(
     stores = wanted is not None and yes and not check
     with opened(check=stores) as session:
         if wanted is not None:
-            who = by or getpass.getuser() if stores else "nobody"
-            return _change(session, wanted, by=who, stores=stores, as_json=json)
+            name = who(by) if stores else "nobody"
+            return _change(session, wanted, by=name, stores=stores, as_json=json)
         rule = ages.in_force(session.ledger)
     if json:
         output.give({"policy": fields_of(rule.policy), "version": rule.version, "by": rule.by})

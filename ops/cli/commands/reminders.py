@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.cli import output
+from ops.cli.commands.acts import who
 from ops.cli.exits import CommandError, Status, usage
 from ops.cli.inputs import duration_s, read_text
-from ops.cli.options import Json, add
+from ops.cli.options import By, Json, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -35,9 +35,7 @@ def reminders(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List who is reminded next; store nothing.")] = False,
     within: Annotated[str, typer.Option(metavar="TIME", help="With --dry-run: how far to look.")] = "1d",
     yes: Annotated[bool, typer.Option("--yes", help="With --policy: let it take effect.")] = False,
-    by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")
-    ] = None,
+    by: By = None,
     json: Json = False,
 ) -> int:
     """Remind customers of what they have to do, by a policy.
@@ -55,7 +53,7 @@ def reminders(
     with opened(check=stores) as session:
         if wanted is None and not dry_run:
             return _show(session, as_json=json)
-        rule = _rule(session, wanted, by or getpass.getuser() if stores else "nobody")
+        rule = _rule(session, wanted, who(by) if stores else "nobody")
         if dry_run:
             return _list(session, rule, reach_s, as_json=json)
         return _change(session, rule, stores=stores, as_json=json)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from pipelines.identification.fields import Key, Shape, Text, Timestamp
+from pipelines.identification.fields import Shape, Text
 from pipelines.job import Job
 from pipelines.lifecycle import Actor, Phase
 
@@ -36,6 +36,18 @@ class Act(Shape):
     reason: Reason
 
 
+class Archiving(Shape):
+    """What is to be archived at Iron for good, and why. `confirm` repeats the idempotency key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "a mistaken double", "confirm": "crm-000123", "what": "customer"}]}
+    )
+
+    reason: Reason
+    confirm: Annotated[str, Field(max_length=200, description="The idempotency key once more.")]
+    what: Literal["customer", "identification"] = "customer"
+
+
 class Correction(Shape):
     """The whole job as it should be, under the idempotency key that it has."""
 
@@ -45,28 +57,6 @@ class Correction(Shape):
 
     reason: Reason
     job: Job
-
-
-class Consent(Shape):
-    """The customer's consent to documents. Who gave it and where the proof is are stored encrypted."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "documents": ["6f1f6c0e-3f5a-4c39-9d3d-0f4b8ad3a9a1"],
-                    "signed_by": "Ada Example",
-                    "signed_at": _AT,
-                    "evidence": "consent-4711",
-                }
-            ]
-        }
-    )
-
-    documents: Annotated[list[Key], Field(min_length=1, max_length=100, description="Ids of `signings`.")]
-    signed_by: Annotated[Text, Field(description="Who agreed.")]
-    signed_at: Annotated[Timestamp | None, Field(description="When, in UTC (default: now).")] = None
-    evidence: Annotated[Text | None, Field(description="Where the proof of consent is kept.")] = None
 
 
 class Search(Shape):
@@ -380,6 +370,7 @@ class Summary(BaseModel):
     sweep: dict[str, Any]
     endpoints: dict[str, int] = Field(description="Endpoints by state, and onboardings whose events one refuses.")
     refused: int = Field(description="Jobs that came as messages and were refused.")
+    messages: dict[str, Any] = Field(description="Messages whose time has not come, and those that do not move.")
     reidentification: dict[str, Any] = Field(description="The policy's cap, today's starts, and who waits for one.")
     stages: list[Stage] = Field(description="How long stages took, except those in which they were paused.")
 

@@ -40,6 +40,7 @@ ACCESS: Mapping[str, frozenset[Role]] = {
     "POST /v1/onboardings/{key}/actions/cancel": _OPERATE,
     "POST /v1/onboardings/{key}/actions/reidentify": _OPERATE | _PERSONAL,
     "POST /v1/onboardings/{key}/actions/revoke-links": _OPERATE,
+    "POST /v1/onboardings/{key}/actions/archive": _PERSONAL,
     "POST /v1/find": _EVERYBODY,
     "GET /v1/summary": _EVERYBODY,
     "GET /v1/events": _EVERYBODY,

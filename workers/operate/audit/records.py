@@ -98,8 +98,10 @@ def sub_partner_missing(seen: Seen, _: Circumstances) -> str | None:
 
 def fits(record: Record) -> bool:
     """Say whether pipelines.advance could have given this step to a record in this phase."""
-    if record.phase in FINISHED or record.customer_id is None:
-        return record.step == ("refresh" if record.customer_id else "create_customer")
+    if record.customer_id is None:
+        return record.step == "create_customer"
+    if record.phase in FINISHED and not record.archive:
+        return record.step == "refresh"
     return STEPS[record.step].may_stand(record)
 
 
