@@ -48,6 +48,7 @@ TESTS = (
         "integration/test_adopt.py",
         "integration/test_reidentify.py",
         "integration/test_reminders.py",
+        "integration/test_stages.py",
     ),
     ("chaos/test_chaos.py",),
 )
@@ -96,6 +97,10 @@ GUARDS = (
     Guard(
         "a reminder is counted with what it tells", SAFETY, "pipelines/reminders/plan.py",
         "Reminded(due.need, since_ms, due.count, now_ms)", "Reminded(due.need, since_ms, due.count - 1, now_ms)",
+    ),
+    Guard(
+        "the clock of a stage ends with it", SAFETY, "workers/ledger/lua/ages.lua",
+        "  forget_stage(key, before)\n", "",
     ),
     Guard(
         "one record for an external id", SAFETY, "workers/ledger/lua/create.lua",

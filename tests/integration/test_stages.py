@@ -200,6 +200,17 @@ def test_what_ended_is_not_told(world: World) -> None:
     assert Overdue(world.ledger).run_once() == 0
 
 
+def test_a_clock_that_was_left_behind_tells_nothing(world: World) -> None:
+    """A worker of an older release ended the stage, and the customer is back in the phase: it is another stage."""
+    put_in_force(world)
+    pending(world)
+    timed = f"{PREFIX}timed:identification_pending customer"
+    [(key, since)] = world.client.zrange(timed, 0, -1, withscores=True)
+    world.client.zadd(timed, {key: since - 3 * DAY_S * 1000})
+    assert Overdue(world.ledger).run_once() == 0
+    assert world.client.zcard(timed) == 0
+
+
 def test_what_is_finished_for_us_has_its_clock_too(world: World) -> None:
     """A failed job has no due time, and is over its limit all the same: an operator has to look."""
     put_in_force(world)

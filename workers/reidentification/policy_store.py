@@ -149,10 +149,10 @@ def identified(ledger: Ledger, rule: InForce, until_ms: int) -> Iterator[Read]:
             yield from ledger.read_many([key.decode() for key in page])
 
 
-def summarised(ledger: Ledger) -> Mapping[str, Any]:
-    """Give the figures of re-identification that summaries, metrics and the doctor show."""
+def summarised(ledger: Ledger, now_ms: int | None = None) -> Mapping[str, Any]:
+    """Give the figures of re-identification that summaries, metrics and the doctor show. `now_ms`: if it is known."""
     rule = in_force(ledger)
-    today = rule.policy.hours.day(ledger.now_ms())
+    today = rule.policy.hours.day(ledger.now_ms() if now_ms is None else now_ms)
     late_ms = rule.policy.hours.moment(today, 0)
     with ledger.client.pipeline(transaction=False) as pipeline:
         pipeline.zcard(f"{PREFIX}starts:{today}")

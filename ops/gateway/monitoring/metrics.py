@@ -44,6 +44,10 @@ _COUNTERS = {
     "nudges_passed": ("onboarding_nudges_passed", "Nudges for which there was nothing to do, by reason."),
     "iron_calls": ("onboarding_iron_calls", "Calls to Iron, by the step that made them."),
     "deliveries": ("onboarding_deliveries", "Attempts to deliver an event to an endpoint, by what came of them."),
+    "reminders_withheld": (
+        "onboarding_reminders_withheld",
+        "Reminders not written because a person acted, or a webhook came, at that moment.",
+    ),
     "events_given_up": ("onboarding_events_given_up", "Events that an endpoint refused until they were given up."),
 }
 _DURATIONS = {"step_duration": ("onboarding_step_duration_seconds", "How long steps took, waiting for Iron included.")}
@@ -102,7 +106,7 @@ class Fleet(Collector):
         yield from self._lanes(now_ms)
         yield from self._sweep(now_ms)
         yield from self._pace()
-        yield from self._reidentification()
+        yield from self._reidentification(now_ms)
         yield from self._stages()
         yield from self._endpoints(now_ms)
         yield from self._redis()
@@ -185,8 +189,8 @@ class Fleet(Collector):
             paused.add_metric([lane], float(lane in standing.paused))
         yield paused
 
-    def _reidentification(self) -> Iterator[Any]:
-        now = policy_store.summarised(self._ledger)
+    def _reidentification(self, now_ms: int) -> Iterator[Any]:
+        now = policy_store.summarised(self._ledger, now_ms)
         for name, text, value in (
             ("onboarding_reidentification_enabled", "Whether the policy in force starts any.", now["enabled"]),
             ("onboarding_reidentification_started_today", "Starts of this day so far.", now["started_today"]),

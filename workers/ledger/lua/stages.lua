@@ -58,7 +58,8 @@ function operations.overdue()
     for n = 1, #late, 2 do
       local key, record = late[n], load(late[n])
       redis.call('ZREM', timed, key)
-      if record and record.phase == phase then
+      -- A worker of an older release ends stages without a word: what is in its phase since later is not this stage.
+      if record and record.phase == phase and tonumber(record.since) <= tonumber(late[n + 1]) then
         redis.call('ZADD', prefix .. 'overdue:' .. stage, late[n + 1], key)
         tell(key, phase, record.version, actor .. ' overdue/' .. int(limit / 1000))
         told = told + 1
