@@ -69,10 +69,10 @@ def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
 
 
 def _wanted_parts(record: Record, act: Mapping[str, Any]) -> dict[str, str]:
-    """Take the parts of a correction that will be sent: after the first round an identification is only a link."""
+    """Take the parts of a correction that will be sent: an identification's only where another round may use it."""
     parts: dict[str, str] = act.get("parts", {})
-    sent = record.identification_id is not None
-    return {name: part for name, part in parts.items() if not (sent and name == "identification")}
+    sent = record.identification_id is not None and not record.given
+    return {name: part for name, part in parts.items() if not (sent and name == "identification" and part)}
 
 
 def refusal(record: Record, act: str) -> str | None:
@@ -158,7 +158,13 @@ def _sign(record: Record, act: Mapping[str, Any]) -> Record:
 
 
 def _correct(record: Record, act: Mapping[str, Any]) -> Record:
-    """Take the corrected input from now on; what Iron refused is sent again under the next generation of its key."""
+    """Take the corrected input from now on; what Iron refused is sent again under the next generation of its key.
+
+    Data of an identification that the first round no longer needs are for the next one, where there may be one; with
+    `restart` that one begins now.
+    """
+    may = record.restart or record.given or _may_restart(record) is None
+    again = record.identification_id is not None and may
     fields = {name: act[name] for name in ("external_id", "risk_tier", "labels", "identification_type", "with_edd")}
     corrected = replace(
         _tried_again(record),
@@ -166,8 +172,10 @@ def _correct(record: Record, act: Mapping[str, Any]) -> Record:
         fingerprint=act["fingerprint"],
         revision=record.revision + 1,
         input_ms=act["at_ms"],
+        given=again and bool(act.get("parts", {}).get("identification")),
     )
-    return corrected.evolve(update=record.customer_id is not None, updates=0)
+    corrected = corrected.evolve(update=record.customer_id is not None, updates=0)
+    return _restart(corrected, act) if again and act.get("restart") else corrected
 
 
 def _cancel(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature

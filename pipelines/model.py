@@ -247,9 +247,11 @@ class Record:
     risk_tier: str = "standard"
     sub_partner_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
-    #: How the first round identifies the customer; every later one is a hosted link.
+    #: How the first round identifies the customer; a later one is a hosted link unless a correction brings data for it.
     identification_type: str = "Link"
     with_edd: bool = False
+    #: A correction brought data of its own for the next round.
+    given: bool = False
     #: Counts corrections of the input; `input_ms` is when the latest came.
     revision: int = 0
     input_ms: int | None = None

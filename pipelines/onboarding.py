@@ -88,7 +88,8 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     if again and not may_begin_again(record, attempt):
         return Done({"again": replace(record.again or Again(), day="")}, "no start now: look again")
     called = attempt.effect is not None and (attempt.effect.in_doubt or attempt.effect.strikes > 0)
-    given = follows is None and (record.identification_type != "Link" or attempt.has_input)
+    first = follows is None and (record.identification_type != "Link" or attempt.has_input)
+    given = first or record.given
     if given and record.identification_type == "Token" and not called and _token_is_over(record, attempt):
         return Refused(
             "token_expired", "The Sumsub share token is older than 10 minutes. Correct the job with a fresh one."
@@ -111,7 +112,7 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
         look=look,
         none_yet=record.none_yet and follows is None and fresh,
     )
-    changes = identified(record, identification, attempt) | {"restart": False}
+    changes = identified(record, identification, attempt) | {"restart": False, "given": False}
     if again:
         changes |= {"again": replace(record.again or Again(), day="", begun_ms=attempt.now_ms())}
     if identification.id != follows:
@@ -124,6 +125,11 @@ def _body(record: Record, attempt: Attempt, *, given: bool) -> Mapping[str, Any]
     """Give what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
     body = attempt.input() if given else {}
     return body if body.get("type") == record.identification_type else {"type": "Link", "with_edd": record.with_edd}
+
+
+def _needs_no_data(record: Record) -> bool:
+    """Return whether the identification to begin is a link alone, for which nothing is stored."""
+    return record.identification_type == "Link" or (record.identification_id is not None and not record.given)
 
 
 def _token_is_over(record: Record, attempt: Attempt) -> bool:
@@ -256,7 +262,7 @@ STEPS: MappingProxyType[str, Step] = table(
         wanted=lambda record: record.restart,
         at_once_in=Phase.CUSTOMER_CREATED,
         part="identification",
-        does_without=lambda record: bool(record.identification_id) or record.identification_type == "Link",
+        does_without=_needs_no_data,
         carries="the identification's details",
         secures=IDENTIFICATION,
         doubtful_in=frozenset({Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.DECLINED, Phase.ON_HOLD}),

@@ -78,6 +78,9 @@ def correct(
     file: Annotated[str, typer.Argument(metavar="FILE or -", help="The whole job as JSON, as it should be.")],
     reason: Reason = "",
     by: By = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin a new identification, with the job's own data.")
+    ] = False,
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
     allow_odd_ids: OddIds = False,
@@ -85,7 +88,8 @@ def correct(
 ) -> int:
     """Replace the details of a customer.
 
-    What Iron rejected is sent again. A customer who exists at Iron gets the new e-mail and external id there.
+    What Iron rejected is sent again. A customer who exists at Iron gets the new e-mail and external id there. Data of
+    an identification (a fresh share token, say) are for the next one; with --restart that one begins now.
 
     Example: onboarding correct crm-1 corrected.json --reason "typing error in the e-mail"
     """
@@ -104,8 +108,10 @@ def correct(
         raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
     with opened("input", check=True, allow_odd_ids=allow_odd_ids) as session:
         refuse_useless(session, key, "correct")
+        if restart:
+            refuse_useless(session, key, "restart")
         try:
-            nudge = session.door.correct(session.door.judge(value), by=who(by), reason=reason)
+            nudge = session.door.correct(session.door.judge(value), by=who(by), reason=reason, restart=restart)
         except JobInvalidError as error:
             raise wrong(error.problems) from None
         except ExternalIdTakenError as error:

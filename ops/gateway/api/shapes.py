@@ -48,14 +48,21 @@ class Archiving(Shape):
     what: Literal["customer", "identification"] = "customer"
 
 
-class Correction(Shape):
+class Correcting(Act):
+    """Why the input is corrected, and what begins with it."""
+
+    restart: bool = Field(
+        default=False, description="Begin a new identification with it, with the job's own data where it has some."
+    )
+
+
+class Correction(Correcting):
     """The whole job as it should be, under the idempotency key that it has."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"reason": "typing error in the e-mail address", "job": _JOB}]}
     )
 
-    reason: Reason
     job: Job
 
 
