@@ -27,6 +27,7 @@ from pipelines.lifecycle import TABLE, Actor, Phase
 from pipelines.stages.percentiles import PER_DOUBLING
 from pipelines.stages.policy import LimitPolicy
 from tests.world import PLENTY, a_job
+from workers.engine.inventory import Inventory
 from workers.ledger import LANES, PREFIX, Ledger, connect
 from workers.operate.summary import summarised
 from workers.stages import ages
@@ -105,10 +106,10 @@ def main(records: int = 1_000_000) -> None:
         print(f"{records:,} records, {len(STAGES)} stages of 20 lengths each, {memory:,.0f} MB;"
               f" written in {time.monotonic() - began:.0f} s")  # fmt: skip
         queued = dict.fromkeys(LANES, 0)
-        found = summarised(ledger, queued)
+        found = summarised(ledger, queued, Inventory(()))
         assert found["total"] == records
         print(f"the summary has {len(json.dumps(found)):,} characters")
-        measured("summary", ledger, lambda: summarised(ledger, queued), TARGET_MS)
+        measured("summary", ledger, lambda: summarised(ledger, queued, Inventory(())), TARGET_MS)
         measured("of which: the stages", ledger, lambda: ages.summarised(ledger))
 
 
