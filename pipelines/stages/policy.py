@@ -109,7 +109,7 @@ def explained(policy: LimitPolicy) -> Iterator[str]:
     for stage, length_ms in policy.stages.items():
         phase, actor = stage.split(" ")
         yield f"Upstream hears when a customer has been {phase}, waiting on {actor}, for {in_words(length_ms)}."
-    yield "Each is an event, onboarding.overdue, once a stage; what is over its limit now is told at once."
+    yield "Each is an event, onboarding.overdue, once for each stage. What is over its limit now is reported at once."
 
 
 def changes(before: LimitPolicy, after: LimitPolicy) -> list[str]:

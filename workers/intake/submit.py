@@ -29,9 +29,11 @@ JOIN_PAUSE_S = 0.05
 #: What each answer means, for people.
 SENTENCES: dict[Status, str] = {
     "created": "The job is accepted.",
-    "unchanged": "This job was accepted before; nothing changed.",
-    "idempotency_key_reused": "This idempotency key was used for another job; nothing changed. Use a new key.",
-    "external_id_taken": "Another onboarding has this external id; nothing changed.",
+    "unchanged": "This job was accepted before. Nothing was changed.",
+    "idempotency_key_reused": (
+        "This key already belongs to a different job. Nothing was changed. Use a new key, or correct this customer."
+    ),
+    "external_id_taken": "Another customer has this external ID. Nothing was changed.",
 }
 
 

@@ -42,7 +42,7 @@ class Rules:
         self._rule = InForce()
 
     def at(self, version: int) -> InForce:
-        """Give the policy of this version, or the next one where it was replaced a moment ago.
+        """Return the policy of this version, or the next one where it was replaced a moment ago.
 
         Asks the ledger only when it is another one than before.
         """
@@ -66,7 +66,7 @@ def in_force(ledger: Ledger) -> InForce:
 
 
 def proposed(ledger: Ledger, policy: ReidentificationPolicy, *, by: str) -> InForce:
-    """Give the rule that storing this policy now would make, its backlog spread over as many days as it takes."""
+    """Return the rule that storing this policy now would make, its backlog spread over as many days as it takes."""
     rule = in_force(ledger).changed_to(policy, at_ms=ledger.now_ms(), by=by)
     return rule.spread_over(overdue(ledger, rule, rule.earliest)) if rule.since_ms == rule.at_ms else rule
 
@@ -93,7 +93,7 @@ def store(ledger: Ledger, rule: InForce) -> None:
 
 
 def past_policies(ledger: Ledger) -> list[dict[str, Any]]:
-    """Give every policy that ever was in force, oldest first: what it said, who stored it, and when."""
+    """Return every policy that ever was in force, oldest first: what it said, who stored it, and when."""
     return [json.loads(entry) for entry in ledger.client.lrange(LOG, 0, -1)]
 
 
@@ -125,7 +125,7 @@ class Mover(DueMover):
         return (f"{following[0]} -inf 0" if following else END), []
 
     def due(self, read: Read) -> tuple[str, int, int] | None:
-        """Say when a record is due by the policy in force, where that is not when it is due anyway."""
+        """Return when a record is due by the policy in force, where that is not when it is due anyway."""
         record, rule = read.record, self._rule
         if record.phase is not Phase.ACTIVE or read.due_ms is None:
             return None
@@ -150,7 +150,7 @@ def identified(ledger: Ledger, rule: InForce, until_ms: int) -> Iterator[Read]:
 
 
 def summarised(ledger: Ledger, now_ms: int | None = None) -> Mapping[str, Any]:
-    """Give the figures of re-identification that summaries, metrics and the doctor show. `now_ms`: if it is known."""
+    """Return the figures of re-identification that summaries, metrics and the doctor show. `now_ms`: if it is known."""
     rule = in_force(ledger)
     today = rule.policy.hours.day(ledger.now_ms() if now_ms is None else now_ms)
     late_ms = rule.policy.hours.moment(today, 0)

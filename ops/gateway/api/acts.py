@@ -36,8 +36,8 @@ _SUMMARIES = {
     "revoke-links": "Make the customer's links void",
 }
 _DESCRIPTIONS = {
-    "retry": "Try again once the cause is gone, such as a wrong API key. What Iron refused for its content needs"
-    " `correct`.",
+    "retry": "Try again once the cause is gone, such as a wrong API key. Details that Iron rejected need"
+    " `correct` instead.",
     "restart": "For a customer who was declined and may try again, or whose links expired. Never while an"
     " identification is under way.",
     "cancel": "Nothing is changed on Iron. `restart` takes it up again.",

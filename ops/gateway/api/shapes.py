@@ -25,7 +25,7 @@ _JOB: JsonDict = {
 }
 _AT = "2026-11-22T10:00:00Z"
 
-Reason = Annotated[Text, Field(description="Why. It stands in the history, so no personal data.")]
+Reason = Annotated[Text, Field(description="Why. Kept in the history: no personal data.")]
 
 
 class Act(Shape):
@@ -132,11 +132,11 @@ class Onboarding(BaseModel):
                     "needs": [
                         {
                             "code": "complete_identification",
-                            "text": "The customer opens the link and completes identification.",
+                            "text": "The customer opens the link and completes the identification.",
                             "link": "https://verify.example/9f3c",
                         }
                     ],
-                    "next": "Read the status again at 2026-11-22 10:05:00 UTC, or at once when Iron's webhook arrives.",
+                    "next": "We check again at 2026-11-22 10:05:00 UTC, or as soon as Iron notifies us.",
                     "round": 1,
                     "revision": 0,
                     "attempts": 0,
