@@ -18,6 +18,7 @@
 - `model`: the record, and what steps exchange
 - `onboarding`: the steps, one row a step
 - `pauses`: how pauses are spread, and Retry-After read
+- `plain_reasons`: what Iron's codes and labels mean, for us and for the customer
 - `reading`: what a customer who was read makes true
 - `reasons`: Iron's own words
 - `reidentification`: policy, plan, calendar

@@ -85,6 +85,21 @@ class Need(BaseModel):
     reject_labels: list[str] | None = Field(None, description="Labels of the same, which say more.")
 
 
+class CustomerText(BaseModel):
+    """A text that may be shown to the customer, by language."""
+
+    en: str
+    de: str
+
+
+class Explanation(BaseModel):
+    """What one of Iron's codes or labels means."""
+
+    code: str
+    text: str = Field(description="For people here, in English. A code that is new stands for itself.")
+    customer: CustomerText | None = Field(description="For the customer; null where nothing may be said.")
+
+
 class IronState(BaseModel):
     """What Iron says, as it says it."""
 
@@ -152,6 +167,8 @@ class Onboarding(BaseModel):
                     },
                     "reasons": [],
                     "reject_labels": [],
+                    "explanations": [],
+                    "may_retry": None,
                     "signings": [],
                     "problem": None,
                     "created_at": _AT,
@@ -185,6 +202,8 @@ class Onboarding(BaseModel):
         " `kyc_selfie`. Decide by these; Iron's texts may be personal and are read at `/personal`."
     )
     reject_labels: list[str] = Field(description="Labels of the same, which say more: `UNSATISFACTORY_PHOTOS`.")
+    explanations: list[Explanation] = Field(description="What these codes and labels mean. Texts may change.")
+    may_retry: bool | None = Field(description="After a decline: whether the customer may try again. Else null.")
     signings: list[SigningState]
     problem: ProblemState | None
     created_at: str
