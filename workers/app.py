@@ -27,7 +27,6 @@ from workers.process.counters import Tally
 from workers.process.lifespan import ProcessLife
 from workers.reconcile.sweep import Sweep
 from workers.reidentification.policy_store import Mover
-from workers.secrets.vault import Vault
 from workers.settings import Settings
 from workers.watchdog import Watchdog
 
@@ -40,7 +39,7 @@ leases = Leases(ledger)
 broker = NudgeBroker(settings.broker_url)
 transport = ThreadTransport()
 iron = settings.iron(transport)
-vault = Vault(settings.key_ring)
+vault = settings.vault
 runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
 runner.keep_version = settings.IRON_KEEP_API_VERSION
 courier = Courier(

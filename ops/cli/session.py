@@ -31,14 +31,20 @@ class Session:
 
     settings: Settings
     ledger: Ledger
+    #: Whether something new may be stored.
+    stores: bool = False
     _warned: bool = field(default=False, init=False)
 
     @cached_property
     def vault(self) -> Vault:
-        """What seals input and evidence."""
-        from workers.secrets.vault import Vault
+        """What seals input and evidence; a ring without the key that seals now is refused."""
+        from workers.secrets.key_ids import KeyIds
 
-        return Vault(self.settings.key_ring)
+        vault = self.settings.vault
+        ids = KeyIds(self.ledger)
+        if problems := ids.begin(vault) if self.stores else ids.problems(vault):
+            raise usage(*problems)
+        return vault
 
     @cached_property
     def broker(self) -> NudgeBroker:
@@ -85,7 +91,7 @@ def opened(need: str = "ledger", *, check: bool = False) -> Iterator[Session]:
         client = connect(settings.ledger_url)
     except ValueError:
         raise usage("ONBOARDING_REDIS_URL is malformed: it should be like redis://:password@host:6379/0.") from None
-    session = Session(settings, Ledger(client, settings.budget, durability=settings.durability))
+    session = Session(settings, Ledger(client, settings.budget, durability=settings.durability), check)
     with client, answering(client):
         try:
             if check:

@@ -36,6 +36,8 @@ CONTRACT: dict[str, Any] = {
     "IRON_IDENTIFICATIONS_PER_MINUTE": 60,
     "IRON_TIMEOUT_S": 10,
     "ONBOARDING_ENCRYPTION_KEYS": [],
+    "ONBOARDING_LOOKUP_KEYS": [],
+    "ONBOARDING_LINK_KEYS": [],
     "ONBOARDING_API_TOKENS": [],
     "ONBOARDING_PUBLIC_URL": None,
     "ONBOARDING_COMPANY_NAME": None,
@@ -67,6 +69,8 @@ SECRETS = {
     "IRON_API_KEY": "key-5678",
     "IRON_WEBHOOK_SECRET": "whsec",
     "ONBOARDING_ENCRYPTION_KEYS": RING,
+    "ONBOARDING_LOOKUP_KEYS": RING,
+    "ONBOARDING_LINK_KEYS": RING,
     "ONBOARDING_API_TOKENS": f"ada:viewer:{'00' * 32}, bob:admin:{'11' * 32}",
 }
 
@@ -155,6 +159,8 @@ MALFORMED = [
     *(("IRON_WEBHOOK_TOLERANCE_S", value) for value in ("marker", "0", "0.9", "86401", "nan", "inf")),
     *(("IRON_API_VERSION", value) for value in ("marker", "2026-7-1")),
     *(("ONBOARDING_ENCRYPTION_KEYS", value) for value in ("marker", f"{'A' * 43}=,marker")),
+    ("ONBOARDING_LOOKUP_KEYS", f"{'A' * 43}=,marker"),
+    ("ONBOARDING_LINK_KEYS", "marker"),
     *(
         (name, value)
         for name in ("IRON_RATE_PER_SECOND", "IRON_IDENTIFICATIONS_PER_MINUTE", "IRON_TIMEOUT_S")

@@ -13,7 +13,7 @@ from datetime import datetime
 from pipelines.lifecycle import Phase
 from pipelines.model import Record, Signing
 from workers.ledger import Ledger, Nudge
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place, Vault
 
 
 class NotAskedError(Exception):
@@ -75,7 +75,7 @@ def record_consent(
         "evidence": consent.evidence,
     }
     act = {"act": "sign", "documents": fresh, "by": by}
-    return Recorded(tuple(fresh), ledger.act(record.key, act, vault.seal(record.key, evidence)))
+    return Recorded(tuple(fresh), ledger.act(record.key, act, vault.seal(Place("evidence", record.key), evidence)))
 
 
 def _why(record: Record, asked: Sequence[str]) -> str:

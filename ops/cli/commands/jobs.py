@@ -110,8 +110,8 @@ def import_(
     mapping = pairs(map_ or [], "--map")
     if not file.exists():  # before any connection: the commonest mistake
         raise usage(f"{file} does not exist: check the path.")
-    with opened("ledger" if dry_run else "input", check=not dry_run) as session, _progress(file) as progress:
-        imports = Imports(session.ledger, None if dry_run else session.vault, session.settings.job_rules)
+    with opened("input", check=not dry_run) as session, _progress(file) as progress:
+        imports = Imports(session.ledger, session.vault, session.settings.job_rules)
         try:
             result = import_file(
                 file, imports, by=getpass.getuser(), dry_run=dry_run,
