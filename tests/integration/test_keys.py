@@ -207,7 +207,17 @@ def test_an_interrupted_rotation_goes_on_where_it_was(world: World) -> None:
     assert rotated.walk.counts == {vault.ids[0]: len(keys)}
 
 
-def test_a_process_with_an_old_ring_is_told(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rotation_ends_with_a_whole_walk(world: World) -> None:
+    """One that goes on behind the last value begins again at the beginning before it says that nothing is left."""
+    world.submit("k-1")
+    vault = use(world, new_key(), world.key)
+    kept = {"to": vault.ids[0], "sort": "acts", "cursor": 0}
+    world.client.hset(f"{PREFIX}rotation", mapping=kept)
+    rotated = Rotation(world.ledger, vault).run()
+    assert (rotated.complete, rotated.resealed) == (True, 1)
+
+
+def test_a_process_with_an_old_ring_is_told(world: World) -> None:
     """What is sealed with an old key behind the walk's back keeps the rotation from being called complete."""
     world.submit("k-1")
     place, old = Place("input", "k-1", "customer"), world.vault
@@ -387,6 +397,17 @@ def test_evidence_goes_with_the_record_that_a_job_takes_over(world: World) -> No
     assert world.vault.open(Place("evidence", "k-1"), sealed)["signed_by"] == "Ada Example"
     with pytest.raises(InputLostError):
         world.vault.open(Place("evidence", "e-1"), sealed)
+
+
+def test_evidence_of_a_join_that_was_cut_off_is_found(world: World) -> None:
+    """Where a kill came between the join and the new seal, a rotation opens evidence under the key of before."""
+    world.submit("k-1", external_id="e-1")
+    proof = world.vault.seal(Place("evidence", "e-1"), {"signed_by": "Ada Example"})
+    world.client.rpush(f"{PREFIX}evidence:k-1", proof)
+    rotated = Rotation(world.ledger, use(world, new_key(), world.key)).run()
+    assert (rotated.complete, rotated.walk.unreadable) == (True, 0)
+    [sealed] = world.client.lrange(f"{PREFIX}evidence:k-1", 0, -1)
+    assert world.vault.open(Place("evidence", "k-1"), sealed) == {"signed_by": "Ada Example"}
 
 
 def test_status_names_each_key(

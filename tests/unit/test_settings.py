@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.errors import InputLostError
 from pipelines.model import Policy
 from workers.ledger import (
     CLOCK_TOLERANCE_MS,
@@ -18,7 +19,7 @@ from workers.ledger import (
     RENEW_EVERY_S,
     STEP_LIMIT_S,
 )
-from workers.secrets.vault import new_key
+from workers.secrets.vault import Place, Vault, new_key
 from workers.settings import NEEDS, SHAPES, Settings, SettingsError, database
 
 #: Names and defaults as the contract lists them. None: there is no default.
@@ -122,6 +123,24 @@ def test_the_policys_defaults_are_the_settings(env: pytest.MonkeyPatch) -> None:
     assert (settings.budget.rate_per_second, settings.budget.identifications_per_minute) == (10, 60)
     assert settings.IRON_BASE_URL == "https://api.sandbox.iron.xyz/api"
     assert settings.key_ring == RING.split(",")
+
+
+def test_each_purpose_has_its_keys(env: pytest.MonkeyPatch) -> None:
+    """Lookup and link keys are those of the ring until they are set; a value belongs to the installation."""
+    ring, lookup, link = (new_key() for _ in range(3))
+    shared = load(env, ONBOARDING_ENCRYPTION_KEYS=ring)
+    apart = load(
+        env, ONBOARDING_ENCRYPTION_KEYS=ring, ONBOARDING_LOOKUP_KEYS=lookup, ONBOARDING_LINK_KEYS=f"{link}, {ring}"
+    )
+    assert (shared.link_keys, apart.link_keys) == ([ring], [link, ring])
+    assert shared.vault.email_digests("a@b.c") == Vault([ring]).email_digests("a@b.c")
+    assert apart.vault.email_digests("a@b.c") == Vault([lookup]).email_digests("a@b.c")
+    sealed = shared.vault.seal(Place("evidence", "k-1"), 1)
+    assert apart.vault.open(Place("evidence", "k-1"), sealed) == 1
+    with pytest.raises(InputLostError):
+        load(env, ONBOARDING_ENCRYPTION_KEYS=ring, ONBOARDING_INSTALLATION="b").vault.open(
+            Place("evidence", "k-1"), sealed
+        )
 
 
 def test_every_pace_setting_reaches_the_policy(env: pytest.MonkeyPatch) -> None:
