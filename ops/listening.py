@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket. Raises OSError naming the address if it cannot be had."""
+    """Bind a socket. Raises OSError naming the address if it cannot be had, also where the host is no name at all."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Naming the protocol lets asyncio switch Nagle's algorithm off; otherwise an answer may cost 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -16,4 +17,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    except (ValueError, TypeError):
+        listener.close()
+        raise OSError(errno.EINVAL, f"cannot listen on {host}:{port}: the host is no name and no address") from None
     return listener

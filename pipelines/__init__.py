@@ -5,6 +5,7 @@
 - `attempt`: the one way to change something on Iron
 - `begin`: records of new, adopted and joined onboardings
 - `codes`: which of Iron's words are codes
+- `consent`: a consent as it is handed in
 - `errors`: what can go wrong, by what is known of the effect
 - `events`: what upstream systems hear
 - `identification`: what a job says of a customer, checked
@@ -24,6 +25,7 @@
 - `retention`: for how long input is kept
 - `signing`: documents and signatures
 - `step`: what a row of the table of steps says
+- `strict_json`: JSON, read strictly
 - `times`: times as text
 - `view`: a record as everybody reads it
 """

@@ -1,14 +1,14 @@
 """The job: what an upstream system hands over, and every reason why one is refused.
 
 The shape is a promise (contract, section 3). Pure: no I/O, no clock, no environment.
-`parse_job` is the only door for input: it tells all problems at once, and takes what `canonical` gives.
+`parse_job` judges the jobs of every door: it tells all problems at once, and takes what `canonical` gives.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -18,18 +18,23 @@ from pipelines.identification.fields import (
     MAX_COMPANY_DEPTH,
     PATTERN_CODES,
     TEXTS,
+    Clock,
     Email,
-    Key,
+    Id,
     Labels,
+    Name,
     Shape,
     SubPartner,
-    Text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic_core import ErrorDetails
+
+
+#: Judges a job: `parse_job` with the rules and the clock of a door.
+Judge: TypeAlias = "Callable[[object], Job]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,11 @@ class JobRules:
 
     `unknown_fields`: whether fields below `identification` that this release does not know are refused, or passed on to
     Iron unread. Known fields are checked all the same.
+    `odd_ids`: whether ids that can only be a mistake are refused: words for an empty cell, what a spreadsheet changed.
     """
 
     unknown_fields: Literal["refuse", "pass"] = "refuse"
+    odd_ids: Literal["refuse", "pass"] = "refuse"
 
 
 #: Nothing that this release does not know.
@@ -52,14 +59,14 @@ class Customer(Shape):
 
     customer_type: Literal["Person", "Business"]
     email: Email
-    name: Text | None = None
+    name: Name | None = None
 
 
 class Job(Shape):
     """One customer to be onboarded, and how. Made by `parse_job`."""
 
-    idempotency_key: Key
-    external_id: Key = Field(default_factory=lambda fields: str(fields.get("idempotency_key", "")))
+    idempotency_key: Id
+    external_id: Id = Field(default_factory=lambda fields: str(fields.get("idempotency_key", "")))
     customer: Customer
     identification: Identification = Link()
     risk_tier: Literal["low", "standard", "high"] = "standard"
@@ -133,13 +140,15 @@ CODES: Final[dict[str, str]] = {
 _PLAIN = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
-def parse_job(value: object, rules: JobRules = STRICT) -> Job:
+def parse_job(value: object, rules: JobRules = STRICT, now_ms: Clock | None = None) -> Job:
     """Check a job, as JSON gives it, and return it with its defaults.
 
+    `now_ms` tells the time after which nothing can have happened; None: that is not looked at.
     Raises JobInvalidError with every problem at once, in the order of the pointers.
     """
+    context = {"unknown_fields": rules.unknown_fields, "odd_ids": rules.odd_ids, "now_ms": now_ms}
     try:
-        job = Job.model_validate(value, context={"unknown_fields": rules.unknown_fields})
+        job = Job.model_validate(value, context=context)
     except ValidationError as error:
         problems = problems_of(error) + _across(value)
         raise JobInvalidError(_in_order(problems)) from None

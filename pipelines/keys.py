@@ -1,4 +1,4 @@
-"""Idempotency keys, fingerprints and canonical JSON: what makes two calls the same call.
+"""Idempotency keys, fingerprints and canonical forms: what makes two calls the same call.
 
 A key names what must be unique on Iron, never the input, so that a correction, a roll-back of the ledger or a second
 job cannot make a second key for one thing. Nothing here reads a clock or draws a random number.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from base64 import urlsafe_b64encode
 from uuid import UUID
 
@@ -28,6 +29,11 @@ def iron_id(external_id: str) -> str | None:
     """Return the id of Iron that such a name holds; None: it is a name like any other."""
     named = _NAMED.fullmatch(external_id)
     return named[1] if named else None
+
+
+def composed(text: str) -> str:
+    """Write a text in Unicode's composed form (NFC), in which every text is compared and stored."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def canonical_json(value: object) -> bytes:

@@ -3,14 +3,18 @@
 - `app`: the worker process, wired on one screen
 - `budget`: may a call to Iron leave, and when
 - `engine`: one step: message, claim, step, commit, message
+- `environment`: what the environment and secret files give, and the certificates and names in it
 - `events`: news goes out to endpoints
+- `forms`: the normal form of what people write: text, files, addresses
 - `imports`: files of jobs
 - `intake`: jobs and consents come in
 - `ledger`: records in Redis
 - `logs`: log lines, and the fields that may pass
 - `operate`: what operators look with: doctor, audit, search, summary
 - `process`: what lives with a worker process
+- `proxies`: whether a call goes out through a proxy
 - `reconcile`: Iron's list compared with the ledger
+- `redis_address`: addresses of Redis, their options and databases
 - `reidentification`: who is identified again, and when
 - `secrets`: encryption, links, tokens
 - `settings`: every setting, read once
@@ -20,6 +24,7 @@ The threads of a worker process, beside Dramatiq's (its worker threads run the s
 
 - `leases`: renews the claims in hand: engine/leases.py
 - `pulse`: moves what is due to the queues: engine/pulse.py
+- `porter`: brings messages that nobody would take to where they are taken: engine/porter.py
 - `tally`: adds the counters up in the ledger: process/counters.py
 - `sweep`: compares Iron's list with ours: reconcile/sweep.py
 - `mover`: moves due times to a new policy: reidentification/policy_store.py

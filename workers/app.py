@@ -6,17 +6,18 @@ Dramatiq's process manager imports it in each worker process, after the fork; no
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from dramatiq.middleware import CurrentMessage
 
 from pipelines.events import source
-from pipelines.iron.transport import ThreadTransport
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
 from workers.engine.leases import Leases
+from workers.engine.porter import Porter
 from workers.engine.pulse import Pulse
 from workers.engine.runner import Runner
-from workers.events.courier import Courier
+from workers.events.courier import Courier, new_transport
 from workers.intake.messages import DirectEnqueueing
 from workers.intake.rejections import Refusals
 from workers.intake.submit import FrontDoor
@@ -25,11 +26,14 @@ from workers.logs import configure_logs
 from workers.operate.first_call import FirstCall
 from workers.process.counters import Tally
 from workers.process.lifespan import ProcessLife
+from workers.process.no_dumps import forbid_dumps
+from workers.proxies import Proxies
 from workers.reconcile.sweep import Sweep
 from workers.reidentification.policy_store import Mover
 from workers.settings import Settings
 from workers.watchdog import Watchdog
 
+forbid_dumps()
 settings = Settings.load("worker")
 # To standard error itself: Dramatiq has put a pipe to its manager in its place, who would write each line once more.
 configure_logs(settings.ONBOARDING_LOG, stream=sys.__stderr__)
@@ -37,7 +41,7 @@ configure_logs(settings.ONBOARDING_LOG, stream=sys.__stderr__)
 ledger = Ledger(connect(settings.ledger_url), settings.budget)
 leases = Leases(ledger)
 broker = NudgeBroker(settings.broker_url)
-transport = ThreadTransport()
+transport = settings.transport()
 iron = settings.iron(transport)
 vault = settings.vault
 runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
@@ -48,6 +52,7 @@ courier = Courier(
     source=source(settings.ONBOARDING_INSTALLATION),
     private=settings.ONBOARDING_PRIVATE_ENDPOINTS,
     kept_s=settings.ONBOARDING_EVENTS_KEPT_S,
+    transport=partial(new_transport, Proxies.of_environment()),
     counters=runner.counters,
 )
 tally = Tally(ledger, runner.counters)
@@ -61,7 +66,7 @@ broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
 mover = Mover(ledger, settings.policy.poll_far_s)
-threads = [leases, Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
+threads = [leases, Porter(broker), Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
 broker.add_middleware(ProcessLife(threads, transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)

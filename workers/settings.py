@@ -1,28 +1,34 @@
 """Every setting, read once from the environment; what is missing or malformed is named, a sentence each.
 
-Secrets may also be given as a file, `NAME_FILE`. The value of a setting never stands in a message.
+Secrets may also be given as a file, `NAME_FILE`. The value of a setting never stands in a message. What a value looks
+like wherever it comes from is in workers/environment.py and workers/forms.py.
 Source of names and defaults: contract section 2.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any, Literal, cast
 
 import httpx
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.iron import Iron
+from pipelines.iron.transport import ThreadTransport
 from pipelines.job import JobRules
 from pipelines.model import Policy
+from workers.environment import Given, certificates, given
+from workers.forms import FormError, web_address
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
 from workers.ledger.limits import Budget
+from workers.proxies import Proxies, way
+from workers.redis_address import HINT, next_database, redis_address, same_database
 from workers.secrets.links import CustomerLinks
+from workers.secrets.signature import split_secrets
 from workers.secrets.tokens import ApiToken, parse_all
 from workers.secrets.vault import Vault
 
@@ -41,6 +47,9 @@ SHORTEST_KEPT_S = 4 * 86_400.0
 #: The settle time is longer: than the calls of a step, and than that by what a worker's clock may be off, in seconds.
 SHORTEST_SETTLE_S = STEP_LIMIT_S + CLOCK_TOLERANCE_MS / 1000
 
+#: A key of the ring: 32 bytes in base64, of either alphabet.
+_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
+
 #: What each part of the program cannot do without.
 NEEDS: dict[str, tuple[str, ...]] = {
     "nothing": (),
@@ -54,8 +63,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 #: What a setting should look like, for messages.
 SHAPES = {
-    "ONBOARDING_REDIS_URL": "a Redis address such as redis://:password@host:6379/0",
-    "ONBOARDING_BROKER_URL": "a Redis address such as redis://:password@host:6379/1, not the ledger's database",
+    "ONBOARDING_REDIS_URL": f"a Redis address such as redis://:password@host:6379/0 ({HINT})",
+    "ONBOARDING_BROKER_URL": (
+        f"a Redis address such as redis://:password@host:6379/1, not the ledger's database ({HINT})"
+    ),
     "ONBOARDING_INSTALLATION": "a short name of letters, digits, '-' and '_'",
     "IRON_BASE_URL": "an address such as https://api.sandbox.iron.xyz/api",
     "IRON_API_KEY": "the API key from Iron's dashboard",
@@ -98,22 +109,24 @@ class SettingsError(Exception):
 
 
 def _listed(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return value.split(",") if isinstance(value, str) else value
 
 
 def _redis_address(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
-    _ = parts.port  # raises ValueError when it is none
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError
-    return value
+    return SecretStr(redis_address(value.get_secret_value()))
 
 
 def _header(value: SecretStr) -> SecretStr:
     """Take only what fits into an HTTP header."""
     text = value.get_secret_value()
     if not (text.isascii() and text.isprintable() and " " not in text):
-        raise ValueError
+        raise FormError("it holds a blank, or a letter beyond ASCII")
+    return value
+
+
+def _webhook_secrets(value: SecretStr) -> SecretStr:
+    for secret in split_secrets(value.get_secret_value()):
+        _header(SecretStr(secret))
     return value
 
 
@@ -123,8 +136,15 @@ def _sweep_interval(value: float) -> float:
     return value
 
 
+def _date(value: str) -> str:
+    date.fromisoformat(value)  # raises ValueError when there is no such day
+    return value
+
+
 def _key_ring(value: list[SecretStr]) -> list[SecretStr]:
     for key in value:
+        if not _KEY.fullmatch(key.get_secret_value()):  # base64 alone would pass over what it does not know
+            raise FormError("one of its keys is not 44 letters of base64")
         Fernet(key.get_secret_value())
     return value
 
@@ -134,19 +154,16 @@ def _tokens(value: list[SecretStr]) -> list[SecretStr]:
     return value
 
 
-def _web_address(value: str) -> str:
-    parts = urlsplit(value)
-    _ = parts.port  # raises ValueError when it is none
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError
-    return value.rstrip("/")
+def _public_address(value: str) -> str:
+    return web_address(value, user=False)
 
 
 RedisAddress = Annotated[SecretStr, AfterValidator(_redis_address)]
 Listed = Annotated[list[SecretStr], NoDecode, BeforeValidator(_listed)]
 KeyRing = Annotated[Listed, AfterValidator(_key_ring)]
 Tokens = Annotated[Listed, AfterValidator(_tokens)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
+WebAddress = Annotated[str, AfterValidator(web_address)]
+PublicAddress = Annotated[str, AfterValidator(_public_address)]
 
 
 #: Settings that may be given as a file.
@@ -160,21 +177,35 @@ SECRETS = (
     "IRON_API_KEY",
     "IRON_WEBHOOK_SECRET",
 )
+#: Settings that hold several values, with commas between them.
+SEVERAL = (
+    "ONBOARDING_ENCRYPTION_KEYS",
+    "ONBOARDING_LOOKUP_KEYS",
+    "ONBOARDING_LINK_KEYS",
+    "ONBOARDING_API_TOKENS",
+    "IRON_WEBHOOK_SECRET",
+)
+#: Names for people.
+SPOKEN = ("ONBOARDING_COMPANY_NAME",)
+#: Parts that call Iron: certificates and proxies have to be right for them.
+CALLERS = ("worker",)
 
 
 class Settings(BaseSettings):
     """All settings. Make it with `load`, which reports problems in words."""
 
-    model_config = SettingsConfigDict(extra="ignore", case_sensitive=False, env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore")
 
     ONBOARDING_REDIS_URL: RedisAddress | None = None
     ONBOARDING_BROKER_URL: RedisAddress | None = None
     ONBOARDING_INSTALLATION: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "default"
     IRON_BASE_URL: WebAddress | None = None
     IRON_API_KEY: Annotated[SecretStr, AfterValidator(_header)] | None = None
-    IRON_API_VERSION: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = "2026-07-01"
+    IRON_API_VERSION: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_date)] = (
+        "2026-07-01"
+    )
     IRON_KEEP_API_VERSION: bool = False
-    IRON_WEBHOOK_SECRET: SecretStr | None = None
+    IRON_WEBHOOK_SECRET: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
     IRON_WEBHOOK_TOLERANCE_S: Annotated[float, Field(ge=1, le=86_400)] = 300
     IRON_RATE_PER_SECOND: Annotated[float, Field(gt=0, le=100_000)] = 10
     IRON_IDENTIFICATIONS_PER_MINUTE: Annotated[float, Field(gt=0, le=6_000_000)] = 60
@@ -183,7 +214,7 @@ class Settings(BaseSettings):
     ONBOARDING_LOOKUP_KEYS: KeyRing = []
     ONBOARDING_LINK_KEYS: KeyRing = []
     ONBOARDING_API_TOKENS: Tokens = []
-    ONBOARDING_PUBLIC_URL: WebAddress | None = None
+    ONBOARDING_PUBLIC_URL: PublicAddress | None = None
     ONBOARDING_COMPANY_NAME: Annotated[str, Field(min_length=1, max_length=80)] | None = None
     ONBOARDING_WORKER_PROCESSES: Annotated[int, Field(ge=1, le=64)] = 2
     ONBOARDING_WORKER_THREADS: Annotated[int, Field(ge=1, le=256)] = 16
@@ -202,22 +233,43 @@ class Settings(BaseSettings):
     ONBOARDING_LOG: Literal["console", "json"] | None = None
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: object,  # noqa: ARG003 -- pydantic names it
+        init_settings: PydanticBaseSettingsSource,
+        *_: object,
+        **__: object,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from `load` alone, which reads the environment in its normal form."""
+        return (init_settings,)
+
+    @classmethod
     def load(cls, need: str = "ledger") -> Settings:
         """Read the environment. `need` is what the program is about to do, a name of NEEDS. Raises SettingsError."""
-        from_files, problems = _from_files()
-        given = {name for name in SHAPES if os.environ.get(name) or os.environ.get(f"{name}_FILE")}
-        problems += [f"{name} is not set: it should be {SHAPES[name]}." for name in NEEDS[need] if name not in given]
+        found = read_given()
+        faults = dict(found.faults)
+        settings = None
         try:
-            settings = cls(**from_files)
+            settings = cls(**cast("Any", found.values))
         except ValidationError as error:
-            names = dict.fromkeys(str(problem["loc"][0]).upper() for problem in error.errors())
-            malformed = [f"{name} is malformed: it should be {SHAPES[name]}." for name in names]
-            raise SettingsError([*problems, *malformed]) from None
-        if settings.ONBOARDING_REDIS_URL and _same_database(settings.ledger_url, settings.broker_url):
-            problems.append(f"ONBOARDING_BROKER_URL is the ledger's: it should be {SHAPES['ONBOARDING_BROKER_URL']}.")
-        if problems:
+            for problem in error.errors():
+                faults.setdefault(str(problem["loc"][0]).upper(), _why(problem))
+        problems = [*found.files, *(_unset(name, found) for name in NEEDS[need] if _is_unset(name, found))]
+        problems += [_malformed(name, faults[name]) for name in SHAPES if name in faults]
+        if settings is not None:
+            problems += settings.contradictions(need)
+        if problems or settings is None:
             raise SettingsError(problems)
         return settings
+
+    def contradictions(self, need: str) -> Iterator[str]:
+        """Say what does not go together: of two settings, or of a setting and what else the environment says."""
+        if self.ONBOARDING_REDIS_URL and same_database(self.ledger_url, self.broker_url):
+            yield f"ONBOARDING_BROKER_URL is the ledger's: it should be {SHAPES['ONBOARDING_BROKER_URL']}."
+        if need in CALLERS and (fault := certificates()):
+            yield fault
+        if need in CALLERS and self.IRON_BASE_URL:
+            yield from Proxies.of_environment().problems(*way(self.IRON_BASE_URL))
 
     @property
     def ledger_url(self) -> str:
@@ -227,7 +279,11 @@ class Settings(BaseSettings):
     @property
     def broker_url(self) -> str:
         """The broker's address: as set, or the ledger's server with the next logical database."""
-        return self.ONBOARDING_BROKER_URL.get_secret_value() if self.ONBOARDING_BROKER_URL else _next(self.ledger_url)
+        return (
+            self.ONBOARDING_BROKER_URL.get_secret_value()
+            if self.ONBOARDING_BROKER_URL
+            else next_database(self.ledger_url)
+        )
 
     @property
     def policy(self) -> Policy:
@@ -256,6 +312,15 @@ class Settings(BaseSettings):
         key = self.IRON_API_KEY.get_secret_value() if self.IRON_API_KEY else ""
         return Iron(transport, str(self.IRON_BASE_URL), key, self.IRON_API_VERSION, self.IRON_TIMEOUT_S)
 
+    def transport(self) -> ThreadTransport:
+        """Make the transport to Iron: directly, or through the proxy that the environment names for it."""
+        return ThreadTransport(proxy=Proxies.of_environment())
+
+    @property
+    def webhook_secrets(self) -> Sequence[str]:
+        """The secrets that verify Iron's webhooks; none: they cannot be verified."""
+        return split_secrets(self.IRON_WEBHOOK_SECRET.get_secret_value()) if self.IRON_WEBHOOK_SECRET else ()
+
     @property
     def durability(self) -> Durability:
         """What is waited for before a job or an act is acknowledged."""
@@ -283,45 +348,30 @@ class Settings(BaseSettings):
         return Vault(self.key_ring, self.ONBOARDING_INSTALLATION, lookup)
 
 
-def _from_files() -> tuple[dict[str, Any], list[str]]:
-    """Read the secrets that are given as files, and say which of these cannot be read."""
-    values: dict[str, Any] = {}
-    problems = []
-    for name in SECRETS:
-        path = os.environ.get(f"{name}_FILE")
-        if path and not os.environ.get(name):
-            try:
-                values[name] = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
-                problems.append(f"{name}_FILE names a file that cannot be read.")
-    return values, problems
+def read_given() -> Given:
+    """Read what is given of the settings, in its normal form."""
+    return given(SHAPES, SECRETS, SEVERAL, SPOKEN)
 
 
-def database(url: str) -> int:
-    """Give the logical database that a Redis address names."""
-    parts = urlsplit(url)
-    named = parse_qs(parts.query).get("db", [""])[0] or (parts.path.strip("/") if parts.scheme != "unix" else "")
-    return int(named) if named.isdigit() else 0
+def _is_unset(name: str, found: Given) -> bool:
+    """Say whether nothing is given; a file that cannot be read is told of for itself."""
+    told = any(line.startswith(f"{name}_FILE ") for line in found.files)
+    return name not in found.values and name not in found.faults and not told
 
 
-def _next(url: str) -> str:
-    parts = urlsplit(url)
-    number = str(database(url) + 1)
-    if parts.scheme == "unix" or "db" in parse_qs(parts.query):
-        others = "&".join(part for part in parts.query.split("&") if part and not part.startswith("db="))
-        return f"{url.partition('?')[0]}?" + f"{others}&db={number}".lstrip("&")
-    return urlunsplit(parts._replace(path=f"/{number}"))
+def _unset(name: str, found: Given) -> str:
+    why = f", because the file that {name}_FILE names is empty" if name in found.empty else ""
+    return f"{name} is not set{why}: it should be {SHAPES[name]}."
 
 
-def _same_database(one: str, other: str) -> bool:
-    return _place(one) == _place(other)
+def _malformed(name: str, why: str) -> str:
+    return f"{name} is malformed: {why}{'; ' * bool(why)}it should be {SHAPES[name]}."
 
 
-def _place(url: str) -> tuple[str, int]:
-    """Name the server and the logical database of an address."""
-    parts = urlsplit(url)
-    server = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-    return server, database(url)
+def _why(problem: Mapping[str, Any]) -> str:
+    """Give what a validator of ours says of a value; those of the library may repeat it."""
+    error = problem.get("ctx", {}).get("error")
+    return str(error) if isinstance(error, FormError) else ""
 
 
 def customer_links(settings: Settings, fallback: str | None = None) -> CustomerLinks:

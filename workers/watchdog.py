@@ -59,6 +59,7 @@ EXIT_STATUS = 70
 OWN_THREADS = {
     "leases": STUCK_LOOKS,
     "pulse": STUCK_LOOKS,
+    "porter": STUCK_LOOKS,
     "sweep": SWEEP_LOOKS,
     "mover": SWEEP_LOOKS,
     "courier": STUCK_LOOKS,

@@ -15,9 +15,12 @@ This module may import nothing heavy: each command imports what it needs when it
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -40,7 +43,7 @@ from ops.cli.commands import (
     run,
     tokens,
 )
-from ops.cli.exits import CommandError, Status
+from ops.cli.exits import CommandError, Status, of_the_system
 from ops.cli.output import say
 
 HELP = """Onboard customers to Iron: submit jobs, follow them, and run the pipeline.
@@ -73,24 +76,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # JSON is UTF-8 whatever the locale; names are in many scripts
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    given = sys.argv[1:] if arguments is None else arguments
+    return int(_flushed(_run([_decoded(argument) for argument in given])))
+
+
+@cache
+def _command() -> Any:
+    """Make the commands of the app; a process that runs several, as tests do, makes them once."""
+    return get_command(app)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command; here every failure becomes a sentence and a status."""
     try:
-        status = get_command(app).main(
-            args=None if arguments is None else list(arguments), prog_name="onboarding", standalone_mode=False
-        )
+        status = _command().main(args=arguments, prog_name="onboarding", standalone_mode=False)
         return int(status or 0)
-    except CommandError as error:
-        for sentence in error.sentences:
-            say(sentence)
-        return int(error.status)
-    except typer.TyperException as error:
-        say(_usage(error))
-        return int(Status.USAGE)
-    except (KeyboardInterrupt, typer.Abort):
-        say("Interrupted.")
-        return int(Status.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 -- the last line of defence
-        say(_unforeseen(error))
-        return int(Status.FAILED)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- the last line of defence
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> int:
+    """Say why a command failed. Only what is none of the foreseen failures is an error of ours."""
+    status, sentences = Status.FAILED, [_unforeseen(error)]
+    match error:
+        case CommandError():
+            status, sentences = error.status, list(error.sentences)
+        case typer.TyperException():
+            status, sentences = Status.USAGE, [_usage(error)]
+        case KeyboardInterrupt() | typer.Abort():
+            status, sentences = Status.INTERRUPTED, ["Interrupted."]
+        case BrokenPipeError():  # whoever read has what they wanted
+            sentences = []
+        case OSError():
+            sentences = [of_the_system(error)]
+        case MemoryError():
+            sentences = ["This machine has no memory left for the command. What was stored is stored."]
+    for sentence in sentences:
+        say(sentence)
+    return status
+
+
+def _decoded(argument: str) -> str:
+    """Read an argument as UTF-8, whatever the locale; one that is something else stays as the system gave it."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
+
+
+def _flushed(status: int) -> int:
+    """Write what is left; Python would fail at it once more at its end, with a status of its own."""
+    for stream, own in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            if stream is sys.stdout:
+                status = status or _failed(error)
+            if own is not None and own is stream:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), own.fileno())
+    return status
 
 
 def _usage(error: typer.TyperException) -> str:
@@ -101,11 +146,11 @@ def _usage(error: typer.TyperException) -> str:
     return f"{message.rstrip('.')}. See `{command} --help`."
 
 
-def _unforeseen(error: Exception) -> str:
+def _unforeseen(error: BaseException) -> str:
     """Name an error and the places it came through; its values may be personal."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
-    return f"Internal error ({type(error).__name__} at {places}). Please report this line."
+    return f"Internal error ({type(error).__name__} at {places}). Please report this line; nothing is known to be lost."
 
 
 __all__ = ["app", "main"]

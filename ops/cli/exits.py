@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -30,3 +31,28 @@ class CommandError(Exception):
 def usage(*sentences: str) -> CommandError:
     """Make the error for wrong usage, input or settings."""
     return CommandError(*sentences, status=Status.USAGE)
+
+
+#: What whoever runs a command can do about an error of the system.
+_REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EROFS: "name a place that can be written",
+    errno.EACCES: "allow this user to use it, or name another place",
+    errno.EPERM: "allow this user to use it, or name another place",
+    errno.EMFILE: "allow more open files (`ulimit -n`)",
+    errno.ENFILE: "allow more open files on this machine",
+    errno.EAGAIN: "allow more processes and threads (`ulimit -u`)",
+    errno.ENOMEM: "give the machine more memory",
+    errno.ENAMETOOLONG: "name a shorter path",
+}
+
+
+def of_the_system(error: OSError) -> str:
+    """Tell an error of the system: it is about the surroundings, and no defect of this program."""
+    what = str(error.strerror or type(error).__name__)
+    if "temporary directory" in what:
+        return "No folder for temporary files can be written: name one in TMPDIR. Then run the command again."
+    where = f" ({error.filename!s})" if isinstance(error.filename, str) else ""
+    remedy = _REMEDIES.get(error.errno or 0, "look after it")
+    return f"The system refuses what the command needs: {what}{where}. To go on, {remedy}, and run the command again."

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ops.cli.exits import CommandError, usage
@@ -26,11 +29,12 @@ def import_file(
     name: str | None = None,
     lane: Lane = "bulk",
     mapping: Mapping[str, str] | None = None,
+    file_name: str | None = None,
     report: Path | None = None,
     progress: Callable[[Result], None] = lambda _: None,
     each: Callable[[Row, str], None] = lambda _row, _result: None,
 ) -> Result:
-    """Load a file, or say what that would do.
+    """Load a file, or say what that would do. `file_name`: what it is called, where the path does not tell it.
 
     Raises CommandError when the file itself, its name or the report's place is at fault.
     """
@@ -43,17 +47,46 @@ def import_file(
     try:
         with _report(path, report) as writer, _rarely_collected():
             if dry_run:
-                return imports.compare(path, name=name, lane=lane, mapping=mapping, report=writer, progress=noted)
+                return imports.compare(
+                    path, name=name, lane=lane, mapping=mapping, file_name=file_name, report=writer, progress=noted
+                )
             return imports.load(
-                path, by=by, name=name, lane=lane, mapping=mapping, report=writer, progress=noted, each=each
-            )
+                path, by=by, name=name, lane=lane, mapping=mapping, file_name=file_name, report=writer,
+                progress=noted, each=each,
+            )  # fmt: skip
     except IntakeError as error:
         stored = far[0].create + far[0].unchanged if far and not dry_run else 0
-        raise usage(error.text + (f" The {stored:,} rows before that are stored." if stored else "")) from None
+        told = error.on_command_line(file_name or path)
+        raise usage(told + (f" The {stored:,} rows before that are stored." if stored else "")) from None
     except ImportNameError as error:
         raise usage(str(error)) from None
     except ImportCancelledError as error:
         raise CommandError(str(error)) from None
+
+
+#: What standard input is called where it is imported.
+STANDARD_INPUT = "standard-input"
+
+
+@contextmanager
+def read_from(file: str) -> Iterator[tuple[Path, str | None]]:
+    """Give the file to be read and what it is called: a file, or standard input, kept meanwhile, where it is called -.
+
+    Raises CommandError when standard input cannot be kept.
+    """
+    if file != "-":
+        yield Path(file), None
+        return
+    with ExitStack() as held:
+        try:
+            kept = held.enter_context(tempfile.NamedTemporaryFile(prefix="onboarding-"))
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+            kept.flush()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            what = f"Standard input cannot be kept in the temporary folder ({why})"
+            raise CommandError(f"{what}: make room in it, or name another (TMPDIR).") from None
+        yield Path(kept.name), STANDARD_INPUT
 
 
 @contextmanager

@@ -5,14 +5,18 @@ No colour and no moving lines off a terminal; NO_COLOR switches all styling off 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ops.cli.exits import CommandError
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 #: Width of tables off a terminal, in characters: room for a key, a phase and a sentence.
 PLAIN_WIDTH = 132
@@ -25,7 +29,7 @@ def console() -> Console:
     """Give the console for people, on standard error as it is now."""
     from rich.console import Console
 
-    terminal = sys.stderr.isatty()
+    terminal = _is_terminal()
     return Console(
         stderr=True,
         force_terminal=terminal,
@@ -38,19 +42,40 @@ def console() -> Console:
     )
 
 
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def moving() -> bool:
     """Say whether lines may move: on a terminal that can do it."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    return _is_terminal() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def say(text: str = "") -> None:
-    """Print a line for people."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line for people. Where nobody can read it the command goes on: it has its exit status."""
+    if sys.stderr is not None:  # closed: print would take standard output in its place
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 def give(value: Any) -> None:
     """Print one JSON value on a line of its own, for programs."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    put(json.dumps(value, ensure_ascii=False))
+
+
+def put(text: str, end: str = "\n") -> None:
+    """Print data on standard output. Raises CommandError where it takes no more, BrokenPipeError where nobody reads."""
+    if sys.stdout is None:
+        raise CommandError("Standard output is closed, so the data is not printed. What the command did, it did.")
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(
+            f"Standard output takes nothing more ({error.strerror}). What the command did, it did; make room, and ask"
+            " for the data again."
+        ) from None
 
 
 def table(
@@ -66,7 +91,13 @@ def table(
         column.overflow = "fold"
     for row in rows:
         drawn.add_row(*(cell(value) for value in row))
-    console().print(drawn)
+    _draw(drawn)
+
+
+def _draw(drawn: Table) -> None:
+    """Show something to people, where they can see it."""
+    with contextlib.suppress(OSError):
+        console().print(drawn)
 
 
 def cell(value: object) -> Any:
@@ -86,7 +117,7 @@ def show_record(view: Mapping[str, Any]) -> None:
     lines.add_column(overflow="fold")
     for name, value in _lines(view):
         lines.add_row(name, cell(value))
-    console().print(lines)
+    _draw(lines)
 
 
 def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,13 @@ class Session:
     ledger: Ledger
     #: Whether something new may be stored.
     stores: bool = False
+    allow_odd_ids: bool = False
     _warned: bool = field(default=False, init=False)
+
+    @cached_property
+    def rules(self) -> JobRules:
+        """What jobs may hold here."""
+        return job_rules(self.settings, allow_odd_ids=self.allow_odd_ids)
 
     @cached_property
     def vault(self) -> Vault:
@@ -58,7 +64,7 @@ class Session:
         """Where jobs are handed in."""
         from workers.intake.submit import FrontDoor
 
-        return FrontDoor(self.ledger, self.vault, self.send, self.settings.job_rules)
+        return FrontDoor(self.ledger, self.vault, self.send, self.rules)
 
     def close(self) -> None:
         """Let go of the queues; the ledger's client belongs to whoever opened it."""
@@ -79,10 +85,11 @@ class Session:
 
 
 @contextmanager
-def opened(need: str = "ledger", *, check: bool = False) -> Iterator[Session]:
+def opened(need: str = "ledger", *, check: bool = False, allow_odd_ids: bool = False) -> Iterator[Session]:
     """Open the ledger that the settings name. `need` is a name of workers.settings.NEEDS.
 
     `check`: refuse a server that does not keep what it is given; whoever stores something new asks for it.
+    `allow_odd_ids`: let ids pass that look like a mistake.
     """
     from workers.ledger import Ledger, connect
 
@@ -91,7 +98,8 @@ def opened(need: str = "ledger", *, check: bool = False) -> Iterator[Session]:
         client = connect(settings.ledger_url)
     except ValueError:
         raise usage("ONBOARDING_REDIS_URL is malformed: it should be like redis://:password@host:6379/0.") from None
-    session = Session(settings, Ledger(client, settings.budget, durability=settings.durability), check)
+    ledger = Ledger(client, settings.budget, durability=settings.durability)
+    session = Session(settings, ledger, check, allow_odd_ids)
     with client, answering(client):
         try:
             if check:
@@ -111,9 +119,10 @@ def load_settings(need: str) -> Settings:
         raise usage(*error.problems) from None
 
 
-def job_rules() -> JobRules:
+def job_rules(settings: Settings | None = None, *, allow_odd_ids: bool = False) -> JobRules:
     """Read what jobs may hold here. A job is judged before it is known whether there is a ledger to hand it to."""
-    return load_settings("nothing").job_rules
+    rules = (settings or load_settings("nothing")).job_rules
+    return replace(rules, odd_ids="pass") if allow_odd_ids else rules
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from fastapi import APIRouter, FastAPI
@@ -33,6 +33,7 @@ from ops.gateway.http import problems
 from ops.gateway.http.access import Guard, behind, guard
 from ops.gateway.http.body_limits import BODY_WITHIN_S
 from ops.gateway.http.fast_routes import Shortcuts
+from ops.gateway.http.heads import Heads
 from ops.gateway.http.path_keys import Segments
 from ops.gateway.http.request_log import RequestLines
 from ops.gateway.monitoring import metrics, probes
@@ -102,7 +103,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     stream = EventStream(ledger)
     tail = events.Tail(stream)
     files = Imports(ledger, vault, options.job_rules)
-    uploads = Uploads(files)
+    uploads = Uploads(files, Imports(ledger, vault, replace(options.job_rules, odd_ids="pass")))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -129,6 +130,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     app.add_middleware(Shortcuts, routes=intake.routes, refusals=app.exception_handlers)
     registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
+    app.add_middleware(Heads)
     app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
     take_over = partial(_take_over, app, check)
     take_over(intake)

@@ -19,13 +19,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from ops.gateway.app import Options, Peers, create_app
-from ops.gateway.http.head_limit import Connection
-from ops.gateway.webhooks.signature import split_secrets
+from ops.gateway.http.head_limit import limited, most_connections
 from ops.listening import listen
 from workers.engine.broker import NudgeBroker
 from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
-from workers.operate.preflight import check_ledger
+from workers.operate.preflight import check_broker, check_ledger
+from workers.process.no_dumps import forbid_dumps
 from workers.secrets.key_ids import KeyIds
 from workers.settings import Settings, SettingsError, customer_links
 
@@ -56,6 +56,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
 
     Raises SettingsError, and OSError naming the address when it cannot be had.
     """
+    forbid_dumps()
     settings = Settings.load("gateway")
     configure_logs(settings.ONBOARDING_LOG)
     with listen(host, port) as listener:
@@ -63,6 +64,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
         broker = NudgeBroker(settings.broker_url)
         try:
             _refuse_unfit(ledger, settings)
+            _refuse_restricted(broker)
             links = customer_links(settings, address(host, listener.getsockname()[1]))
             app = create_app(Peers(ledger, broker, settings.vault, links), _options(settings))
             gc.collect()
@@ -87,6 +89,14 @@ def _refuse_unfit(ledger: Ledger, settings: Settings) -> None:
             raise SettingsError(problems)
 
 
+def _refuse_restricted(broker: NudgeBroker) -> None:
+    """Raise SettingsError when the queues' Redis answers and does not let us do what we must."""
+    with contextlib.suppress(redis.RedisError):
+        broker.client.ping()
+        if problems := check_broker(broker.client):
+            raise SettingsError(problems)
+
+
 def address(host: str, port: int) -> str | None:
     """Give the address for those on this machine; None where we listen for others: how they reach us, nobody knows."""
     return f"http://{host}:{port}" if host in ("127.0.0.1", "localhost") else None
@@ -99,10 +109,9 @@ def _console(settings: Settings, host: str, port: int) -> str:
 
 
 def _options(settings: Settings) -> Options:
-    secret = settings.IRON_WEBHOOK_SECRET
     return Options(
         tokens=settings.api_tokens,
-        webhook_secrets=split_secrets(secret.get_secret_value()) if secret else (),
+        webhook_secrets=settings.webhook_secrets,
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
         session_keys=settings.link_keys,
         secure_cookies=(settings.ONBOARDING_PUBLIC_URL or "").startswith("https:"),
@@ -115,7 +124,7 @@ def _options(settings: Settings) -> Options:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=limited(most_connections()),
         loop="none",  # it runs in ours
         ws="none",
         lifespan="on",

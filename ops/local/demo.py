@@ -7,7 +7,6 @@ sandbox what really happened.
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import tempfile
@@ -15,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +21,15 @@ from ops.cli import output
 from ops.cli.commands.jobs import show_import
 from ops.cli.exits import CommandError, Status
 from ops.cli.importing import import_file
+from ops.cli.inputs import who
 from ops.cli.session import Session, opened
 from ops.local.processes import TerminatedError, is_setting
 from ops.local.story import ROUNDS, SAMPLE, Story, more_of_the_sample
 from ops.local.system import LOOK_EVERY_S, PLENTY, System, running
+from pipelines.consent import Consent
 from pipelines.lifecycle import Phase
 from workers.imports.imports import Imports
-from workers.intake.consent import Consent, open_documents, record_consent
+from workers.intake.consent import open_documents, record_consent
 from workers.ledger import Lists
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _onboard(system: System, customers: int | None) -> Status:
     with opened("worker", check=True) as session:
         report = system.folder / "report.csv"
         imports = Imports(session.ledger, session.vault, session.settings.job_rules)
-        loaded = import_file(file, imports, by=getpass.getuser(), report=report, each=story.note)
+        loaded = import_file(file, imports, by=who(None), report=report, each=story.note)
         show_import(loaded, report=report)
         story.keep()
         problems = _follow(system, session, story, started)
@@ -159,8 +159,8 @@ def _consent(session: Session) -> None:
         record = found.record
         documents = [signing.id for signing in open_documents(record)]
         if documents and not found.acts_waiting:
-            consent = Consent(record.external_id, datetime.now(UTC), "demo")
-            recorded = record_consent(session.ledger, session.vault, record, documents, consent)
+            consent = Consent(documents=documents, signed_by=record.external_id, evidence="demo")
+            recorded = record_consent(session.ledger, session.vault, record, consent)
             if recorded.nudge:
                 session.send(recorded.nudge)
 

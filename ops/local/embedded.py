@@ -34,6 +34,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from workers.forms import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -114,7 +116,7 @@ def find_server() -> Executable:
 
     Raises EmbeddedRedisError when there is none; its text says how to get one.
     """
-    if named := os.environ.get(SETTING):
+    if named := plain(os.environ.get(SETTING, "")):
         return _named(named)
     for candidate in _candidates():
         found = _asked(candidate)

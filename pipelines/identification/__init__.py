@@ -6,6 +6,8 @@ Follows section 5 of Iron's API facts (iron-api.md). Nothing here reads a clock,
 - `checks`: what a job's fields must be to each other
 - `countries`: country codes
 - `fields`: kinds of fields, and their problems
+- `moments`: times and days that cannot be
+- `oddities`: values that can only be a mistake
 - `person`: a person: by link, token or data
 """
 

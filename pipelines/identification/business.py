@@ -18,8 +18,12 @@ from pipelines.identification.fields import (
     Details,
     Email,
     File,
+    FoundingDate,
     IpAddress,
     Key,
+    LastDate,
+    Name,
+    Number,
     Percentage,
     Phone,
     Prose,
@@ -91,12 +95,12 @@ class BeneficiaryIdentity(Details):
     identity_number: Text | None = None
     # The day on which the document expires came on 2026-10-08; its name has not been seen. These follow Iron's habits
     # (`identity_document_type`, `incorporation_date`); whichever is given goes to Iron as it is.
-    identity_document_expiry_date: Date | None = None
-    identity_document_expiration_date: Date | None = None
-    identity_expiry_date: Date | None = None
-    identity_expiration_date: Date | None = None
-    expiry_date: Date | None = None
-    expiration_date: Date | None = None
+    identity_document_expiry_date: LastDate | None = None
+    identity_document_expiration_date: LastDate | None = None
+    identity_expiry_date: LastDate | None = None
+    identity_expiration_date: LastDate | None = None
+    expiry_date: LastDate | None = None
+    expiration_date: LastDate | None = None
     nationality: Country
     selfie: File | None = None
     selfie_collected_at: TimeWithOffset | None = None
@@ -105,7 +109,7 @@ class BeneficiaryIdentity(Details):
 class PersonBeneficiaryInfo(Details):
     """A person who owns a company or acts for it."""
 
-    first_name: Text
+    first_name: Name
     middle_name: Text | None = None
     last_name: Text
     date_of_birth: Date
@@ -113,7 +117,7 @@ class PersonBeneficiaryInfo(Details):
     email_address: Email
     phone_number: Phone
     tax_jurisdiction_country_code: Country
-    tax_identification_number: Key | None = None
+    tax_identification_number: Number | None = None
     birth_place: BirthPlace | None = None  # required before 2026-10-05
     identity: BeneficiaryIdentity
     proof_of_address: File | None = None
@@ -147,16 +151,16 @@ class CompanyBeneficiary(Details):
 class CompanyInfo(Details):
     """What a company is."""
 
-    company_name: Text
+    company_name: Name
     alternative_names: Annotated[list[Text], Field(max_length=100)] | None = None
-    registration_number: Key
+    registration_number: Number
     country: Country
-    incorporation_date: Date
+    incorporation_date: FoundingDate
     legal_address: Text
     postal_address: Text
     address: Address
     email: Email
-    tax_identification_number: Key
+    tax_identification_number: Number
     website: Key
     company_type: Literal[
         "LimitedLiabilityCompany",

@@ -18,7 +18,8 @@ from pipelines.identification.fields import (
     File,
     FileName,
     IpAddress,
-    Key,
+    Name,
+    Number,
     Phone,
     ShareToken,
     Text,
@@ -156,9 +157,9 @@ class Person(Details):
     type: Literal["Person"]
     sharing_consent: Consent
     consent_collected_at: Timestamp
-    first_name: Text
+    first_name: Name
     last_name: Text
-    full_name: Text
+    full_name: Name
     date_of_birth: Date
     phone_number: Phone
     email_address: Email
@@ -168,4 +169,4 @@ class Person(Details):
     kyc_questionnaire: KycQuestionnaire
     edd_questionnaire: EddQuestionnaire | None = None
     documents: Annotated[list[IdentityDocument], Field(max_length=100)] | None = None
-    tax_identification_number: Key | None = None
+    tax_identification_number: Number | None = None

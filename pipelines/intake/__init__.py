@@ -16,20 +16,24 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.intake import lines, table
 from pipelines.intake.files import File, IntakeError, opened
 from pipelines.intake.report import Report, ReportWriter
-from pipelines.intake.rows import Row, RowProblem
+from pipelines.intake.rows import Layout, Row, RowProblem
 from pipelines.intake.seen import Seen
-from pipelines.job import STRICT, JobRules
+from pipelines.job import STRICT, JobRules, parse_job
 from pipelines.keys import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from pipelines.identification.fields import Clock
+    from pipelines.job import Judge
 
 Format = Literal["csv", "jsonl"]
 Lane = Literal["interactive", "bulk"]
@@ -51,19 +55,22 @@ def source(
     format: Format | None = None,  # noqa: A002  # the word of the command line
     lane: Lane = "bulk",
     rules: JobRules = STRICT,
+    now_ms: Clock | None = None,
 ) -> Iterator[Source]:
     """Open a file of jobs, to be read row by row.
 
     `mapping` renames columns, theirs to ours; an empty name leaves a column out. `format` None: by the file's name,
-    else by its first sign. `lane` is that of jobs which name none. `rules`: what jobs may hold here.
+    else by its first sign. `lane` is that of jobs which name none. `rules`: what jobs may hold here. `now_ms` tells the
+    time after which nothing can have happened.
 
     Raises IntakeError, now, at the first row or at the end, when the file itself is at fault; a row at fault is a Row
-    with problems. Text that is not UTF-8 is found before the first row.
+    with problems. Text in another encoding is found before the first row.
     """
     with opened(path) as file, Seen() as seen:
         kind = format or _format_of(path, file.first_sign)
         how = canonical_json([dict(mapping or {}), lane, kind])
-        yield Source(sha256(how + file.digest).hexdigest(), _rows(file, kind, mapping or {}, lane, seen, rules))
+        judge = partial(parse_job, rules=rules, now_ms=now_ms)
+        yield Source(sha256(how + file.digest).hexdigest(), _rows(file, kind, mapping or {}, lane, seen, judge))
 
 
 def read(
@@ -79,21 +86,32 @@ def read(
         yield from found.rows
 
 
-def _rows(
-    file: File, kind: Format, mapping: Mapping[str, str], lane: Lane, seen: Seen, rules: JobRules
-) -> Iterator[Row]:
+def _rows(file: File, kind: Format, mapping: Mapping[str, str], lane: Lane, seen: Seen, judge: Judge) -> Iterator[Row]:
     empty = True
-    for row in (lines if kind == "jsonl" else table).rows(file, mapping, lane, seen, rules):
+    for row in (lines if kind == "jsonl" else table).rows(file, mapping, lane, seen, judge):
         empty = False
         yield row
     file.must_be_unchanged()
     if empty:
-        raise IntakeError("no_rows", f"{file.path} has a header and no rows: add one row for each customer.")
+        raise IntakeError("no_rows", "has a header and no rows: add one row for each customer.")
 
 
 def _format_of(path: Path, first_sign: str) -> Format:
     by_name: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-    return by_name.get(path.suffix.lower(), "jsonl" if first_sign in "{[" else "csv")
+    if first_sign in "{[":  # no header begins so, whatever the name says: a report of JSONL may be called .csv
+        return "jsonl"
+    return by_name.get(path.suffix.lower(), "csv")
 
 
-__all__ = ["IntakeError", "Lane", "Report", "ReportWriter", "Row", "RowProblem", "Source", "read", "source"]
+__all__ = [
+    "IntakeError",
+    "Lane",
+    "Layout",
+    "Report",
+    "ReportWriter",
+    "Row",
+    "RowProblem",
+    "Source",
+    "read",
+    "source",
+]

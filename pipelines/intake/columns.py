@@ -8,12 +8,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipelines.intake.files import IntakeError
+from pipelines.intake.files import IntakeError, foreign
 from pipelines.intake.report import REPORT_COLUMNS, restored
+from pipelines.intake.rows import Layout
+from pipelines.keys import composed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 #: Characters in which the header must end.
 HEADER_CHARACTERS: Final = 1 << 16
@@ -50,13 +51,10 @@ class Header:
     columns: tuple[str, ...]
     fields: tuple[str | None, ...]
     is_report: bool
-
-    def column_of(self, field: str) -> str:
-        """Return the file's own name for one of our fields; our name where the file has no such column."""
-        return self.columns[self.fields.index(field)] if field in self.fields else field
+    layout: Layout
 
 
-def header_of(path: Path, head: str, mapping: Mapping[str, str]) -> Header:
+def header_of(head: str, mapping: Mapping[str, str]) -> Header:
     """Read the header from the beginning of the file.
 
     Raises IntakeError naming every column that is unknown, doubled or missing, and the way out.
@@ -67,16 +65,19 @@ def header_of(path: Path, head: str, mapping: Mapping[str, str]) -> Header:
     renamed = {theirs.strip().lower(): ours.strip() for theirs, ours in mapping.items()}
     # The sign that makes the most known names out of the line; else the one that makes the most cells of it.
     delimiter, cells = max(candidates, key=lambda found: (_known(found[1], renamed), len(found[1])))
+    if any(map(foreign, cells)):
+        raise IntakeError("not_utf8", "has a header that is not text in UTF-8: save it as CSV UTF-8.")
     columns = tuple(cells)
     is_report = set(REPORT_COLUMNS) <= set(columns)
     if is_report:
         columns = tuple(restored(column) for column in columns)
     _check_mapping(renamed, columns)
     fields = tuple(_field(column, renamed, is_report=is_report) for column in columns)
-    _check_unknown(path, columns, fields)
-    _check_doubled(path, columns, fields)
-    _check_missing(path, fields)
-    return Header(delimiter, lines_before, columns, tuple(field or None for field in fields), is_report)
+    _check_unknown(columns, fields, one_line="\n" not in head and "\r" not in head)
+    _check_doubled(columns, fields)
+    _check_missing(fields)
+    layout = Layout("csv", delimiter, {field: column for column, field in zip(columns, fields, strict=True) if field})
+    return Header(delimiter, lines_before, columns, tuple(field or None for field in fields), is_report, layout)
 
 
 def _told_by_spreadsheet(head: str) -> tuple[int, str]:
@@ -88,7 +89,7 @@ def _told_by_spreadsheet(head: str) -> tuple[int, str]:
 def _cells(head: str, delimiter: str) -> list[str]:
     try:
         rows = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, strict=True)
-        return [cell.strip() for cell in next((row for row in rows if row), [])]
+        return [composed(cell.strip()) for cell in next((row for row in rows if row), [])]
     except csv.Error:
         return []
 
@@ -112,44 +113,50 @@ def _check_mapping(renamed: Mapping[str, str], columns: tuple[str, ...]) -> None
     present = {column.lower() for column in columns}
     for theirs, ours in renamed.items():
         if theirs not in present:
-            raise IntakeError(
-                "map_unknown_column", f"--map names the column {_quoted([theirs])}, which the file does not have."
-            )
+            raise IntakeError("map_unknown_column", f"has no column {_quoted([theirs])}, which --map names.")
         if ours and ours.lower() not in COLUMNS and not ours.lower().startswith(LABEL):
-            raise IntakeError("map_unknown_field", f"--map leads to {_quoted([ours])}: it must be one of {_NAMES}.")
+            text = f"has a column that --map calls {_quoted([ours])}: its name must be one of {_NAMES}."
+            raise IntakeError("map_unknown_field", text)
 
 
-def _check_unknown(path: Path, columns: tuple[str, ...], fields: tuple[str, ...]) -> None:
+def _check_unknown(columns: tuple[str, ...], fields: tuple[str, ...], *, one_line: bool) -> None:
     unknown = [column for column, field in zip(columns, fields, strict=True) if field == "?"]
+    if unknown and one_line:  # what stands in it may be anybody: nothing of it is named
+        raise IntakeError(
+            "one_line",
+            "is one line, so its line breaks were lost on the way:",
+            remedy="send it as it is, with curl by --data-binary instead of -d.",
+            options="write it again with a line for the header and one for each customer.",
+        )
     if unknown and len(unknown) == len(columns):
         raise IntakeError(
-            "no_header", f"The first line of {path} is no header: it must name the columns, as in email,customer_type."
+            "no_header", "has no header: its first line must name the columns, as in email,customer_type."
         )
     if unknown:
         raise IntakeError(
             "unknown_column",
-            f"{path} has columns that are not known: {_quoted(unknown)}; rename each with --map theirs=ours"
-            f" (ours: {_NAMES}), or leave it out with --map theirs=",
+            f"has columns that are not known: {_quoted(unknown)};",
+            remedy=f"give each a known name ({_NAMES}), or take it out.",
+            options=f"rename each with --map theirs=ours (ours: {_NAMES}), or leave it out with --map theirs=",
         )
 
 
-def _check_doubled(path: Path, columns: tuple[str, ...], fields: tuple[str, ...]) -> None:
+def _check_doubled(columns: tuple[str, ...], fields: tuple[str, ...]) -> None:
     for field in fields:
         if field and fields.count(field) > 1:
             same = [column for column, other in zip(columns, fields, strict=True) if other == field]
             raise IntakeError(
                 "doubled_column",
-                f"{path} has more than one column for {field}: {_quoted(same)}; keep one, or leave one out"
-                " with --map theirs=",
+                f"has more than one column for {field}: {_quoted(same)};",
+                remedy="keep one.",
+                options="keep one, or leave one out with --map theirs=",
             )
 
 
-def _check_missing(path: Path, fields: tuple[str, ...]) -> None:
+def _check_missing(fields: tuple[str, ...]) -> None:
     if "job" in fields:
         if set(fields) - {"job", ""}:
-            raise IntakeError(
-                "doubled_column", f"{path} has a column job and others beside it: keep the one or the others."
-            )
+            raise IntakeError("doubled_column", "has a column job and others beside it: keep the one or the others.")
         return
     missing = [field for field in ("email", "customer_type") if field not in fields]
     if "idempotency_key" not in fields and "external_id" not in fields:
@@ -157,7 +164,9 @@ def _check_missing(path: Path, fields: tuple[str, ...]) -> None:
     if missing:
         raise IntakeError(
             "missing_column",
-            f"{path} lacks the columns {', '.join(missing)}: add them, or say which they are with --map theirs=ours",
+            f"lacks the columns {', '.join(missing)}:",
+            remedy="add them.",
+            options="add them, or say which they are with --map theirs=ours",
         )
 
 

@@ -1,7 +1,7 @@
 """The file itself: what it is, whether it can be read, and whether it stays as it is.
 
-Its text is looked through once before the first row, so that a file in another encoding is refused whole and not after
-half of it.
+Its bytes are looked through once before the first row, so that a file in another encoding is refused whole and not
+after half of it. A single byte that cannot be is its row's fault.
 """
 
 from __future__ import annotations
@@ -42,14 +42,39 @@ _LATIN_1: Final = (
     " or convert it with `iconv -f WINDOWS-1252 -t UTF-8`."
 )
 
+#: Lines with bytes that are not UTF-8 from which on a file without any other sign beyond ASCII is one in another
+#: encoding, refused whole: more than slips make, fewer than anybody mends by hand.
+FOREIGN_LINES: Final = 20
+
+#: How bytes that are not UTF-8 stand in a text that was read (PEP 383).
+_ESCAPED: Final = re.compile("[\udc80-\udcff]")
+
 
 class IntakeError(Exception):
-    """The file cannot be imported. `code` is stable; `text` is one sentence with the remedy, without personal data."""
+    """The file cannot be imported. `code` is stable.
 
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
+    `predicate` says what is wrong and what to do, behind a subject, without personal data, path or option; `options`
+    says on the command line what to do there instead of `remedy`.
+    """
+
+    def __init__(self, code: str, predicate: str, *, remedy: str = "", options: str = "") -> None:
+        super().__init__(_sentence("The file", predicate, remedy))
         self.code = code
-        self.text = text
+        self._predicate = predicate
+        self._options = options or remedy
+
+    @property
+    def text(self) -> str:
+        """The sentence for whoever does not know the file by a path."""
+        return str(self)
+
+    def on_command_line(self, subject: object) -> str:
+        """Give the sentence for whoever named the file by this path, and has options."""
+        return _sentence(subject, self._predicate, self._options)
+
+
+def _sentence(subject: object, predicate: str, remedy: str) -> str:
+    return f"{subject} {predicate}{f' {remedy}' if remedy else ''}"
 
 
 class LineTooLongError(Exception):
@@ -58,7 +83,7 @@ class LineTooLongError(Exception):
 
 @dataclass(slots=True)
 class File:
-    """A file opened for reading, known to be text in UTF-8."""
+    """A file opened for reading, known to be text, but for single bytes that stand as `foreign` finds them."""
 
     path: Path
     text: IO[str]
@@ -74,14 +99,24 @@ class File:
         except OSError:
             now = ()
         if now != self._state:
-            raise changed(self.path)
+            raise changed()
 
 
-def changed(path: Path) -> IntakeError:
+def changed() -> IntakeError:
     """Say that the file changed under our hands."""
-    return IntakeError(
-        "file_changed", f"{path} changed while it was read: wait until it is written, then import it again."
-    )
+    return IntakeError("file_changed", "changed while it was read: wait until it is written, then import it again.")
+
+
+def foreign(text: str) -> str | None:
+    """Give the code of what no row may hold: a byte that is not UTF-8, or a NUL; None: neither is there."""
+    if "\0" in text:
+        return "nul_bytes"
+    return "not_utf8" if not text.isascii() and _ESCAPED.search(text) else None
+
+
+def readable(text: str) -> str:
+    """Write a text without what `foreign` finds, as a mark that shows where something was lost."""
+    return _ESCAPED.sub("\ufffd", text).replace("\0", "\ufffd")
 
 
 class Lines:
@@ -99,21 +134,15 @@ class Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._read()
+        line = self._file.text.readline(self._limit)
         if not line:
             raise StopIteration
         self.count += 1
         if len(line) >= self._limit and line[-1] not in "\r\n":
-            while (rest := self._read()) and rest[-1] not in "\r\n":
+            while (rest := self._file.text.readline(self._limit)) and rest[-1] not in "\r\n":
                 pass
             raise LineTooLongError
         return line
-
-    def _read(self) -> str:
-        try:
-            return self._file.text.readline(self._limit)
-        except UnicodeDecodeError:  # it was UTF-8 a moment ago
-            raise changed(self._file.path) from None
 
 
 @contextmanager
@@ -125,10 +154,15 @@ def opened(path: Path) -> Iterator[File]:
     with _binary(path) as raw:
         before = os.fstat(raw.fileno())
         if not stat.S_ISREG(before.st_mode):
-            raise IntakeError("not_a_file", f"{path} is not a regular file: write the rows to a file and name that.")
-        first_sign, digest = _look_through(path, raw)
+            raise IntakeError(
+                "not_a_file",
+                "is not a regular file: write the rows to a file and name that",
+                remedy="instead.",
+                options="instead, or pipe them to `onboarding import -`.",
+            )
+        first_sign, digest = _look_through(raw)
         raw.seek(0)
-        with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
             yield File(path, text, first_sign, digest, _state(before))
 
 
@@ -145,77 +179,98 @@ def _binary(path: Path) -> io.BufferedReader:
     try:
         return open(path, "rb", opener=_without_waiting)  # Path.open takes no opener
     except IsADirectoryError:
-        raise IntakeError("not_a_file", f"{path} is a directory: name a file in it.") from None
+        raise IntakeError("not_a_file", "is a directory: name a file in it.") from None
     except FileNotFoundError:
-        raise IntakeError("no_such_file", f"{path} does not exist: check the path.") from None
+        raise IntakeError("no_such_file", "does not exist: check the path.") from None
     except PermissionError:
-        raise IntakeError("not_readable", f"{path} may not be read by this user: change its permissions.") from None
+        raise IntakeError("not_readable", "may not be read by this user: change its permissions.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
-        raise IntakeError("not_readable", f"{path} cannot be read: {reason}.") from None
+        raise IntakeError("not_readable", f"cannot be read: {reason}.") from None
 
 
-def _look_through(path: Path, raw: io.BufferedReader) -> tuple[str, bytes]:
+def _look_through(raw: io.BufferedReader) -> tuple[str, bytes]:
     """Read the whole file once; return its first sign that is no space, and its digest.
 
-    Raises IntakeError unless it is text in UTF-8.
+    Raises IntakeError unless it is text in UTF-8, but for bytes here and there that are their rows' fault.
     """
     digest = hashlib.sha256()
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    first_sign, line = "", 1
+    found = _Signs()
     try:
         while chunk := raw.read(CHUNK_BYTES):
-            if line == 1:
-                _refuse_known(path, chunk)
-            if b"\0" in chunk:
-                raise _with_nul(path, chunk, line)
-            try:
-                text = decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, chunk, line + chunk[: max(error.start, 0)].count(b"\n")) from None
+            found.look(chunk)
             digest.update(chunk)
-            line += chunk.count(b"\n")
-            first_sign = first_sign or text.lstrip()[:1]
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise _not_utf8(path, b"", line) from None
+        found.look(b"", final=True)
     except OSError as error:
-        raise IntakeError("not_readable", f"{path} cannot be read: {error.strerror}.") from None
-    if not first_sign:
-        raise IntakeError("empty_file", f"{path} is empty: it needs a header and one row for each customer.")
-    return first_sign, digest.digest()
+        raise IntakeError("not_readable", f"cannot be read: {error.strerror}.") from None
+    if not found.first:
+        raise IntakeError("empty_file", "is empty: it needs a header and one row for each customer.")
+    return found.first, digest.digest()
 
 
-def _refuse_known(path: Path, start: bytes) -> None:
+class _Signs:
+    """What the signs of a file tell of its encoding."""
+
+    def __init__(self) -> None:
+        self.first = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        self._line = 1
+        #: Lines with bytes that are not UTF-8: how many, the last, and the first.
+        self._foreign = self._last_foreign = self._first_foreign = 0
+        #: Whether there is a sign beyond ASCII that is UTF-8.
+        self._beyond_ascii = False
+
+    def look(self, chunk: bytes, *, final: bool = False) -> None:
+        """Look at the next part of the file. Raises IntakeError when it cannot be text in UTF-8."""
+        if self._line == 1:
+            _refuse_known(chunk)
+        if b"\0" in chunk:
+            _refuse_wide(chunk)
+        text = self._decoder.decode(chunk, final)
+        if not text.isascii():
+            self._weigh(text, chunk)
+        self._line += text.count("\n")
+        self.first = self.first or text.lstrip()[:1]
+        if final and self._foreign > FOREIGN_LINES and not self._beyond_ascii:
+            raise IntakeError("not_utf8", _LATIN_1.format(line=self._first_foreign))
+
+    def _weigh(self, text: str, chunk: bytes) -> None:
+        """Count the lines with bytes that are not UTF-8, and look for signs that are."""
+        without = _ESCAPED.sub("", text)
+        self._beyond_ascii = self._beyond_ascii or not without.isascii()
+        if len(without) == len(text):
+            return
+        _refuse_binary(chunk)
+        for line, part in enumerate(text.split("\n"), self._line):
+            if line != self._last_foreign and _ESCAPED.search(part):
+                self._first_foreign = self._first_foreign or line
+                self._last_foreign = line
+                self._foreign += 1
+
+
+def _refuse_known(start: bytes) -> None:
     if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise IntakeError("not_utf8", f"{path} is UTF-32: convert it with `iconv -f UTF-32 -t UTF-8`.")
+        raise IntakeError("not_utf8", "is UTF-32: convert it with `iconv -f UTF-32 -t UTF-8`.")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise IntakeError("not_utf8", f"{path} {_UTF_16}")
+        raise IntakeError("not_utf8", _UTF_16)
     if start.startswith(b"PK\x03\x04"):
         workbook = b"[Content_Types].xml" in start[:4096] or b"xl/" in start[:4096]
         what = "an Excel workbook: save it as CSV UTF-8" if workbook else "a zip file: unpack it first (`unzip`)"
-        raise IntakeError("not_text", f"{path} is {what}.")
+        raise IntakeError("not_text", f"is {what}.")
     for signature, what in _SIGNATURES:
         if start.startswith(signature):
-            raise IntakeError("not_text", f"{path} is {what}.")
+            raise IntakeError("not_text", f"is {what}.")
 
 
-def _with_nul(path: Path, chunk: bytes, line: int) -> IntakeError:
-    # In UTF-16 without a mark, text in Latin letters has a NUL in every other place, and in nearly all of one kind.
+def _refuse_wide(chunk: bytes) -> None:
+    """Refuse UTF-16 without a mark: text in Latin letters then has a NUL in every other place, nearly all alike."""
     even, odd = chunk[::2].count(0), chunk[1::2].count(0)
     if max(even, odd) > 0.6 * len(chunk) / 2 and min(even, odd) < _BINARY_SHARE * len(chunk):
-        return IntakeError("not_utf8", f"{path} {_UTF_16}")
-    if _is_binary(chunk):
-        return IntakeError("not_text", f"{path} is not text: name a CSV or JSONL file.")
-    line += chunk[: chunk.index(0)].count(b"\n")
-    return IntakeError("nul_bytes", f"{path} has a NUL byte in line {line}: write the file again without it.")
+        raise IntakeError("not_utf8", _UTF_16)
+    _refuse_binary(chunk)
 
 
-def _is_binary(chunk: bytes) -> bool:
-    return len(re.findall(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]", chunk)) > _BINARY_SHARE * len(chunk)
-
-
-def _not_utf8(path: Path, chunk: bytes, line: int) -> IntakeError:
-    if _is_binary(chunk):
-        return IntakeError("not_text", f"{path} is not text: name a CSV or JSONL file.")
-    return IntakeError("not_utf8", f"{path} {_LATIN_1.format(line=line)}")
+def _refuse_binary(chunk: bytes) -> None:
+    """Refuse what has too many control characters for a text in any encoding."""
+    if len(re.findall(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]", chunk)) > max(1, _BINARY_SHARE * len(chunk)):
+        raise IntakeError("not_text", "is not text: name a CSV or JSONL file.")

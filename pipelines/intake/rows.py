@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,30 @@ class RowProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a file are written. `columns` has the file's own name for each of our fields, empty for JSONL."""
+
+    form: Literal["csv", "jsonl"] = "csv"
+    delimiter: str = ","
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def column_of(self, name: str) -> str:
+        """Return the file's own name for one of our fields; a JSON pointer where a job stands whole.
+
+        A file without idempotency keys has its external ids for them.
+        """
+        if self.form == "jsonl" or "job" in self.columns:
+            return f"/{name}"
+        if name == "idempotency_key" and name not in self.columns:
+            name = "external_id"
+        return self.columns.get(name, name)
+
+
+#: That of a table with commas.
+PLAIN: Final = Layout()
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row. Either `job` is there, or `problems` is not empty.
 
@@ -54,6 +78,9 @@ class Row:
     again: bool = False
     #: Characters of the row.
     size: int = 0
+    #: Cells beyond the header's, where any of them holds something.
+    surplus: tuple[str, ...] = field(default=(), repr=False)
+    layout: Layout = field(default=PLAIN, repr=False)
 
 
 def shown(name: str, value: object) -> str:

@@ -13,12 +13,14 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Self
 
+from pipelines.intake.files import IntakeError
 from pipelines.intake.rows import Row, RowProblem, shown
 from pipelines.keys import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
+
+    from pipelines.job import Job
 
 #: Size of each table's share of memory in KiB, negative as SQLite counts: a hundred thousand rows find room.
 CACHE_KIB: Final = -16_384
@@ -45,8 +47,12 @@ class Seen:
     def __init__(self) -> None:
         # The empty name is a temporary file that SQLite removes itself. The rows may be asked for by changing threads.
         self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._base.executescript(_SCHEMA)
-        self._base.execute("BEGIN")
+        try:
+            self._base.executescript(_SCHEMA)
+            self._base.execute("BEGIN")
+        except sqlite3.Error as error:
+            self._base.close()
+            raise no_room(str(error)) from None
         self._secret = secrets.token_bytes(16)
 
     def __enter__(self) -> Self:
@@ -57,24 +63,28 @@ class Seen:
     ) -> None:
         self._base.close()
 
-    def check(self, row: Row, column_of: Callable[[str], str]) -> Row:
+    def check(self, row: Row) -> Row:
         """Return the row as it is, or refused when an earlier valid row used its key or external id for something else.
 
-        `column_of` gives the file's own name for a field.
+        Raises IntakeError when the temporary folder has no room.
         """
-        job = row.job
-        if job is None:
-            return row
+        try:
+            return row if row.job is None else self._checked(row, row.job)
+        except sqlite3.Error as error:
+            raise no_room(str(error)) from None
+
+    def _checked(self, row: Row, job: Job) -> Row:
         canonical = job.canonical()
         mark = fingerprint(canonical)
         key = self._hash(job.idempotency_key)
         earlier = self._claim("keys", key, row.line, self._hash(mark))
         if earlier:
-            return _refused(row, column_of("idempotency_key"), job.idempotency_key, _REUSED, earlier)
+            return _refused(row, "idempotency_key", job.idempotency_key, _REUSED, earlier)
         if earlier is None and (taken := self._claim("external_ids", self._hash(job.external_id), row.line, key)):
             self._base.execute("DELETE FROM keys WHERE hash = ?", (key,))
-            return _refused(row, column_of("external_id"), job.external_id, _TAKEN, taken)
-        return Row(row.line, row.fields, job, (), canonical, mark, again=earlier == 0, size=row.size)
+            return _refused(row, "external_id", job.external_id, _TAKEN, taken)
+        again = earlier == 0
+        return Row(row.line, row.fields, job, (), canonical, mark, again, row.size, row.surplus, row.layout)
 
     def _claim(self, table: str, hashed: int, line: int, content: int) -> int | None:
         """Enter what is new and return None; return 0 for the same content again, else the line that was first."""
@@ -89,13 +99,23 @@ class Seen:
         return int.from_bytes(digest, "big", signed=True)
 
 
-_REUSED: Final = ("idempotency_key_reused", "Line {line} uses this idempotency_key for another job: give each its own.")
+_REUSED: Final = ("idempotency_key_reused", "Line {line} uses this {column} for another job: give each its own.")
 _TAKEN: Final = (
     "external_id_taken",
-    "Line {line} uses this external_id with another key: one customer has one of each.",
+    "Line {line} uses this {column} with another key: one customer has one of each.",
 )
 
 
-def _refused(row: Row, column: str, value: str, problem: tuple[str, str], earlier: int) -> Row:
+def _refused(row: Row, field: str, value: str, problem: tuple[str, str], earlier: int) -> Row:
     code, text = problem
-    return replace(row, job=None, problems=(RowProblem(column, code, text.format(line=earlier), shown("", value)),))
+    column = row.layout.column_of(field)
+    told = text.format(line=earlier, column=column.removeprefix("/"))
+    return replace(row, job=None, problems=(RowProblem(column, code, told, shown("", value)),))
+
+
+def no_room(reason: str) -> IntakeError:
+    """Say that the temporary folder does not take what has to be kept while a file is read."""
+    return IntakeError(
+        "no_temporary_space",
+        f"needs room in the temporary folder, and there is none ({reason}): make room in it, or name another (TMPDIR).",
+    )

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.identification import TYPES
 from pipelines.intake.columns import HEADER_CHARACTERS, LABEL, Header, header_of
-from pipelines.intake.files import File, Lines, LineTooLongError
-from pipelines.intake.lines import job_row
+from pipelines.intake.files import File, Lines, LineTooLongError, foreign, readable
+from pipelines.intake.lines import FOREIGN, job_row
 from pipelines.intake.report import is_neutralised, restored
 from pipelines.intake.rows import Row, RowProblem, shown
-from pipelines.job import JobInvalidError, Problem, parse_job
+from pipelines.job import JobInvalidError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipelines.intake.seen import Seen
-    from pipelines.job import JobRules
+    from pipelines.job import Judge
 
 #: Characters of one line. A cell is limited further by Python's csv module, to 131,072 characters.
 MAX_LINE: Final = 1 << 20
@@ -41,12 +41,12 @@ _POINTERS: Final = {
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen, rules: JobRules) -> Iterator[Row]:
+def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen, judge: Judge) -> Iterator[Row]:
     """Read the rows of a file as jobs; rows of empty cells are passed over.
 
     Raises IntakeError for what is wrong with the header.
     """
-    header = header_of(file.path, file.text.read(HEADER_CHARACTERS), mapping)
+    header = header_of(file.text.read(HEADER_CHARACTERS), mapping)
     file.text.seek(0)
     lines = Lines(file, MAX_LINE)
     for _ in range(header.lines_before):
@@ -66,29 +66,39 @@ def rows(file: File, mapping: Mapping[str, str], lane: str, seen: Seen, rules: J
             yield _unreadable(header, line, "line_too_long", f"The line is longer than {MAX_LINE} characters.")
             continue
         if "".join(cells).strip():
-            yield seen.check(_row(header, line, cells, lane, rules), header.column_of)
+            yield seen.check(_row(header, line, cells, lane, judge))
 
 
 def _told(error: csv.Error, first: int, last: int) -> tuple[str, str]:
     where = f"Line {first}" if first == last else f"Lines {first} to {last}"
+    swallowed = last - first
+    also = f"; the row swallowed {swallowed:,} more {'line' if swallowed == 1 else 'lines'}" if swallowed else ""
     if "field larger than field limit" in str(error):
-        return "cell_too_long", f"{where}: a cell is longer than 131072 characters; a quotation mark may not be closed."
+        text = "a cell is longer than 131072 characters, perhaps after a quotation mark that is not closed"
+        return "cell_too_long", f"{where}: {text}{also}."
     if "unexpected end" in str(error):
-        return "quote_not_closed", f"{where}: a quotation mark is opened and not closed; close it."
-    return "unreadable_row", f"{where}: a quotation mark stands inside a cell; double it, and quote the whole cell."
+        return "quote_not_closed", f"{where}: a quotation mark is opened and not closed{also}. Close it."
+    text = "a quotation mark stands inside a cell"
+    return "unreadable_row", f"{where}: {text}{also}. Double it, and quote the whole cell."
 
 
 def _unreadable(header: Header, line: int, code: str, text: str) -> Row:
-    return Row(line, dict.fromkeys(header.columns, ""), None, (RowProblem("", code, text),))
+    empty = dict.fromkeys(header.columns, "")
+    return Row(line, empty, None, (RowProblem("", code, text),), layout=header.layout)
 
 
-def _row(header: Header, line: int, cells: list[str], lane: str, rules: JobRules) -> Row:
+def _row(header: Header, line: int, cells: list[str], lane: str, judge: Judge) -> Row:
+    """Read a row. Cells that are missing at its end are empty, and empty ones beyond the header are no cells."""
+    surplus: tuple[str, ...] = ()
     if len(cells) != len(header.columns):
-        more = "more" if len(cells) > len(header.columns) else "fewer"
-        wanted = f"{more} than the header's {len(header.columns)}"
-        text = f"The row has {len(cells)} cells, {wanted}: mend it in the file itself."
-        return _unreadable(header, line, "wrong_number_of_cells", text)
-    problems: list[RowProblem] = []
+        wanted = len(header.columns)
+        surplus = tuple(cells[wanted:]) if "".join(cells[wanted:]).strip() else ()
+        cells = cells[:wanted] + [""] * (wanted - len(cells))
+    size = sum(map(len, cells))
+    if problems := _unfit(header, cells, surplus):
+        fields = dict(zip(header.columns, map(readable, cells), strict=True))
+        return Row(line, fields, None, tuple(problems), size=size, surplus=surplus, layout=header.layout)
+    problems = []
     if header.is_report:
         cells = [restored(cell) for cell in cells]
     elif any(cell[:1] == "'" for cell in cells):
@@ -96,17 +106,33 @@ def _row(header: Header, line: int, cells: list[str], lane: str, rules: JobRules
             _apostrophe(column) for column, cell in zip(header.columns, cells, strict=True) if is_neutralised(cell)
         ]
     fields = dict(zip(header.columns, cells, strict=True))
-    size = sum(map(len, cells))
     values = {field: cell.strip() for field, cell in zip(header.fields, cells, strict=True) if field}
     if "job" in values:
-        return job_row(values["job"], line, fields, lane, rules)
+        return job_row(values["job"], line, fields, lane, judge, header.layout)
     try:
-        job = parse_job(_job(values, lane), rules)
+        job = judge(_job(values, lane))
     except JobInvalidError as error:
-        problems += [_row_problem(header, values, problem) for problem in _for_tables(error.problems, values)]
+        told = [_row_problem(header, values, problem) for problem in _for_tables(error.problems, values)]
+        # What is told of an apostrophe is the reason of what else is told of its cell.
+        problems += [one for one in told if one.column not in {problem.column for problem in problems}]
     if problems:
-        return Row(line, fields, None, tuple(problems), size=size)
-    return Row(line, fields, job, size=size)
+        return Row(line, fields, None, tuple(problems), size=size, layout=header.layout)
+    return Row(line, fields, job, size=size, layout=header.layout)
+
+
+def _unfit(header: Header, cells: list[str], surplus: tuple[str, ...]) -> list[RowProblem]:
+    """Say what keeps a row from being looked at: cells beyond the header's, and bytes that are no text."""
+    problems = []
+    if surplus:
+        count, wanted = len(cells) + len(surplus), len(header.columns)
+        text = f"The row has {count} cells, more than the header's {wanted}: correct it in the file itself."
+        problems.append(RowProblem("", "wrong_number_of_cells", text))
+    for column, cell in zip(header.columns, cells, strict=True):
+        if code := foreign(cell):
+            problems.append(RowProblem(column, code, FOREIGN[code]))
+    if code := foreign("".join(surplus)):
+        problems.append(RowProblem("", code, FOREIGN[code]))
+    return problems
 
 
 def _apostrophe(column: str) -> RowProblem:
@@ -151,7 +177,7 @@ def _row_problem(header: Header, values: Mapping[str, str], problem: Problem) ->
     text = "Give true or false." if field == "with_edd" and problem.code == "not_a_boolean" else problem.text
     if field == "idempotency_key" and "idempotency_key" not in header.fields:
         field = "external_id"
-    return RowProblem(header.column_of(field), problem.code, text, shown(field, values.get(field)))
+    return RowProblem(header.layout.column_of(field), problem.code, text, shown(field, values.get(field)))
 
 
 def _label(header: Header, pointer: str) -> str:

@@ -3,6 +3,7 @@
 - `answers`: an answer as it came, and what it means
 - `client`: one method an endpoint
 - `looking`: what people ask Iron for
+- `proxy`: a way through a proxy
 - `transport`: one kept-alive connection a thread
 - `values`: customers, identifications, documents
 """

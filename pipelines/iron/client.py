@@ -156,7 +156,7 @@ class Iron:
     def create_identification(self, customer_id: str, body: Mapping[str, Any], key: str) -> Identification:
         """POST /customers/{id}/identifications/v2. Iron 3.7."""
         path = f"/customers/{_segment(customer_id)}/identifications/v2"
-        return identification_of(self._object("POST", path, body=body, key=key, class_=IDENTIFICATION))
+        return self._identification(self._object("POST", path, body=body, key=key, class_=IDENTIFICATION))
 
     def archive_identification(self, identification_id: str) -> None:
         """PUT /identifications/{id}/archive, for good. Iron 3.9b. The customer's status after it is not documented."""
@@ -165,7 +165,10 @@ class Iron:
     def identifications(self, customer_id: str) -> list[Identification]:
         """GET /customers/{id}/identifications, all pages, oldest first. Iron 3.8."""
         items = self._pages(f"/customers/{_segment(customer_id)}/identifications")
-        return sorted(map(identification_of, items), key=lambda item: (item.created_at, item.id))
+        return sorted(map(self._identification, items), key=lambda item: (item.created_at, item.id))
+
+    def _identification(self, value: dict[str, Any]) -> Identification:
+        return identification_of(value, plain=self.base_url.startswith("http:"))
 
     # --- signings ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from contextlib import suppress
 import httptools
 import httpx
 
+from pipelines.iron.proxy import Choose, direct
+
 #: A connection that was idle for longer is not used again, in seconds, as httpx does it: the other side, or a firewall
 #: in between, may have forgotten it without a word.
 IDLE_S = 5.0
@@ -31,9 +33,10 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 class ThreadTransport(httpx.BaseTransport):
     """Sends requests over a connection of the calling thread. Not for HEAD, whose answers have no body."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        """`context` says whom to trust with https; httpx's own choice unless given."""
+    def __init__(self, context: ssl.SSLContext | None = None, proxy: Choose = direct) -> None:
+        """`context` says whom to trust with https; httpx's own choice unless given. `proxy` chooses the way out."""
         self._context = context
+        self.proxy = proxy
         self._own = threading.local()
         self._lock = threading.Lock()
         self._lines: dict[threading.Thread, _Line] = {}
@@ -43,7 +46,7 @@ class ThreadTransport(httpx.BaseTransport):
         packet = _packet(request)
         line = self._line()
         limits = request.extensions.get("timeout", {})
-        sock = line.connected(request.url, limits.get("connect"))
+        sock = line.connected(request.url, limits.get("connect"), request.extensions.get("sni_hostname"))
         answer = _Answer(sock)
         try:
             sock.settimeout(limits.get("write"))
@@ -90,14 +93,18 @@ class _Line:
 
     def __init__(self, transport: ThreadTransport) -> None:
         self._transport = transport
-        self._peer: tuple[str, str, int] | None = None
+        self._peer: tuple[str, str, int, str] | None = None
         self._used = 0.0
         self._free = False
         self.sock: socket.socket | None = None
 
-    def connected(self, url: httpx.URL, limit_s: float | None) -> socket.socket:
-        """Give a connection on which nothing is under way: the one at hand if it is sound, else a new one."""
-        peer = (url.scheme, url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS.get(url.scheme, 0))
+    def connected(self, url: httpx.URL, limit_s: float | None, name: str | None = None) -> socket.socket:
+        """Give a connection on which nothing is under way: the one at hand if it is sound, else a new one.
+
+        `name`: what the server is called, where the URL has its address.
+        """
+        host = url.raw_host.decode("ascii")
+        peer = (url.scheme, host, url.port or DEFAULT_PORTS.get(url.scheme, 0), name or host)
         if not (peer == self._peer and self._sound()):
             self.drop()
         if self.sock is None:
@@ -113,15 +120,17 @@ class _Line:
         poll.register(self.sock, select.POLLIN)
         return not poll.poll(0)
 
-    def _opened(self, peer: tuple[str, str, int], limit_s: float | None) -> socket.socket:
-        scheme, host, port = peer
+    def _opened(self, peer: tuple[str, str, int, str], limit_s: float | None) -> socket.socket:
+        scheme, host, port, name = peer
         if scheme not in DEFAULT_PORTS:
             raise httpx.UnsupportedProtocol("Only http and https can be called.")
         try:
-            sock = socket.create_connection((host, port), limit_s)
+            proxy = self._transport.proxy(scheme, name, host, port)
+            place = (host, port)
+            sock = proxy.opened(*place, limit_s) if proxy else socket.create_connection(place, limit_s)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return self._transport.trusted().wrap_socket(sock, server_hostname=host) if scheme == "https" else sock
+                return self._transport.trusted().wrap_socket(sock, server_hostname=name) if scheme == "https" else sock
             except BaseException:
                 sock.close()
                 raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipelines.codes import is_code
 from pipelines.errors import AnswerUnreadableError
@@ -204,8 +205,23 @@ def customer_of(value: dict[str, Any]) -> Customer:
     )
 
 
-def identification_of(value: dict[str, Any]) -> Identification:
-    """Read an identification. Raises AnswerUnreadableError."""
+def web_link(text: str, *, plain: bool = False) -> str | None:
+    """Return an address that a browser may be sent to: https, or http where `plain`; None for anything else."""
+    if any(ord(sign) <= ord(" ") for sign in text):
+        return None
+    try:
+        found = urlsplit(text)
+    except ValueError:
+        return None
+    good = found.scheme == "https" or (plain and found.scheme == "http")
+    return text if good and found.hostname and not found.username else None
+
+
+def identification_of(value: dict[str, Any], *, plain: bool = False) -> Identification:
+    """Read an identification. Raises AnswerUnreadableError.
+
+    A link that is none for a browser is left out. `plain`: http will do, since Iron itself is reached by it.
+    """
     steps = value.get("step_status")
     results = {name: step for name, step in steps.items() if isinstance(step, dict)} if isinstance(steps, dict) else {}
     final = any(step.get("result") == "Declined" and step.get("retry") is False for step in results.values())
@@ -213,7 +229,7 @@ def identification_of(value: dict[str, Any]) -> Identification:
     return Identification(
         id=text_of(value, "id"),
         status=text_of(value, "status"),
-        url=optional(value.get("url")) or None,
+        url=web_link(optional(value.get("url")), plain=plain),
         created_at=_instant(value.get("created_at")),
         may_retry=not final,
         review_comment=optional(value.get("review_comment")) or None,

@@ -100,9 +100,11 @@ class InForce:
 def read_policy(text: str) -> ReidentificationPolicy:
     """Read a policy from TOML. Raises PolicyInvalidError with every problem."""
     try:
-        given = tomllib.loads(text)
+        given = tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise PolicyInvalidError([f"The policy is not TOML: {error}."]) from None
+    except (RecursionError, ValueError):  # what tomllib leaves to Python
+        raise PolicyInvalidError(["The policy is nested too deeply, or holds a number that is too long."]) from None
     section = given.get("reidentification")
     others = sorted(set(given) - {"reidentification"})
     if not isinstance(section, dict) or others:

@@ -30,6 +30,7 @@ from tests.chaos.fleet import ONCE, until
 from tests.world import World
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
+from workers.engine.porter import Porter
 from workers.engine.pulse import Pulse
 from workers.ledger import LANES, LEASE_MS, Claim, Nudge
 from workers.secrets.vault import new_key
@@ -250,31 +251,30 @@ def test_l6_lost_acknowledgement(wired: Wired, error: type[redis.RedisError]) ->
 
 
 def redelivered(wired: Wired) -> list[tuple[str, str, int]]:
-    """Play another process whose maintenance takes every other one for dead, and fetch what it put back."""
+    """Play another process whose porter takes every other one for dead, and fetch what it brought back."""
     other = wired.another_broker()
-    other.maintenance_chance, other.heartbeat_timeout = 1_000_000, -60_000
-    raw = [dramatiq.Message.decode(message) for message in other.do_fetch("interactive", 10) if message]
-    return [(message.actor_name, *message.args) for message in raw]
+    Porter(other, dead_ms=-60_000).search()
+    return [(one.message.actor_name, *one.message.args) for one in other.fetch("interactive", 10)[1]]
 
 
 def test_l7_lost_answer_to_a_fetch(wired: Wired) -> None:
     """Messages whose fetch was answered into the void are sent again by the pulse."""
     for number in range(3):
         wired.world.submit(f"k-{number}")
-    assert len(wired.broker.do_fetch("interactive", 10)) == 3
+    assert len(wired.broker.fetch("interactive", 10)[1]) == 3
     wired.start()
     wired.pulse_brings_back("k-0", "k-1", "k-2")
     wired.finish("k-0", "k-1", "k-2")
 
 
 def test_l8_undecodable_message(wired: Wired) -> None:
-    """One message that nobody can read drops the others of its batch; the pulse sends them again."""
-    wired.broker.do_enqueue("interactive", "bad", "neither JSON nor anything")
+    """One message that nobody can read holds up none of its batch: the others are taken at once, without the pulse."""
     for number in range(3):
+        wired.broker.do_enqueue("interactive", f"bad-{number}", "neither JSON nor anything")
         wired.world.submit(f"k-{number}")
+    before = {key: wired.version(key) for key in ("k-0", "k-1", "k-2")}
     worker = wired.start()
-    until(lambda: wired.broker.depths()["interactive"] == 0, PATIENCE_S, "the batch is not fetched")
-    wired.pulse_brings_back("k-0", "k-1", "k-2")
+    until(lambda: all(wired.version(key) > seen for key, seen in before.items()), PATIENCE_S, "the batch is dropped")
     wired.finish("k-0", "k-1", "k-2")
     assert all(thread.is_alive() for thread in worker.consumers.values())
 

@@ -567,7 +567,7 @@ def test_consent_twice_is_once(gateway: Gateway) -> None:
         ({}, [("/documents", "missing"), ("/signed_by", "missing")]),
         ({"documents": [], "signed_by": "A"}, [("/documents", "too_few")]),
         ({"documents": ["d"], "signed_by": " "}, [("/signed_by", "not_printable")]),
-        ({"documents": ["d"], "signed_by": "A", "signed_at": "today"}, [("/signed_at", "not_a_timestamp")]),
+        ({"documents": ["d"], "signed_by": "A", "signed_at": "today"}, [("/signed_at", "not_a_time_with_offset")]),
         (
             {"documents": ["d"], "signed_by": "A", "signed_at": "2999-01-01T00:00:00Z"},
             [("/signed_at", "in_the_future")],

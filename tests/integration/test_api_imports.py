@@ -138,10 +138,10 @@ def test_no_more_files_than_can_be_loaded(gateway: Gateway, monkeypatch: pytest.
 
     taken = uploads.Uploads.take
 
-    async def full(self: Any, *arguments: Any) -> None:
+    async def full(self: Any, *arguments: Any, **named: Any) -> None:
         while self._room.acquire(blocking=False):
             pass
-        await taken(self, *arguments)
+        await taken(self, *arguments, **named)
 
     with monkeypatch.context() as patched:
         patched.setattr(uploads.Uploads, "take", full)

@@ -52,14 +52,17 @@ FILES = {
     ),
     "UTF-16": (GOOD.encode("utf-16"), 2, 0, "is UTF-16: save it as CSV UTF-8"),
     "UTF-16 without a mark": (GOOD.encode("utf-16-le"), 2, 0, "is UTF-16: save it as CSV UTF-8"),
-    "Latin-1": ((GOOD + "c,c@example.com,Person,Jürgen\n").encode("latin-1"), 2, 0, "line 4 on and looks like Latin-1"),
+    "one row in Latin-1": ((GOOD + "c,c@example.com,Person,Jürgen\n").encode("latin-1"), 5, 2, " 4 name not_utf8"),
+    "Latin-1": (
+        (GOOD + "c,c@example.com,Person,Jürgen\n" * 21).encode("latin-1"), 2, 0, "line 4 on and looks like Latin-1",
+    ),
     "a missing column": (GOOD.replace("email", "name2").replace(",name\n", "\n").encode(), 2, 0, "--map theirs=ours"),
     "a doubled column": (GOOD.replace("name", "email").encode(), 2, 0, "has more than one column for email"),
     "nothing": (b"", 2, 0, "is empty"),
     "a header only": (f"{HEADER}\n".encode(), 2, 0, "has a header and no rows"),
-    "NUL bytes": ((GOOD + "c\0,c@example.com,Person,C\n").encode(), 2, 0, "has a NUL byte in line 4"),
+    "NUL bytes": ((GOOD + "c\0,c@example.com,Person,C\n").encode(), 5, 2, " 4 external_id nul_bytes"),
     "a cell of a megabyte": ((GOOD + f"c,c@example.com,Person,{'x' * 1_000_000}\n").encode(), 5, 2, "cell_too_long"),
-    "rubbish": (b"lorem ipsum dolor\n" * 1_000, 2, 0, "is no header"),
+    "rubbish": (b"lorem ipsum dolor\n" * 1_000, 2, 0, "has no header"),
     "gzip": (gzip.compress(GOOD.encode()), 2, 0, "is a gzip file: unpack it first"),
 }  # fmt: skip
 
@@ -130,7 +133,7 @@ def test_rubbish_is_told_line_by_line(ledger_url: str, client: redis.Redis, tmp_
     assert megabytes < MEGABYTES
     assert client.hlen(f"{PREFIX}external") == 0
     with (tmp_path / "report.csv").open(encoding="utf-8-sig") as report:
-        assert sum(1 for _ in report) == 30_001
+        assert sum(1 for _ in report) == 30_000
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from pipelines.events import place
 from pipelines.model import Record
 from tests.integration.test_endpoints import eventually
 from tests.receivers import SOURCE, Post, Receiver
+from workers.engine.inventory import Inventory
 from workers.events.courier import LEASE_MS, Courier
 from workers.events.dispatcher import (
     GIVE_UP_AFTER_S,
@@ -135,7 +136,7 @@ def test_a_receiver_that_is_down_for_three_days(post: Post) -> None:
     assert receiver.accepted == []
     assert post.standing().progress.state == "failing"
     assert post.standing().parked == {}, "what waits for a dead endpoint waits in the stream"
-    counted = summarised(post.ledger, dict.fromkeys(LANES, 0))["endpoints"]
+    counted = summarised(post.ledger, dict.fromkeys(LANES, 0), Inventory(()))["endpoints"]
     assert counted == {"total": 2, "active": 1, "failing": 1, "paused": 0, "parked": 0}
     probes = len(receiver.requests)
     assert probes < 3 * 72 * 3_600 / PROBE_MAX_S * 1.5

@@ -20,6 +20,7 @@ from ops.cli import main
 from tests.integration.test_endpoints import eventually
 from tests.world import PLENTY, a_job
 from workers.engine.broker import NudgeBroker
+from workers.engine.inventory import Inventory
 from workers.intake import messages as direct_module
 from workers.intake.messages import ACTOR, MOST_TRIES, DirectEnqueueing
 from workers.intake.rejections import AT_MOST, KEPT_MS, Refusals
@@ -55,6 +56,9 @@ class Broken(Vault):
 class Fleet:
     """A worker process's part in this, in threads."""
 
+    #: The queues that its workers read; None: all.
+    queues: frozenset[str] | None = frozenset({"interactive"})
+
     def __init__(self, client: redis.Redis, broker_url: str) -> None:
         self.broker_url = broker_url
         self.ledger = Shaky(client, PLENTY)
@@ -72,7 +76,7 @@ class Fleet:
         broker.add_middleware(CurrentMessage())
         broker.add_middleware(direct)
         direct.declare(broker)
-        worker = dramatiq.Worker(broker, queues={"interactive"}, worker_threads=2)
+        worker = dramatiq.Worker(broker, queues=self.queues, worker_threads=2, worker_timeout=50)
         worker.start()
         self.workers.append(worker)
         return worker
@@ -146,7 +150,7 @@ REFUSED = [
     pytest.param(({},), {}, None, {"missing"}, id="empty"),
     pytest.param((), {}, None, {"malformed_message"}, id="no argument"),
     pytest.param((a_job(), 2), {}, "k-1", {"malformed_message"}, id="two arguments"),
-    pytest.param((), {"job": a_job()}, None, {"malformed_message"}, id="named"),
+    pytest.param((), {"job": a_job()}, "k-1", {"malformed_message"}, id="named"),
     pytest.param((json.dumps(a_job()),), {}, None, {"not_an_object"}, id="text"),
     pytest.param((None,), {}, None, {"not_an_object"}, id="null"),
     pytest.param(([a_job()],), {}, None, {"not_an_object"}, id="list"),
@@ -376,4 +380,4 @@ def test_the_list_on_the_command_line(
     assert [reason["pointer"] for reason in told["reasons"]] == ["/customer"]
     assert main(["refused"]) == 0
     assert "/customer" in capsys.readouterr().err
-    assert summarised(fleet.ledger, dict.fromkeys(LANES, 0))["refused"] == 1
+    assert summarised(fleet.ledger, dict.fromkeys(LANES, 0), Inventory(()))["refused"] == 1

@@ -51,9 +51,9 @@ def look(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> L
             "ONBOARDING_BROKER_URL": broker_url,
             "ONBOARDING_ENCRYPTION_KEYS": new_key(),
             "ONBOARDING_API_TOKENS": setting_of("crm", Role.SUBMITTER, "t"),
-            "IRON_BASE_URL": BASE_URL,
+            "IRON_BASE_URL": BASE_URL.replace("http:", "https:"),
             "IRON_API_KEY": API_KEY,
-            "IRON_WEBHOOK_SECRET": "whsec_x",
+            "IRON_WEBHOOK_SECRET": "whsec_c2FuZGJveC1kZW1vLXNlY3JldA",
             "ONBOARDING_PUBLIC_URL": "https://onboarding.example.com",
         }
         for name, value in (right | settings).items():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
-import re
 import signal
 import socket
 import subprocess
@@ -23,6 +21,7 @@ import pytest
 from ops.sandbox import sign
 from pipelines.iron import Iron
 from pipelines.model import Policy
+from tests.program import DEADLINE_S, Program, eventually
 from tests.world import API_KEY, a_job
 from workers.engine.actors import declare_actors
 from workers.engine.broker import NudgeBroker
@@ -36,55 +35,6 @@ from workers.secrets.vault import Vault, new_key
 
 SECRET = "whsec_c2FuZGJveC1rZXktZm9yLXRlc3Rz"
 TOKEN = "onb_token-of-the-crm"
-DEADLINE_S = 20.0
-
-
-class Program:
-    """A part of the system in a process, with what it writes to standard error."""
-
-    def __init__(self, module: str, **environment: str) -> None:
-        bare = {name: value for name, value in os.environ.items() if not name.startswith(("IRON_", "ONBOARDING_"))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module, "--port", "0"],
-            env={**bare, "ONBOARDING_LOG": "json", **environment},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.lines: list[str] = []
-        self._arriving: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self._arriving.put(line)
-        self._arriving.put(None)
-
-    def line(self, pattern: str) -> re.Match[str]:
-        """Wait for a line."""
-        deadline = time.monotonic() + DEADLINE_S
-        while (line := self._arriving.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
-            self.lines.append(line)
-            if found := re.search(pattern, line):
-                return found
-        raise AssertionError(f"ended without {pattern}: {self.lines}")
-
-    def stop(self) -> int:
-        """Ask the process to end; answers its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            status = self.process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        self._reader.join()
-        while (line := self._arriving.get_nowait() if not self._arriving.empty() else None) is not None:
-            self.lines.append(line)
-        if self.process.stderr is not None:
-            self.process.stderr.close()
-        return status
 
 
 @pytest.fixture
@@ -113,14 +63,6 @@ def gateway(start: Callable[..., Program], ledger_url: str, broker_url: str) -> 
     )
     port = program.line(r'"port": (\d+).*"gateway\.started"')[1]
     return program, f"http://127.0.0.1:{port}"
-
-
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    """Look until a condition holds."""
-    deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while not holds():
-        assert time.monotonic() < deadline, what
-        pause.wait(0.02)
 
 
 def test_the_sandbox_delivers(

@@ -381,7 +381,7 @@ def test_the_unforeseen_is_a_problem(make: Make, world: World) -> None:
 def test_openapi(gateway: Iron) -> None:
     """The document names each refusal of the webhook endpoint."""
     route = gateway.get("/openapi.json").json()["paths"][PATH]["post"]
-    assert set(route["responses"]) == {"200", "400", "401", "408", "413", "503"}
+    assert set(route["responses"]) == {"200", "400", "401", "408", "413", "415", "503"}
     assert set(route["responses"]["503"]["content"]["application/problem+json"]["examples"]) == {
         "ledger_away",
         "webhook_secret_missing",

@@ -65,7 +65,7 @@ def by_python(world: World, rules: JobRules) -> None:
 def by_message(world: World, rules: JobRules) -> None:
     """Hand in as the actor of direct messages does."""
     door, refusals = FrontDoor(world.ledger, world.vault, world.queue.send, rules), Refusals(world.ledger)
-    DirectEnqueueing(door, refusals)._take("a message", (odd(),), {})
+    DirectEnqueueing(door, refusals)._take(dramatiq.Message("interactive", ACTOR, (odd(),), {}, {}))
     assert len(refusals.newest()) == (rules.unknown_fields == "refuse")
 
 

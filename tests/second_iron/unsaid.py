@@ -23,7 +23,7 @@ CLIENT, ANSWERS, VALUES = (f"pipelines/iron/{name}.py" for name in ("client", "a
 STEPS, NEXT = "pipelines/onboarding.py", "pipelines/advance.py"
 READING, SIGNING = "pipelines/reading.py", "pipelines/signing.py"
 KEYS, MODEL, ERRORS, TRY = "pipelines/keys.py", "pipelines/model.py", "pipelines/errors.py", "pipelines/attempt.py"
-ENVELOPE, SIGNATURE = "ops/gateway/webhooks/envelope.py", "ops/gateway/webhooks/signature.py"
+ENVELOPE, SIGNATURE = "ops/gateway/webhooks/envelope.py", "workers/secrets/signature.py"
 SWEEP = "workers/reconcile/sweep.py"
 
 

@@ -24,7 +24,9 @@ def reported(source: Path, target: Path) -> list[dict[str, str]]:
         for row in read(source):
             report.write(row, "create" if row.job else "error")
     with target.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+        header = file.readline()
+        file.seek(0)
+        return list(csv.DictReader(file, delimiter=";" if '";"' in header else ","))
 
 
 @given(st.text(alphabet="'=+-@\t\r\n\uff1dab", max_size=6))
@@ -83,8 +85,7 @@ def test_report_without_its_columns_is_not_guessed(tmp_path: Path) -> None:
     source.write_text("idempotency_key,email,customer_type\n'+49-1,a@b.cd,Person\n'x,a@b.cd,Person\n")
     first, second = read(source)
     assert [(problem.column, problem.code) for problem in first.problems] == [("idempotency_key", "neutralised_cell")]
-    assert second.job is not None
-    assert second.job.idempotency_key == "'x"
+    assert [problem.code for problem in second.problems] == ["mangled_value"]
 
 
 def test_part_of_the_columns(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_part_of_the_columns(tmp_path: Path) -> None:
 
 
 def test_report_of_jsonl(tmp_path: Path) -> None:
-    """The report of JSON lines holds each line whole, and can be mended and imported again as a table."""
+    """The report of JSON lines is JSON lines, each job as it came; and can be corrected and imported again."""
     source = tmp_path / "rows.jsonl"
     job = {
         "idempotency_key": "k",
@@ -104,14 +105,36 @@ def test_report_of_jsonl(tmp_path: Path) -> None:
         "labels": {"q": 'say "x", y'},
     }
     source.write_text(json.dumps(job) + "\nbroken\n")
-    first, second = reported(source, tmp_path / "report.csv")
-    assert json.loads(first["job"]) == job
-    assert (first["column"], second["code"]) == ("/customer/email", "not_json")
-    again = tmp_path / "again.csv"
-    again.write_text((tmp_path / "report.csv").read_text(encoding="utf-8-sig").replace("a@b", "a@b.cd"))
+    target = source
+    for name in ("report.csv", "report.jsonl"):
+        before, target = target, tmp_path / name
+        with ReportWriter(target) as report:
+            for row in read(before):
+                report.write(row, "error")
+        first, second = (json.loads(line) for line in target.read_text(encoding="utf-8").splitlines())
+        assert (first["line"], first["job"], second["job"]) == (1, job, "broken")
+        assert [[one["pointer"], one["code"]] for one in first["problems"]] == [["/customer/email", "not_an_email"]]
+        assert [one["code"] for one in second["problems"]] == ["not_json"]
+    again = tmp_path / "again.jsonl"
+    again.write_text(target.read_text(encoding="utf-8").replace('"a@b"', '"a@b.cd"'))
     mended, broken = read(again)
     assert mended.job is not None
     assert mended.job.labels == {"q": 'say "x", y'}
+    assert broken.problems[0].code == "not_json"
+
+
+def test_reports_of_jsonl_that_are_tables(tmp_path: Path) -> None:
+    """The report of JSON lines of an earlier day, a table with a column job, is read as it was."""
+    job = {"idempotency_key": "k", "customer": {"customer_type": "Person", "email": "a@b.cd"}}
+    old = tmp_path / "report.csv"
+    with old.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+        writer.writerow(["job", *REPORT_COLUMNS])
+        writer.writerow([json.dumps(job), "1", "error", "/customer/email", "not_an_email", "Give one."])
+        writer.writerow(["broken", "2", "error", "", "not_json", "No."])
+    mended, broken = read(old)
+    assert mended.job is not None
+    assert mended.job.idempotency_key == "k"
     assert broken.problems[0].code == "not_json"
 
 

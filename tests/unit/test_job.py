@@ -129,7 +129,23 @@ def test_not_an_object(value: object) -> None:
     assert problems(value) == [("", "not_an_object")]
 
 
-@pytest.mark.parametrize("key", ["k", "K-1_2.3:4/5", "a b", "\u00fc", "\u5ba2\u6237-1", "'; DROP", "x" * 255])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "k",
+        "K-1_2.3:4/5",
+        "a b",
+        "\u00fc",
+        "\u5ba2\u6237-1",
+        "; DROP",
+        "1E5",
+        "A-1.0",
+        "2026",
+        "Null-7",
+        "#1001",
+        "x" * 255,
+    ],
+)
 def test_good_keys(key: str) -> None:
     """A key may hold any printable characters."""
     assert parse_job(least(idempotency_key=key)).idempotency_key == key
@@ -162,7 +178,13 @@ def test_bad_keys(key: object, code: str) -> None:
 
 @pytest.mark.parametrize(
     "email",
-    ["a@b.cd", "ada.lovelace+approve@mail.example.com", "o'hara@example.ie", "\u00fc@b\u00fccher.example", "x@1.2"],
+    [
+        "a@b.cd",
+        "ada.lovelace+approve@mail.example.com",
+        "o'hara@example.ie",
+        "\u00fc@b\u00fccher.example",
+        "x@1.example",
+    ],
 )
 def test_good_emails(email: str) -> None:
     """Addresses as people have them are taken, tags and scripts included."""

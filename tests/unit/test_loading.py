@@ -54,7 +54,7 @@ def load(file: Path, door: Door, *, mapping: dict[str, str] | None = None, repor
         if writer:
             writer.write(row, outcome, problems)
 
-    through(read(file, mapping=mapping), door, result, mapping or {}, told, door.heard.append)
+    through(read(file, mapping=mapping), door, result, told, door.heard.append)
     if writer:
         writer.close()
     return result

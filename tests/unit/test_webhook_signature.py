@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.gateway.webhooks.signature import Verdict, split_secrets, verify
 from ops.sandbox import sign
+from workers.secrets.signature import Verdict, split_secrets, verify
 
 TS, BODY = "1764000000", b'{"type":"ping"}'
 NOW_S = 1764000000.0

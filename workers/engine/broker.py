@@ -1,23 +1,30 @@
-"""The broker: Dramatiq's, without what we do not use, and with a bell.
+"""The broker: Dramatiq's, without what we do not use, and with a wake-up and a script of its own.
 
-Messages are nudges that may be lost or doubled; nothing of Dramatiq's retries, delays or dead letters matters here
-(ops/docs/decisions/0001). So there are no delay queues, whose consumers cost polls all day, and no default middleware.
-The bell: Dramatiq polls an idle queue with a growing pause; a nudge sent by this very process ends the pause at
-once, so
-that a hop from one step to the next costs milliseconds while an idle worker costs next to nothing.
+Nudges may be lost or doubled; nothing of Dramatiq's retries, delays or dead letters matters for them
+(ops/docs/decisions/0001). Jobs come as messages too, from any producer, and must not be lost (decision 0018): each
+message is read without trust, and what was sent with a delay waits in Redis and not in a worker's memory. So there are
+no delay queues, whose consumers cost polls all day, and no default middleware.
+
+The wake-up: Dramatiq polls an idle queue with a growing pause; a nudge sent by this very process ends the pause at
+once, so that a hop from one step to the next costs milliseconds while an idle worker costs next to nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
 import dramatiq
+import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import current_millis
+from dramatiq.errors import ConnectionClosed
 
+from workers.engine.decoding import ASKED, LONGEST, LONGEST_DELAY_MS, TOO_LATE, Decoded, decoded, named, refused
 from workers.ledger import LANES, Nudge, connect
 
 #: Part of what Dramatiq would fetch ahead, twice the threads, that a lane may have in this process, in hand or in
@@ -29,24 +36,67 @@ SHARES = {"interactive": 1.0, "bulk": 5 / 16, "reidentify": 1 / 16}
 IDLE_MIN_S = 0.005
 IDLE_MAX_S = 0.1
 
+#: What a consumer asks of a queue, in our own script (queues.lua); Dramatiq's does the rest.
+_OURS = frozenset({"fetch", "ack", "nack", "requeue", "postpone"})
+
+#: The queues that are read, and those beside them in which producers leave what is to come later.
+QUEUES = (*LANES, *(f"{lane}.DQ" for lane in LANES))
+
 
 class _BellConsumer(_RedisConsumer):
     """Dramatiq's consumer, whose pause between two polls of an empty queue ends when the bell rings."""
 
-    def __init__(self, broker: NudgeBroker, queue_name: str, prefetch: int, timeout: int) -> None:  # noqa: ARG002
-        no_pause = 0  # the pause is ours
-        super().__init__(broker, queue_name, prefetch, no_pause)  # type: ignore[no-untyped-call]
+    def __init__(self, broker: NudgeBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
         self._bell = broker.bell(queue_name)
         self._idle_s = IDLE_MIN_S
 
+    @property
+    def outstanding_message_count(self) -> int:
+        """Count what this process has of the queue, in hand or in memory."""
+        return len(self.broker.held[self.queue_name]) + len(self.message_cache)
+
     def __next__(self) -> Any:
         self._bell.clear()
-        message = super().__next__()  # type: ignore[no-untyped-call]
+        try:
+            message = self._next()
+        except redis.ConnectionError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
         if message is None:
             full = self.outstanding_message_count >= self.prefetch  # then there is work at hand: look again soon
             rung = self._bell.wait(IDLE_MIN_S if full else self._idle_s)
             self._idle_s = IDLE_MIN_S if full or rung else min(self._idle_s * 2, IDLE_MAX_S)
         return message
+
+    def _next(self) -> Any:
+        if not self.message_cache and (room := self.prefetch - self.outstanding_message_count) > 0:
+            self.message_cache = self._fetched(room)
+        if not self.message_cache:
+            return None
+        message = self.message_cache.pop(0)
+        self.broker.held[self.queue_name].add(message.options["redis_message_id"])
+        return dramatiq.MessageProxy(message)
+
+    def _fetched(self, count: int) -> list[dramatiq.Message[Any]]:
+        """Fetch messages; those whose time has not come go back, to wait in Redis."""
+        now_ms, found = self.broker.fetch(self.queue_name, count)
+        taken, later = [], []
+        for one in found:
+            if one.due_ms - now_ms > LONGEST_DELAY_MS:
+                taken.append(refused(one.message, TOO_LATE))
+            elif one.due_ms > now_ms:
+                later += [one.message.options["redis_message_id"], int(one.due_ms)]
+            else:
+                taken.append(one.message)
+        if later:
+            self.broker.do_postpone(self.queue_name, *later)
+        return [self.broker.decided(message) for message in taken]
+
+    def close(self) -> None:
+        """Give back what was fetched and nobody has in hand."""
+        messages, self.message_cache = self.message_cache, []
+        with contextlib.suppress(redis.RedisError):  # the porter brings it back
+            self.requeue(messages)  # type: ignore[no-untyped-call]
 
 
 class NudgeBroker(RedisBroker):
@@ -54,10 +104,19 @@ class NudgeBroker(RedisBroker):
 
     def __init__(self, url: str, middleware: Sequence[dramatiq.Middleware] = ()) -> None:
         """Connect to the broker's database; nothing is sent yet."""
-        super().__init__(client=connect(url), middleware=list(middleware))  # type: ignore[no-untyped-call]
+        no_maintenance = 0  # it runs KEYS; the porter does its work
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=connect(url), middleware=list(middleware), maintenance_chance=no_maintenance
+        )
+        #: Names what is fetched in this process. Another id than that which Dramatiq's script gives a sign of life, by
+        #: the clock of this machine.
+        self.worker_id = str(uuid4())
+        #: By lane, the ids of the messages that this process has in hand.
+        self.held: dict[str, set[bytes]] = {lane: set() for lane in LANES}
+        #: Names the actor that is to take a message; None: the one that the message names.
+        self.decide: Callable[[dramatiq.Message[Any]], str] | None = None
         self._bells: dict[str, threading.Event] = {}
-        #: Takes messages for actors that were never declared; None: Dramatiq makes dead letters of them, input and all.
-        self.fallback: dramatiq.Actor[..., Any] | None = None
+        self._queues = self.client.register_script((files("workers.engine") / "queues.lua").read_bytes())
         for lane in LANES:
             self.declare_queue(lane)
 
@@ -70,11 +129,38 @@ class NudgeBroker(RedisBroker):
         """The consumer with the bell."""
         return _BellConsumer
 
-    def get_actor(self, actor_name: str) -> Any:
-        """Give the actor of this name, or the one for names that this release does not know."""
-        if self.fallback is not None and actor_name not in self.actors:
-            return self.fallback
-        return super().get_actor(actor_name)
+    def decided(self, message: dramatiq.Message[Any]) -> dramatiq.Message[Any]:
+        """Give a message to the actor that is to take it."""
+        actor = message.actor_name if self.decide is None else self.decide(message)
+        if actor == message.actor_name:
+            return message
+        asked = {ASKED: message.actor_name} if named(message.actor_name) else {}
+        return message.copy(actor_name=actor, options={**asked, **message.options})
+
+    def fetch(self, queue_name: str, count: int) -> tuple[float, list[Decoded]]:
+        """Fetch up to so many messages of a queue; answers the server's time, in ms, and them."""
+        now_ms, *found = self.do_fetch(queue_name, count, LONGEST)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return float(now_ms), [decoded(queue_name, id_, data) for id_, data in pairs]
+
+    def call(self, operation: str, *arguments: Any) -> Any:
+        """Run an operation of queues.lua."""
+        return self._queues(keys=[self.namespace], args=[operation, *arguments])
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        """Give what does a command of Dramatiq's on a queue: our own script, for what concerns what was fetched."""
+        if command not in _OURS:
+            dramatiqs: Callable[..., Any] = super()._dispatch(command)  # type: ignore[no-untyped-call]
+            return dramatiqs
+
+        def do(queue_name: str, *arguments: Any) -> Any:
+            try:
+                return self.call(command, queue_name, self.worker_id, *arguments)
+            finally:  # what could not be acknowledged comes back
+                if command != "fetch":
+                    self.held[queue_name].difference_update(arguments)
+
+        return do
 
     def bell(self, queue_name: str) -> threading.Event:
         """Give the bell of a queue."""

@@ -25,13 +25,17 @@ HIGHEST_PORT = 65_535
 #: Never allowed, not even where private networks are: the metadata services of clouds, which hand out credentials.
 _METADATA = tuple(
     ip_network(block)
-    for block in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32")
+    for block in (
+        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32"),
+        "192.0.0.192/32",
+    )
 )
 #: The only IPv6 addresses that lead anywhere in the Internet, and the parts of them that do not or lead back to IPv4.
 _GLOBAL_V6 = ip_network("2000::/3")
 _SPECIAL_V6 = tuple(ip_network(block) for block in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-#: IPv4 blocks that Python counts as global and that lead to no host: the former 6to4 relays.
-_SPECIAL_V4 = (ip_network("192.88.99.0/24"),)
+#: IPv4 blocks that lead to no host in the Internet, and that some release of Python counts as global: protocol
+#: assignments, and the former 6to4 relays.
+_SPECIAL_V4 = (ip_network("192.0.0.0/24"), ip_network("192.88.99.0/24"))
 #: IPv6 networks whose last 32 bits are an IPv4 address: it is judged instead.
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -104,6 +108,19 @@ def allowed(text: str, *, private: bool) -> bool:
     if address.is_multicast or address.is_unspecified or any(address in block for block in _METADATA):
         return False
     return private or _is_public(address)
+
+
+def is_public(text: str) -> bool:
+    """Say whether an address is one of the Internet, and none of a network's own."""
+    return _is_public(_embedded(ip_address(text.partition("%")[0])))
+
+
+def is_inside(host: str) -> bool:
+    """Say whether a host is an address of this machine or of a private network; a name is neither."""
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
 
 
 def _is_public(address: Address) -> bool:

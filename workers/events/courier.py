@@ -15,7 +15,10 @@ import httpx
 import redis
 import structlog
 
+from pipelines.iron.proxy import Proxy
+from pipelines.iron.transport import ThreadTransport
 from pipelines.pauses import around
+from workers.events.addresses import is_public
 from workers.events.dispatcher import AWAY_S, IN_FLIGHT, Dispatcher, Held
 from workers.events.endpoints import MOST, Endpoints, NoEndpointError
 from workers.events.sender import Sender
@@ -23,6 +26,7 @@ from workers.events.stream import OLDEST, EventStream
 from workers.ledger import Ledger
 from workers.process.background import Background
 from workers.process.counters import Counters
+from workers.proxies import Proxies
 from workers.secrets.vault import Vault
 
 log = structlog.get_logger()
@@ -39,8 +43,18 @@ DROP_EVERY_S = 60.0
 END_GRACE_S = 5.0
 
 
-def new_transport() -> httpx.HTTPTransport:
-    """Make a transport for the deliveries to one endpoint: no proxy, no retries, as many connections as needed."""
+def new_transport(proxies: Proxies | None = None) -> httpx.BaseTransport:
+    """Make a transport for the deliveries to one endpoint: no retries, as many connections as needed.
+
+    Where a proxy is set it is asked for a tunnel to the address that was judged, and never for a name, which it would
+    look up by itself. An address of a private network is called directly: the proxy's own network is none of ours.
+    """
+    if proxies and proxies.set:
+
+        def outward(scheme: str, name: str, host: str, port: int) -> Proxy | None:
+            return proxies(scheme, name, host, port) if is_public(host) else None
+
+        return ThreadTransport(proxy=outward)
     return httpx.HTTPTransport(limits=httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT))
 
 

@@ -6,6 +6,7 @@ file. Started again after a kill, it goes on, and in the end everything is as if
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -145,12 +146,14 @@ class Imports:
         file's real name, where the path does not tell it. `report` takes every row; the ledger keeps the refused ones.
         `each` hears of every row with its result, `progress` of every batch.
 
-        Raises IntakeError when the file itself is at fault; rows before the fault are stored by then and the import
-        stays unfinished. Raises ImportNameError, and ImportCancelledError when the import was or is being cancelled.
+        Raises IntakeError when the file itself is at fault: before its first row nothing is left of that, its name
+        included; later the rows before the fault are stored, and the import stays unfinished. Raises ImportNameError,
+        and ImportCancelledError when the import was or is being cancelled.
         """
         vault = self._need_vault()
         door = FrontDoor(self._ledger, vault, lambda _: None, self._rules)
-        with source(path, mapping=mapping, lane=lane, rules=self._rules) as file:
+        with source(path, mapping=mapping, lane=lane, rules=self._rules, now_ms=self._ledger.told_ms) as file:
+            rows = _begun(file.rows)
             taken, state = self._taken(name, Path(file_name or path.name), file.digest, by)
             result, fresh = Result(taken), state == "opened"
             refused = RefusedRows(self._ledger, vault, taken)
@@ -166,7 +169,7 @@ class Imports:
                     report.write(row, outcome, problems)
                 each(row, outcome)
 
-            through(file.rows, decide, result, mapping or {}, told, progress)
+            through(rows, decide, result, told, progress)
             refused.close()
             ImportStore(self._ledger).loaded(taken, result.counts() if fresh else {})
         return result
@@ -178,13 +181,15 @@ class Imports:
         name: str | None = None,
         lane: Lane = "bulk",
         mapping: Mapping[str, str] | None = None,
+        file_name: str | None = None,
         report: Report | None = None,
         progress: Callable[[Result], None] = lambda _: None,
     ) -> Result:
         """Say what `load` would do, and write nothing. Raises as `load` does."""
         vault = self._need_vault()
-        with source(path, mapping=mapping, lane=lane, rules=self._rules) as file:
-            taken, fresh = self._free(name, path, file.digest)
+        with source(path, mapping=mapping, lane=lane, rules=self._rules, now_ms=self._ledger.told_ms) as file:
+            rows = _begun(file.rows)
+            taken, fresh = self._free(name, Path(file_name or path.name), file.digest)
             result = Result(taken)
 
             def told(row: Row, outcome: str, problems: tuple[RowProblem, ...]) -> None:
@@ -192,7 +197,7 @@ class Imports:
                     report.write(row, outcome, problems)
 
             decide = comparing(self._ledger, vault, taken, fresh=fresh)
-            through(file.rows, decide, result, mapping or {}, told, progress)
+            through(rows, decide, result, told, progress)
         return result
 
     def _taken(self, name: str | None, path: Path, digest: str, by: str) -> tuple[str, str]:
@@ -354,6 +359,12 @@ def _rate(fields: Mapping[str, str], now_ms: int) -> float | None:
     if f"{which}_ms" not in fields:
         return None
     return rate(int(fields[f"{which}_ms"]), int(fields["passed"]) - int(fields[f"{which}_passed"]), now_ms)
+
+
+def _begun(rows: Iterator[Row]) -> Iterator[Row]:
+    """Read the first row, so that what is wrong with the file as a whole shows now. Raises IntakeError."""
+    first = next(rows, None)
+    return rows if first is None else itertools.chain([first], rows)
 
 
 def default_name(path: Path) -> str:

@@ -87,14 +87,13 @@ def through(
     rows: Iterator[Row],
     decide: Decide,
     result: Result,
-    mapping: Mapping[str, str],
     told: Told,
     progress: Callable[[Result], None],
 ) -> None:
     """Take rows through `decide` in batches, and count and tell each."""
     started = time.monotonic()
     for batch, answers in _ahead(_batches(rows), decide):
-        for row, outcome, problems in _outcomes(batch, answers, mapping):
+        for row, outcome, problems in _outcomes(batch, answers):
             result.add(row, outcome, problems)
             told(row, outcome, problems)
         result.seconds = time.monotonic() - started
@@ -137,9 +136,7 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _outcomes(
-    batch: Sequence[Row], answers: Iterable[Submitted], mapping: Mapping[str, str]
-) -> Iterator[tuple[Row, str, tuple[RowProblem, ...]]]:
+def _outcomes(batch: Sequence[Row], answers: Iterable[Submitted]) -> Iterator[tuple[Row, str, tuple[RowProblem, ...]]]:
     """Say for each row of a batch, in its order, what became of it and why."""
     answers = iter(answers)
     for row in batch:
@@ -147,15 +144,13 @@ def _outcomes(
             yield row, "error", row.problems
         else:
             answer = next(answers)
-            yield row, _RESULTS[answer.status], _conflict(row, answer, mapping)
+            yield row, _RESULTS[answer.status], _conflict(row, answer)
 
 
-def _conflict(row: Row, answer: Submitted, mapping: Mapping[str, str]) -> tuple[RowProblem, ...]:
+def _conflict(row: Row, answer: Submitted) -> tuple[RowProblem, ...]:
     if answer.accepted:
         return ()
-    ours = "external_id" if answer.status == "external_id_taken" else "idempotency_key"
-    names = [theirs for theirs, field_ in mapping.items() if field_ == ours] + [ours, "external_id"]
-    column = next((name for name in names if name in row.fields), f"/{ours}")
+    column = row.layout.column_of("external_id" if answer.status == "external_id_taken" else "idempotency_key")
     return (RowProblem(column, answer.status, answer.sentence),)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
+from pipelines.consent import Consent
 from pipelines.lifecycle import Phase
 from pipelines.model import Record, Signing
+from pipelines.times import timestamp
 from workers.ledger import Ledger, Nudge
 from workers.secrets.vault import Place, Vault
 
@@ -29,15 +31,6 @@ class NotAskedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
-    """Who agreed, when, and where the proof of it is. Personal: it is only ever stored sealed."""
-
-    signed_by: str
-    signed_at: datetime
-    evidence: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Recorded:
     """The documents that were not agreed to before, and the nudge to send now, if there is one."""
 
@@ -52,17 +45,15 @@ def open_documents(record: Record) -> list[Signing]:
     return [signing for signing in record.signings if signing.consented_ms is None and signing.signed_ms is None]
 
 
-def record_consent(
-    ledger: Ledger, vault: Vault, record: Record, documents: Sequence[str], consent: Consent, *, by: str = "consent"
-) -> Recorded:
-    """Store the consent to these documents and make the record due.
+def record_consent(ledger: Ledger, vault: Vault, record: Record, consent: Consent, *, by: str = "consent") -> Recorded:
+    """Store the consent to documents and make the record due.
 
     Raises NotAskedError when the record does not ask for one of them; then nothing is stored. Raises KeyError when the
     record is gone meanwhile.
     """
     agreed = {signing.id for signing in record.signings if signing.consented_ms or signing.signed_ms}
     asked = {signing.id: signing for signing in open_documents(record)}
-    wanted = list(dict.fromkeys(documents))
+    wanted = list(dict.fromkeys(consent.documents))
     if strange := [document for document in wanted if document not in asked and document not in agreed]:
         raise NotAskedError(_why(record, list(asked)), strange)
     fresh = [document for document in wanted if document in asked]
@@ -71,11 +62,16 @@ def record_consent(
     evidence = {
         "documents": [{"id": document, "url": asked[document].url} for document in fresh],
         "signed_by": consent.signed_by,
-        "signed_at": consent.signed_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "signed_at": _in_utc(consent.signed_at) if consent.signed_at else timestamp(ledger.now_ms()),
         "evidence": consent.evidence,
     }
     act = {"act": "sign", "documents": fresh, "by": by}
     return Recorded(tuple(fresh), ledger.act(record.key, act, vault.seal(Place("evidence", record.key), evidence)))
+
+
+def _in_utc(moment: str) -> str:
+    at = datetime.fromisoformat(moment.upper()).astimezone(UTC)
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _why(record: Record, asked: Sequence[str]) -> str:

@@ -79,8 +79,12 @@ def _refusal(id_: str, at_ms: int, stored: bytes) -> Refusal:
 
 def _key(job: Any) -> str | None:
     """Give the idempotency key of what should be a job: only a text that may be one, since it is stored and logged."""
-    key = job.get("idempotency_key") if isinstance(job, dict) else None
+    return as_key(job.get("idempotency_key")) if isinstance(job, dict) else None
+
+
+def as_key(value: Any) -> str | None:
+    """Give a value that may be an idempotency key; None for any other."""
     try:
-        return _KEYS.validate_python(key, strict=True)
+        return _KEYS.validate_python(value, strict=True)
     except ValidationError:
         return None

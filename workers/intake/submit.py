@@ -98,9 +98,16 @@ class FrontDoor:
         self._vault = vault
         self._send = send
 
+    def judge(self, value: object) -> Job:
+        """Check a job as JSON gives it, by this door's rules and the ledger's clock.
+
+        Raises JobInvalidError with every problem, and redis.RedisError when the time is asked for and the ledger away.
+        """
+        return parse_job(value, self.rules, self._ledger.told_ms)
+
     def submit(self, job: Job | dict[str, Any], *, by: str = "") -> Submitted:
         """Accept one job. Raises JobInvalidError with every problem when it is not one."""
-        return self.submit_many([job if isinstance(job, Job) else parse_job(job, self.rules)], by=[by])[0]
+        return self.submit_many([job if isinstance(job, Job) else self.judge(job)], by=[by])[0]
 
     def submit_many(self, jobs: Sequence[Job], *, by: Sequence[str] = ()) -> list[Submitted]:
         """Accept jobs in one round trip, each by itself: one that is refused does not concern the others.
@@ -172,7 +179,7 @@ class FrontDoor:
         Raises JobInvalidError when it is not a job, KeyError when nothing has its idempotency key, and
         ExternalIdTakenError when another onboarding has its external id; then nothing is stored.
         """
-        canonical = (job if isinstance(job, Job) else parse_job(job, self.rules)).canonical()
+        canonical = (job if isinstance(job, Job) else self.judge(job)).canonical()
         wanted = begin(canonical)
         [holder] = Lists(self._ledger).holders([wanted.external_id])
         if holder not in (None, wanted.key):

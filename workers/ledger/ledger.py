@@ -95,13 +95,13 @@ class Ledger:
         tokens = [call_token() for _ in new]
         answers: list[Any] = []
         while not answers:  # nothing was written: our idea of the server's time was wrong, and now is not
-            at_ms = self._told_ms()
+            at_ms = self.told_ms()
             rows = b"".join([new_row(one, token, at_ms) for one, token in zip(new, tokens, strict=True)])
             now_ms, *answers = self._safe_call("create", at_ms, CLOCK_TOLERANCE_MS, FORMAT, rows)
             self._heard = now_ms - self._shift_ms(), self.clock()
         return [created_of(one.record, answer) for one, answer in zip(new, answers, strict=True)]
 
-    def _told_ms(self) -> int:
+    def told_ms(self) -> int:
         """Tell the server's time by what it said last and our own clock, without a round trip once it has."""
         if self._heard is None:
             self._heard = self.now_ms() - self._shift_ms(), self.clock()

@@ -13,6 +13,7 @@ from typing import Any
 import redis
 
 from workers.ledger import Durability, NotDurableError
+from workers.operate.rights import Lacking, lacking_for_the_broker, lacking_for_the_ledger
 
 #: The oldest release with all commands that the ledger uses (design, section 7).
 OLDEST_RELEASE = (6, 2)
@@ -55,28 +56,44 @@ def check_ledger(client: redis.Redis, durability: Durability | None = None) -> t
 
     `durability`: what it is to be asked for before anything is acknowledged.
 
-    One round trip, with commands that managed servers allow too: INFO tells the eviction policy without CONFIG.
+    With commands that managed servers allow too: INFO tells the eviction policy without CONFIG.
     """
+    problems: tuple[str, ...] = ()
     try:
-        facts = client.info()
-    except redis.exceptions.NoPermissionError:
+        if lacks := lacking_for_the_ledger(client, durability):
+            problems = (_may_not(client, lacks, "the ledger needs", "onboardings stand still where it is needed"),)
+        return (*problems, *problems_of(client.info(), address(client), durability))
+    except redis.exceptions.NoPermissionError as error:
+        if "info" not in str(error).lower() and problems:  # the client cannot even connect
+            return problems
         text = (
             f"The user of {address(client)} may not run INFO, so it cannot be seen whether records are safe there:"
             " allow it with `ACL SETUSER <name> +info`."
         )
-        return (text,)
+        return (*problems, text)
     except redis.RedisError as error:
         return (unanswered(client, error),)
-    return problems_of(facts, address(client), durability)
 
 
 def check_broker(client: redis.Redis) -> tuple[str, ...]:
-    """Look at the server that is to hold the queues; to lose them costs only a delay, so it has to answer, no more."""
+    """Look at the server that is to hold the queues; answers what is wrong with it. It has to do as it is asked."""
     try:
+        if lacks := lacking_for_the_broker(client):
+            return (_may_not(client, lacks, "the queues need", "messages would stay where they are"),)
         client.ping()
     except redis.RedisError as error:
         return (unanswered(client, error, _BROKER),)
     return ()
+
+
+def _may_not(client: redis.Redis, lacks: Lacking, needs: str, endangers: str) -> str:
+    """Say what a user may not do, what that endangers, and how to allow exactly that."""
+    commands = f"run {', '.join(lacks.commands)}" if lacks.commands else ""
+    what = " or ".join(filter(None, (commands, lacks.keys and f"use the keys {lacks.keys}")))
+    return (
+        f"The user of {address(client)} may not {what}, which {needs}: {endangers};"
+        f" allow it with `ACL SETUSER <name> {lacks.rules()}`. No channel is used."
+    )
 
 
 def release_of(facts: Mapping[str, Any]) -> tuple[int, int]:

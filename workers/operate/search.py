@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pipelines.keys import composed
 from pipelines.lifecycle import Phase
 from workers.ledger import Ledger, Listed, Lists, Read
 from workers.ledger.import_store import ImportStore
@@ -21,6 +22,12 @@ class Filters:
     labels: tuple[tuple[str, str], ...] = ()
     external_id: str | None = None
     import_name: str | None = None
+
+    def composed(self) -> Filters:
+        """Give the same with every text in the form in which texts are stored."""
+        labels = tuple((composed(name), composed(value)) for name, value in self.labels)
+        external_id = None if self.external_id is None else composed(self.external_id)
+        return replace(self, labels=labels, external_id=external_id)
 
     def fit(self, read: Read) -> bool:
         """Say whether a record is wanted as it is now."""
@@ -47,6 +54,7 @@ def page(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int) ->
     Whoever is there all the time is listed, whatever moves between two pages; one that changes its phase meanwhile
     comes again, as it is then. A page may be short, or empty, and not the last.
     """
+    filters = filters.composed()
     if filters.external_id is not None:
         holders = Lists(ledger).holders([filters.external_id])
         return Page([read for read in ledger.read_many([key for key in holders if key]) if filters.fit(read)])
@@ -76,10 +84,10 @@ def _entries(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int
 def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
     """Give the onboardings that a text names: key, external id, e-mail address, Iron's id of the customer. Each once.
 
-    Exact but for the case of an e-mail address and of Iron's ids. One that was corrected is found by what it had
-    before, too. Addresses are compared by their keyed digests; nothing is decrypted.
+    Exact but for the case of an e-mail address and of Iron's ids, and for Unicode's forms. One that was corrected is
+    found by what it had before, too. Addresses are compared by their keyed digests; nothing is decrypted.
     """
-    wanted = text.strip()
+    wanted = composed(text.strip())
     keys = [wanted, *Lists(ledger).holders([wanted]), *Lists(ledger).keys_of_customers([wanted, wanted.lower()])]
     if "@" in wanted:
         keys += Lists(ledger).keys_of_emails(vault.email_digests(wanted))

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.times import timestamp
 from workers.budget.gate import BudgetStatus, Gate
+from workers.engine.inventory import Inventory
 from workers.events.endpoints import Endpoints
 from workers.intake.rejections import Refusals
 from workers.ledger import Ledger, Lists
@@ -18,9 +19,12 @@ from workers.ledger.limits import Budget
 from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
 
+#: Places with messages that do not move that are named, those with most first.
+MOST_PLACES = 50
 
-def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
-    """Give the counts; `queued` is how many nudges are in the queue of each lane."""
+
+def summarised(ledger: Ledger, queued: Mapping[str, int], lying: Inventory) -> dict[str, Any]:
+    """Give the counts; `queued` is how many nudges are in the queue of each lane, `lying` what is in the broker."""
     phases, standing = Lists(ledger).phases(), Gate(ledger).standing()
     return {
         "total": sum(count for count, _ in phases.values()),
@@ -39,6 +43,7 @@ def summarised(ledger: Ledger, queued: Mapping[str, int]) -> dict[str, Any]:
         "sweep": _sweep(ledger),
         "endpoints": _endpoints(ledger),
         "refused": Refusals(ledger).count(),
+        "messages": _messages(lying),
         "reidentification": policy_store.summarised(ledger),
     }
 
@@ -62,6 +67,20 @@ def _sweep(ledger: Ledger) -> dict[str, Any]:
     finished = state.get("finished")
     counts = {name: int(state[f"last_{name}"]) for name in ("read", "differ", "unknown")} if finished else {}
     return {"running": "place" in state, "finished_at": timestamp(int(finished)) if finished else None, **counts}
+
+
+def _messages(lying: Inventory) -> dict[str, Any]:
+    """Tell of messages that wait for their time, and of what does not move, by queue and place."""
+    stuck = [
+        {"queue": one.queue, "place": one.place, "count": one.count, "oldest_age_s": seconds(one.age_ms)}
+        for one in lying.stuck()[:MOST_PLACES]
+    ]
+    return {"delayed": lying.delayed(), "stuck": stuck, "partial": lying.partial}
+
+
+def seconds(ms: float | None) -> float | None:
+    """Give a length of time in seconds, where there is one."""
+    return None if ms is None else round(ms / 1000, 1)
 
 
 def _endpoints(ledger: Ledger) -> dict[str, int]:

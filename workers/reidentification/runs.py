@@ -81,6 +81,25 @@ def ask(ledger: Ledger, keys: Sequence[str], *, run: str, by: str, reason: str, 
     return Asked(tuple(asked), tuple(already), tuple(refused))
 
 
+def would_ask(ledger: Ledger, keys: Sequence[str], *, run: str) -> tuple[list[Record], Asked]:
+    """Say what `ask` would make of these keys now, and write nothing; the records are those it would ask for."""
+    wanted: list[Record] = []
+    already: list[str] = []
+    refused: list[tuple[str, str]] = []
+    for page in _pages(dict.fromkeys(keys)):
+        found = {read.record.key: read.record for read in ledger.read_many(page)}
+        there = ledger.client.zmscore(f"{PREFIX}run_keys:{run}", page)
+        for key, score in zip(page, there, strict=True):
+            record = found.get(key)
+            if sentence := _refusal(record):
+                refused.append((key, sentence))
+            elif score is not None:
+                already.append(key)
+            elif record is not None:
+                wanted.append(record)
+    return wanted, Asked(tuple(record.key for record in wanted), tuple(already), tuple(refused))
+
+
 def due_now(ledger: Ledger, rule: InForce) -> Iterator[tuple[Read, int]]:
     """Give the active customers whose announced start has come, each with it (ms), the oldest identification first."""
     if not rule.policy.enabled:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from pipelines.errors import InputLostError, KeyMissingError
-from pipelines.keys import canonical_json
+from pipelines.keys import canonical_json, composed
 
 #: Bytes of the digest of an e-mail address: among a billion addresses no two meet, and an index entry stays small.
 EMAIL_DIGEST_BYTES = 12
@@ -132,8 +132,11 @@ class Vault:
             raise InputLostError from None
 
     def email_digests(self, address: str) -> list[bytes]:
-        """Digest an e-mail address, whatever its case, with each lookup key; the first is the one to store."""
-        plain = address.strip().lower().encode()
+        """Digest an e-mail address with each lookup key; the first is the one to store.
+
+        Neither case nor Unicode's forms make a difference. Source: RFC 6532, section 3.1.
+        """
+        plain = composed(composed(address.strip()).lower()).encode()
         return [hmac.digest(key, plain, "sha256")[:EMAIL_DIGEST_BYTES] for key in self._email_keys]
 
     def marks(self, fingerprint: str) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ An act is stored at once and applied by a worker, so that it never collides with
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ import typer
 
 from ops.cli import output
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import TIMEOUT_S, Json, Key, Timeout, Wait, add
+from ops.cli.options import TIMEOUT_S, By, Json, Key, OddIds, Timeout, Wait, add, in_one_form
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from workers.ledger import Read
     from workers.reconcile.adopt import Found
 
-By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")]
 Reason = Annotated[str, typer.Option(metavar="R", help="Why. Kept in the history: no personal data.")]
 
 #: What the customers of `adopt` became, for people.
@@ -41,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def retry(
-    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Idempotency key.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Idempotency key.", callback=in_one_form)] = None,
     problem: Annotated[str | None, typer.Option(metavar="CODE", help="All with this problem instead of one.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without --yes only the count is shown.")] = False,
     reason: Reason = "",
@@ -82,6 +80,7 @@ def correct(
     by: By = None,
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
+    allow_odd_ids: OddIds = False,
     json: Json = False,
 ) -> int:
     """Replace the details of a customer.
@@ -90,22 +89,25 @@ def correct(
 
     Example: onboarding correct crm-1 corrected.json --reason "typing error in the e-mail"
     """
-    from ops.cli.inputs import phase, read_json
+    from ops.cli.inputs import phase, read_json, wrong
     from ops.cli.session import job_rules, opened
     from pipelines.job import JobInvalidError, parse_job
     from workers.intake.submit import ExternalIdTakenError
 
     wanted = phase(wait) if wait else None
+    value = read_json(file)
     try:
-        job = parse_job(read_json(file), job_rules())
+        job = parse_job(value, job_rules(allow_odd_ids=allow_odd_ids))
     except JobInvalidError as error:
-        raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
+        raise wrong(error.problems) from None
     if job.idempotency_key != key:
         raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
-    with opened("input", check=True) as session:
+    with opened("input", check=True, allow_odd_ids=allow_odd_ids) as session:
         refuse_useless(session, key, "correct")
         try:
-            nudge = session.door.correct(job, by=who(by), reason=reason)
+            nudge = session.door.correct(session.door.judge(value), by=who(by), reason=reason)
+        except JobInvalidError as error:
+            raise wrong(error.problems) from None
         except ExternalIdTakenError as error:
             raise CommandError(str(error)) from None
         if nudge:
@@ -167,15 +169,17 @@ def adopt(
     """
     from collections import Counter
 
+    from ops.cli.inputs import uuid
     from ops.cli.session import opened
     from pipelines.errors import HeldBackError, IronError
     from pipelines.iron import Filters
 
+    partner = uuid(sub_partner, "--sub-partner")
     filters = Filters(tuple(status or ()), tuple(identification_status or ()), tuple(type_ or ()), search)
     counts: Counter[str] = Counter()
     with opened("worker", check=not dry_run) as session:
         try:
-            for found in _found(session, filters, external_id, iron_id, sub_partner, dry_run=dry_run):
+            for found in _found(session, filters, external_id, iron_id, partner, dry_run=dry_run):
                 counts[found.result] += 1
                 if json:
                     output.give(_adopted(found))
@@ -224,8 +228,10 @@ def _show(session: Session, key: str, sentence: str, wanted: Any, timeout_s: flo
 
 
 def who(by: str | None) -> str:
-    """Name who acts: as told, else the user of this machine."""
-    return by or getpass.getuser()
+    """Name who acts."""
+    from ops.cli.inputs import who as named
+
+    return named(by)
 
 
 def _with_problem(session: Session, code: str) -> Iterator[Read]:
@@ -248,8 +254,6 @@ def _found(
     dry_run: bool,
 ) -> Iterator[Found]:
     """Look at one customer or at all, and adopt."""
-    import httpx
-
     from workers.reconcile.adopt import adopt as adopt_all
     from workers.reconcile.adopt import adopt_these, look_up
 
@@ -257,7 +261,7 @@ def _found(
         return session.vault.email_digests(address)[0]
 
     how: Any = {"sub_partner_id": sub_partner, "dry_run": dry_run, "email_digest": digest}
-    with httpx.HTTPTransport() as transport:
+    with session.settings.transport() as transport:
         iron = session.settings.iron(transport)
         if external_id is None and iron_id is None:
             yield from adopt_all(session.ledger, iron, filters=filters, say=output.say, **how)

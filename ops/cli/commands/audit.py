@@ -13,7 +13,7 @@ import typer
 
 from ops.cli import output
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import Json, add
+from ops.cli.options import Json, add, in_one_form
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -30,7 +30,10 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    key: Annotated[str | None, typer.Argument(metavar="KEY", help="One onboarding: its history and proof.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="KEY", help="One onboarding: its history and proof.", callback=in_one_form),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Check the ledger for errors.")] = False,
     mend: Annotated[bool, typer.Option("--mend", help="With --check: repair what is safe to repair.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Check the digests of every history.")] = False,
@@ -122,7 +125,7 @@ def _write(folder: Path, record: Record, stored: tuple[str, ...]) -> None:
         "proof.txt": explained(record.key, record.version, record.head, len(stored)),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         for name, text in contents.items():
             path = folder / name
             path.touch(PRIVATE, exist_ok=False)

@@ -22,22 +22,20 @@ def doctor(json: Json = False) -> int:
 
     A line each, with what is wrong and how to fix it.
 
-    Settings, Redis (release, eviction, persistence, memory), what an acknowledged job would survive, clocks, queues,
-    workers and their calls, the sweep, endpoints, refused jobs, re-identification, customers' links, Iron, webhooks and
-    tokens. Nothing is changed. The exit status is 1 when something is broken.
+    Settings, certificates, proxies, Redis (release, eviction, persistence, memory), what an acknowledged job would
+    survive, clocks, queues, workers and their calls, the sweep, endpoints, refused jobs, re-identification, customers'
+    links, Iron, tokens. Secrets are tried: the API key on Iron, encryption keys on what is stored, the webhook's secret
+    on a sample. Nothing is changed. The exit status is 1 when something is broken.
 
     Example: onboarding doctor
     """
-    import httpx
-
     from workers.operate.doctor import examined
 
     broken = False
-    with httpx.HTTPTransport() as transport:
-        for check in examined(transport):
-            broken = broken or check.state == "broken"
-            if json:
-                output.give(check.as_json())
-            else:
-                output.say(f"{MARKS[check.state]}{check.name}: {check.text}")
+    for check in examined():
+        broken = broken or check.state == "broken"
+        if json:
+            output.give(check.as_json())
+        else:
+            output.say(f"{MARKS[check.state]}{check.name}: {check.text}")
     return Status.FAILED if broken else Status.DONE

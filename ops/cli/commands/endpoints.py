@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.cli import output
-from ops.cli.commands.acts import By, Reason, who
+from ops.cli.commands.acts import Reason, who
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import Json, add
+from ops.cli.options import By, Json, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -68,7 +68,9 @@ def add_(
     from workers.events.addresses import read_url, target
     from workers.events.endpoints import NAME
     from workers.events.stream import EventStream
+    from workers.forms import plain
 
+    url = plain(url)
     with _endpoints("input") as (session, endpoints):
         private = session.settings.ONBOARDING_PRIVATE_ENDPOINTS
         parsed = read_url(url, private=private)
@@ -77,7 +79,7 @@ def add_(
             raise usage(f"{called!r} cannot be a name: use small letters, digits, '.', '_' and '-' with --name.")
         try:
             target(parsed, private=private)
-        except OSError:
+        except (OSError, UnicodeError):
             raise usage(f"Nothing is known of the host {parsed.host}: correct it, or its entry in DNS.") from None
         if after is not None:
             place(after)
@@ -260,13 +262,18 @@ def _sent(session: Session, endpoints: Endpoints, name: str) -> tuple[Any, float
     import httpx
 
     from pipelines.events import source
+    from workers.environment import certificates
     from workers.events.courier import new_transport
     from workers.events.sender import Answer, Sender, test_body
+    from workers.proxies import Proxies
+
+    if fault := certificates():
+        raise usage(fault)
 
     endpoint = endpoints.find(name).endpoint
     keys = endpoints.secrets(endpoint)
     started = time.monotonic()
-    with new_transport() as transport:
+    with new_transport(Proxies.of_environment()) as transport:
         sender = Sender(transport, private=session.settings.ONBOARDING_PRIVATE_ENDPOINTS)
         at = sender.aim(httpx.URL(endpoint.url))
         if isinstance(at, Answer):
@@ -281,7 +288,7 @@ def _tell_secret(name: str, secret: str, what: str, *, as_json: bool) -> None:
     if as_json:
         output.give({"name": name, "secret": secret})
     else:
-        print(secret)  # data: it goes where a script can take it
+        output.put(secret)  # data: it goes where a script can take it
 
 
 def _words(value: object) -> object:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.cli import output
+from ops.cli.commands.acts import who
 from ops.cli.exits import CommandError, Status
-from ops.cli.options import Json, add
+from ops.cli.options import By, Json, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Follow, pause, resume and cancel imports.", rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the import.")]
-By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without --yes only the counts are shown.")]
 Reason = Annotated[str, typer.Option(metavar="R", help="Why. Visible to everybody here: no personal data.")]
 
@@ -72,7 +70,7 @@ def pause(name: Name, yes: Yes = False, reason: Reason = "", by: By = None, json
         imports, one = _get(session, name)
         if one.state in ("cancelled", "finished"):
             raise CommandError(f"The import {name} is {one.state}: there is nothing to pause.")
-        changed = yes and imports.pause(name, by=by or getpass.getuser(), reason=reason)
+        changed = yes and imports.pause(name, by=who(by), reason=reason)
         one = imports.get(name)
     _tell(one, as_json=json)
     output.say(_outcome(f"{one.waiting:,} customers of {name} who have not started", "wait", "paused", yes, changed))
@@ -113,7 +111,7 @@ def cancel(name: Name, reason: Reason, yes: Yes = False, by: By = None, json: Js
         imports, one = _get(session, name)
         count = one.waiting
         if yes:
-            count = imports.cancel(name, by=by or getpass.getuser(), reason=reason)
+            count = imports.cancel(name, by=who(by), reason=reason)
             one = imports.get(name)
     _tell(one, as_json=json)
     begun = one.total - one.finished - one.waiting
@@ -140,7 +138,7 @@ def report(name: Name) -> int:
     with opened("input") as session:
         try:
             for part in Imports(session.ledger, session.vault).report(name):
-                sys.stdout.write(part)
+                output.put(part, end="")
         except NoSuchImportError as error:
             raise CommandError(str(error)) from None
         except InputLostError as error:

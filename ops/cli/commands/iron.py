@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.cli import output
-from ops.cli.commands.acts import By, Reason
+from ops.cli.commands.acts import Reason, who
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import Json, Key, add
+from ops.cli.options import By, Json, Key, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -44,14 +44,12 @@ class _Desk:
 @contextmanager
 def _asking(key: str | None) -> Iterator[_Desk]:
     """Open what asks Iron within the budget; what keeps a call from leaving, or Iron's refusal, is a sentence."""
-    import httpx
-
     from ops.cli.session import opened
     from ops.cli.waiting import read
     from pipelines.errors import HeldBackError, IronError
     from workers.budget.unbound_calls import Aside
 
-    with opened("worker") as session, httpx.HTTPTransport() as transport:
+    with opened("worker") as session, session.settings.transport() as transport:
         record = read(session.ledger, key).record if key else None
         partner = record.sub_partner_id if record else None
         aside = Aside(session.ledger, session.settings.iron(transport), partner, say=output.say)
@@ -76,14 +74,12 @@ def customer(
 
     Example: onboarding iron customer crm-1 --json
     """
-    import getpass
-
     from pipelines.iron.looking import held
 
     with _asking(key) as desk:
         customer_id = desk.customer_id
         if personal:
-            desk.session.door.personal(key, by=getpass.getuser())
+            desk.session.door.personal(key, by=who(None))
         parts = list(held(desk.aside.ask, customer_id, personal=personal))
     if json:
         output.give({"idempotency_key": key} | {part.name: part.value for part in parts} | _missing(parts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ops.cli import output
+from ops.cli.commands.acts import who
 from ops.cli.exits import CommandError, Status, usage
-from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
+from ops.cli.options import TIMEOUT_S, By, Json, Key, Labels, OddIds, Timeout, Wait, add
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from ops.cli.session import Session
+    from pipelines.consent import Consent
+    from pipelines.identification.fields import Clock
+    from pipelines.job import Job
     from pipelines.lifecycle import Phase
     from workers.imports.loading import Result
 
@@ -49,6 +53,7 @@ def submit(
     label: Labels = None,
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
+    allow_odd_ids: OddIds = False,
     json: Json = False,
 ) -> int:
     """Submit one job, from JSON or options.
@@ -70,14 +75,20 @@ def submit(
     if file is not None:
         if given or customer:
             raise usage("Give the job as a file or as options, not both.")
-        return _submit(read_json(file), wanted, timeout, as_json=json)
+        return _submit(read_json(file), wanted, timeout, allow_odd_ids=allow_odd_ids, as_json=json)
     if not given and not customer:
         raise usage("Give the job as a file (or - for standard input), or at least --key and --email.")
-    return _submit(given | {"customer": {"customer_type": "Person"} | customer}, wanted, timeout, as_json=json)
+    value = given | {"customer": {"customer_type": "Person"} | customer}
+    return _submit(value, wanted, timeout, allow_odd_ids=allow_odd_ids, as_json=json)
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (also with ; or tabs) or JSONL, in UTF-8.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE or -", help="CSV (also with ; or tabs) or JSONL, in UTF-8; - reads standard input."
+        ),
+    ],
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the import (default: the file's name).")
     ] = None,
@@ -90,6 +101,8 @@ def import_(
         list[str] | None,
         typer.Option("--map", metavar="THEIRS=OURS", help="Rename a column; an empty OURS leaves it out."),
     ] = None,
+    by: By = None,
+    allow_odd_ids: OddIds = False,
     json: Json = False,
 ) -> int:
     """Import customers from a CSV or JSONL file.
@@ -101,20 +114,24 @@ def import_(
     """
     from redis import RedisError
 
-    from ops.cli.importing import import_file
+    from ops.cli.importing import import_file, read_from
     from ops.cli.inputs import pairs
     from ops.cli.session import opened
     from workers.imports.imports import Imports
     from workers.operate.preflight import unanswered
 
     mapping = pairs(map_ or [], "--map")
-    if not file.exists():  # before any connection: the commonest mistake
+    if file != "-" and not Path(file).exists():  # before any connection: the commonest mistake
         raise usage(f"{file} does not exist: check the path.")
-    with opened("input", check=not dry_run) as session, _progress(file) as progress:
-        imports = Imports(session.ledger, session.vault, session.settings.job_rules)
+    with (
+        read_from(file) as (path, file_name),
+        opened("input", check=not dry_run, allow_odd_ids=allow_odd_ids) as session,
+        _progress(path) as progress,
+    ):
+        imports = Imports(session.ledger, session.vault, session.rules)
         try:
             result = import_file(
-                file, imports, by=getpass.getuser(), dry_run=dry_run,
+                path, imports, by=who(by), dry_run=dry_run, file_name=file_name,
                 name=name, lane=lane, mapping=mapping, report=report, progress=progress,
             )  # fmt: skip
         except RedisError as error:
@@ -144,16 +161,15 @@ def sign(
     from ops.cli.inputs import moment
     from ops.cli.session import opened
     from ops.cli.waiting import read
-    from workers.intake.consent import Consent, NotAskedError, record_consent
+    from workers.intake.consent import NotAskedError, record_consent
 
-    if not signed_by.strip():
-        raise usage("--signed-by is empty: say who agreed.")
-    consent = Consent(signed_by.strip(), moment(signed_at, "--signed-at"), evidence)
+    given = {"documents": document, "signed_by": signed_by.strip(), "evidence": evidence}
+    given["signed_at"] = moment(signed_at, "--signed-at")
+    _consent(given)  # before any connection: the commonest mistakes
     with opened("input", check=True) as session:
+        consent = _consent(given, session.ledger.told_ms)
         try:
-            recorded = record_consent(
-                session.ledger, session.vault, read(session.ledger, key).record, document, consent
-            )
+            recorded = record_consent(session.ledger, session.vault, read(session.ledger, key).record, consent)
         except NotAskedError as error:
             raise CommandError(f"{error} Not asked for: {', '.join(error.strange)}.") from None
         if recorded.nudge:
@@ -166,6 +182,21 @@ def sign(
     else:
         output.say("The consent to these documents was recorded before; nothing changed.")
     return Status.DONE
+
+
+def _consent(given: Mapping[str, object], now_ms: Clock | None = None) -> Consent:
+    """Judge a consent as the gateway does."""
+    from pydantic import ValidationError
+
+    from ops.cli.inputs import wrong
+    from pipelines.consent import Consent
+    from pipelines.job import problems_of
+
+    try:
+        return Consent.model_validate(given, context={"now_ms": now_ms})
+    except ValidationError as error:
+        names = {f"/{name}": f"--{name.replace('_', '-')}" for name in given}
+        raise wrong(problems_of(error), names) from None
 
 
 def show_import(result: Result, *, report: Path | None, dry_run: bool = False) -> None:
@@ -182,23 +213,29 @@ def show_import(result: Result, *, report: Path | None, dry_run: bool = False) -
     )
 
 
-def _submit(value: object, wanted: Phase | None, timeout_s: float, *, as_json: bool) -> int:
-    from ops.cli.commands.look import show
+def _submit(value: object, wanted: Phase | None, timeout_s: float, *, allow_odd_ids: bool, as_json: bool) -> int:
+    from ops.cli.inputs import wrong
     from ops.cli.session import job_rules, opened
-    from ops.cli.waiting import read_when, told
     from pipelines.job import JobInvalidError, parse_job
 
     try:
-        job = parse_job(value, job_rules())
+        parse_job(value, job_rules(allow_odd_ids=allow_odd_ids))  # before any connection: the commonest mistakes
+        with opened("input", check=True, allow_odd_ids=allow_odd_ids) as session:
+            return _hand_in(session, session.door.judge(value), wanted, timeout_s, as_json=as_json)
     except JobInvalidError as error:
-        raise usage(*(f"{one.pointer or '/'}: {one.text} ({one.code})" for one in error.problems)) from None
-    with opened("input", check=True) as session:
-        answer = session.door.submit(job)
-        if not answer.accepted:
-            raise CommandError(answer.sentence)
-        output.say(answer.sentence)
-        found, status = read_when(session.ledger, job.idempotency_key, wanted, timeout_s)
-        show(found, as_json=as_json)
+        raise wrong(error.problems) from None
+
+
+def _hand_in(session: Session, job: Job, wanted: Phase | None, timeout_s: float, *, as_json: bool) -> int:
+    from ops.cli.commands.look import show
+    from ops.cli.waiting import read_when, told
+
+    answer = session.door.submit(job)
+    if not answer.accepted:
+        raise CommandError(answer.sentence)
+    output.say(answer.sentence)
+    found, status = read_when(session.ledger, job.idempotency_key, wanted, timeout_s)
+    show(found, as_json=as_json)
     if why := told(found, wanted, status, timeout_s):
         output.say(why)
     return status

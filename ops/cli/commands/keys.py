@@ -10,7 +10,7 @@ import typer
 from ops.cli import output
 from ops.cli.exits import CommandError, Status
 from ops.cli.options import Json, add
-from ops.cli.output import give, say
+from ops.cli.output import give, put, say
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -42,7 +42,7 @@ def new(json: Json = False) -> None:
     if json:
         give({"key": key})
     else:
-        print(key)  # a key is data: it goes where a script can take it
+        put(key)  # a key is data: it goes where a script can take it
 
 
 def status(json: Json = False) -> int:

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from ops.cli import output
-from ops.cli.commands.acts import By, Reason, who
+from ops.cli.commands.acts import Reason, who
 from ops.cli.exits import Status
-from ops.cli.options import Json, Key, add
+from ops.cli.options import By, Json, Key, add
 
 
 def register(app: typer.Typer) -> None:
@@ -47,5 +47,5 @@ def link(
     if json:
         output.give({"idempotency_key": key, "customer_link": address, "revoked": revoke})
     else:
-        print(address)
+        output.put(str(address))
     return Status.DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.cli import output
+from ops.cli.commands.acts import who
 from ops.cli.exits import CommandError, Status
 from ops.cli.options import TIMEOUT_S, Json, Key, Labels, Timeout, Wait, add
 
@@ -199,9 +199,19 @@ def summary(json: Json = False) -> int:
             f"Re-identification: {again['started_today']:,} of {again['max_per_day']:,} starts taken today;"
             f" {again['waiting']:,} customers wait for one{late}."
         )
+    for sentence in _messages(counts["messages"]):
+        output.say(sentence)
     if counts["refused"]:
         output.say(f"{counts['refused']:,} jobs that came as messages were refused: `onboarding refused` shows why.")
     return Status.DONE
+
+
+def _messages(found: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is in the broker beside nudges that move."""
+    if found["delayed"]:
+        yield f"{found['delayed']:,} messages were sent with a delay and wait until it is over."
+    for one in found["stuck"]:
+        yield f"{one['count']:,} messages do not move: {one['queue']} ({one['place']}). `onboarding doctor` says why."
 
 
 def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
@@ -226,14 +236,15 @@ def summarised(session: Session) -> dict[str, Any]:
     """Give the counts as the contract has them."""
     import redis
 
+    from workers.engine.inventory import look
     from workers.operate.preflight import unanswered
     from workers.operate.summary import summarised as of_ledger
 
     try:
-        queued = session.broker.depths()
+        queued, lying = session.broker.depths(), look(session.broker)
     except redis.RedisError as error:
         raise CommandError(unanswered(session.broker.client, error, "ONBOARDING_BROKER_URL")) from None
-    return of_ledger(session.ledger, queued)
+    return of_ledger(session.ledger, queued, lying)
 
 
 def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None, link: str | None = None) -> None:
@@ -267,7 +278,7 @@ def _personal(session: Session, key: str) -> Mapping[str, Any]:
     from pipelines.errors import InputLostError
 
     try:
-        return session.door.personal(key, by=getpass.getuser())
+        return session.door.personal(key, by=who(None))
     except InputLostError as error:
         raise CommandError(str(error)) from None
 

@@ -5,16 +5,15 @@ What is due stays due and is counted, what people do is stored; nothing is lost 
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.cli import output
-from ops.cli.commands.acts import By
+from ops.cli.commands.acts import who
 from ops.cli.exits import Status, usage
-from ops.cli.options import Json, add
+from ops.cli.options import By, Json, add
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
@@ -44,7 +43,7 @@ def pause(lane: Lane, yes: Yes = False, reason: Why = "", by: By = None, json: J
 
     lanes = _lanes(lane)
     with opened(check=True) as session:
-        done = Gate(session.ledger).pause(lanes, by=by or getpass.getuser(), reason=reason) if yes else []
+        done = Gate(session.ledger).pause(lanes, by=who(by), reason=reason) if yes else []
         waiting = _waiting(session, lanes)
         if json:
             output.give({"lanes": lanes, "due": waiting, "paused": done, "done": yes})

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ops.cli.commands.acts import who
 from ops.cli.exits import usage
-from ops.cli.options import Json, add
+from ops.cli.options import By, Json, add, in_one_form
 
 if TYPE_CHECKING:
     from pipelines.reidentification import ReidentificationPolicy
@@ -25,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def reidentify(
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY ...]", help="Customers to name; - reads keys, one a line.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY ...]", help="Customers to name; - reads keys, one a line.", callback=in_one_form),
     ] = None,
     due: Annotated[bool, typer.Option("--due", help="Ask for everybody whose announced start has come.")] = False,
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="Show what this policy would do.")] = None,
@@ -40,9 +39,7 @@ def reidentify(
     cancel: Annotated[bool, typer.Option("--cancel", help="With --run: drop everyone who has not started.")] = False,
     reason: Annotated[str, typer.Option(metavar="R", help="Why. Kept in the history: no personal data.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="With --policy: let it take effect.")] = False,
-    by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who does it (default: the user of this machine).")
-    ] = None,
+    by: By = None,
     json: Json = False,
 ) -> int:
     """Re-identify active customers: by policy, run, or key.
@@ -56,7 +53,7 @@ def reidentify(
     from ops.cli.commands import policies, runs
     from ops.cli.session import opened
 
-    who = by or getpass.getuser()
+    by = who(by)
     acts = {"KEY": keys, "--due": due, "--policy": policy, "--calendar": calendar, "--report": report}
     acts |= {"--pause": pause, "--resume": resume, "--cancel": cancel}
     chosen = [name for name, given in acts.items() if given]
@@ -64,16 +61,16 @@ def reidentify(
         raise usage(f"{' and '.join(chosen)} do not go together: give one of them.")
     named = _run_name(run)
     if policy is not None:
-        return policies.change(_read(policy), by=who, store=yes and not check, as_json=json)
+        return policies.change(_read(policy), by=by, store=yes and not check, as_json=json)
     state: State = "paused" if pause else "cancelled" if cancel else "running"
     with opened(check=bool(keys or due or pause or resume or cancel)) as session:
         match chosen[0] if chosen else "":
             case "KEY":
                 wanted = list(_all(keys or []))
-                status = runs.ask_for(session, wanted, run=named, by=who, reason=reason, dry_run=dry_run, as_json=json)
+                status = runs.ask_for(session, wanted, run=named, by=by, reason=reason, dry_run=dry_run, as_json=json)
             case "--due":
                 status = runs.ask_due(
-                    session, run=named, limit=max_, by=who, reason=reason, dry_run=dry_run, as_json=json
+                    session, run=named, limit=max_, by=by, reason=reason, dry_run=dry_run, as_json=json
                 )
             case "--calendar":
                 status = policies.year(session, as_json=json)
@@ -82,7 +79,7 @@ def reidentify(
             case "":
                 status = policies.show(session, as_json=json)
             case _:
-                status = runs.control(session, named, state, by=who, reason=reason, as_json=json)
+                status = runs.control(session, named, state, by=by, reason=reason, as_json=json)
     return status
 
 
@@ -96,20 +93,20 @@ def _run_name(run: str | None) -> str | None:
 
 def _all(keys: list[str]) -> Iterator[str]:
     """Give the keys; - stands for those on standard input."""
+    from ops.cli.inputs import read_text
+
     for key in keys:
-        yield from (line.strip() for line in sys.stdin if line.strip()) if key == "-" else [key]
+        if key != "-":
+            yield key
+            continue
+        yield from (in_one_form(line.strip()) for line in read_text("-").splitlines() if line.strip())
 
 
 def _read(file: str) -> ReidentificationPolicy:
+    from ops.cli.inputs import read_text
     from pipelines.reidentification import PolicyInvalidError, read_policy
 
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise usage(f"{file} is not text in UTF-8.") from None
-    except OSError as error:
-        raise usage(f"{file} cannot be read ({error.strerror}): check the path.") from None
-    try:
-        return read_policy(text)
+        return read_policy(read_text(file))
     except PolicyInvalidError as error:
         raise usage(*error.problems) from None

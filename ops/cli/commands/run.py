@@ -80,7 +80,8 @@ def worker(
         typer.Option(min=1, max=256, metavar="T", help="Threads of each (default: ONBOARDING_WORKER_THREADS)."),
     ] = None,
     grace: Annotated[
-        float, typer.Option(min=0, metavar="S", help="Time for the steps under way after SIGTERM, in seconds.")
+        float,
+        typer.Option(min=0, max=86_400, metavar="S", help="Time for the steps under way after SIGTERM, in seconds."),
     ] = GRACE_S,
 ) -> int:
     """Run workers in the foreground.
@@ -130,7 +131,9 @@ def gateway(
 def sandbox(
     host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8701,
-    speed: Annotated[float, typer.Option(min=0.001, metavar="N", help="Divides the times of its scripts.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(min=0.001, max=1e6, metavar="N", help="Divides the times of its scripts.")
+    ] = 1.0,
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from this file, and write it at the end.")
     ] = None,
@@ -177,19 +180,23 @@ def sandbox(
 
 def _to(url: str) -> WebhookSettings:
     """Say where the sandbox sends webhooks, and what it signs them with: of several secrets the gateway takes any."""
-    from ops.gateway.webhooks.signature import split_secrets
     from ops.sandbox.world.outbox import WebhookSettings
+    from workers.forms import FormError, plain, web_address
     from workers.settings import Settings, SettingsError
 
     try:
-        secret = Settings.load("sandbox").IRON_WEBHOOK_SECRET
+        secrets = Settings.load("sandbox").webhook_secrets
+        return WebhookSettings(url=web_address(plain(url)), secret=secrets[-1])
     except SettingsError as error:
         raise usage(*error.problems) from None
-    return WebhookSettings(url=url, secret=split_secrets(secret.get_secret_value() if secret else "")[-1])
+    except FormError as error:
+        raise usage(f"--webhooks is no web address: {error}; it should be like https://example.com/hook.") from None
 
 
 def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandError:
-    """Say why an address cannot be had, and what to do."""
+    """Say why an address cannot be had, and what to do; what is wrong with a file is told as such."""
+    if error.filename is not None:
+        raise error
     if error.errno == errno.EADDRINUSE:
         why = f"port {port} on {host} is in use: stop what listens there, or name another with --port"
     else:

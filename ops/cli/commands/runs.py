@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ops.cli import output
@@ -10,6 +11,7 @@ from ops.cli.exits import CommandError, Status, usage
 
 if TYPE_CHECKING:
     from ops.cli.session import Session
+    from pipelines.model import Record
     from pipelines.reidentification import InForce
     from workers.reidentification.runs import State
 
@@ -21,20 +23,21 @@ def ask_for(
     session: Session, keys: list[str], *, run: str | None, by: str, reason: str, dry_run: bool, as_json: bool
 ) -> int:
     """Ask for customers by name. On which days they start is said before anything begins."""
-    from pipelines.acts import refusal
     from workers.reidentification import policy_store, runs
 
     if not reason:
         raise usage("Say with --reason why they are identified again: it takes them offline until they are done.")
     rule = policy_store.in_force(session.ledger)
     run = run or f"hand-{rule.policy.hours.day(session.ledger.now_ms())}"
-    records = [read.record for keys_ in [list(dict.fromkeys(keys))] for read in session.ledger.read_many(keys_)]
-    wanted = [record for record in records if refusal(record, "reidentify") is None]
-    _tell_days(session, rule, len(wanted))
+    wanted, foreseen = runs.would_ask(session.ledger, keys, run=run)
+    days = _tell_days(session, rule, len(wanted))
     if dry_run:
-        for record in wanted:
-            _tell(as_json, key=record.key, result="would_ask", run=run, reason=reason)
-        return _tell_refused(((record.key, refusal(record, "reidentify")) for record in records), len(wanted), as_json)
+        _foretell(wanted, days, run=run, why=reason, as_json=as_json)
+        for key in foreseen.already:
+            _tell(as_json, key=key, result="already", run=run)
+        if foreseen.already:
+            output.say(f"{len(foreseen.already):,} are in the run {run} already.")
+        return _tell_refused(foreseen.refused, len(wanted) + len(foreseen.already), as_json)
     asked = runs.ask(session.ledger, keys, run=run, by=by, reason=reason)
     for key in asked.asked:
         _tell(as_json, key=key, result="asked", run=run)
@@ -44,7 +47,20 @@ def ask_for(
     return _tell_refused(asked.refused, len(asked.asked) + len(asked.already), as_json)
 
 
-def _tell_days(session: Session, rule: InForce, count: int) -> None:
+def _foretell(wanted: list[Record], days: list[tuple[date, int]], *, run: str, why: str, as_json: bool) -> None:
+    """Say who would be asked for, why, and on which day each would start."""
+    each = (day for day, number in days for _ in range(number))
+    rows = [(record.key, record.risk_tier, why, day) for record, day in zip(wanted, each, strict=True)]
+    for key, tier, _, day in rows:
+        _tell(as_json, key=key, result="would_ask", run=run, risk_tier=tier, why=why, reason=why, date=str(day))
+    if not as_json:
+        output.table(("key", "tier", "why", "starts on"), rows[:SHOWN])
+    if len(rows) > SHOWN and not as_json:
+        output.say(f"{len(rows) - SHOWN:,} more; --json lists them.")
+
+
+def _tell_days(session: Session, rule: InForce, count: int) -> list[tuple[date, int]]:
+    """Say how many would start on which day; answers the same as data."""
     from workers.reidentification import runs
 
     days = runs.by_day(session.ledger, rule, count)
@@ -54,6 +70,7 @@ def _tell_days(session: Session, rule: InForce, count: int) -> None:
     output.say(f"{count:,} customers are to be identified again, at most {cap:,} a day: {when or 'nobody'}.")
     if count and not rule.policy.hours.is_open(session.ledger.now_ms()):
         output.say("These are quiet hours: nothing starts before they are over.")
+    return days
 
 
 def _tell(as_json: bool, *, key: str, result: str, **more: Any) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from ops.cli.exits import usage
 from ops.cli.options import add
-from ops.cli.output import give, say
+from ops.cli.output import give, put, say
 
 app = typer.Typer(help="Make API tokens for the gateway.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,7 +44,7 @@ def new(
     if json:
         give({"name": name, "role": wanted.value, "token": token, "setting": entry})
         return
-    print(token)  # a token is data: it goes where a script can take it
+    put(token)  # a token is data: it goes where a script can take it
     say(f"Add to ONBOARDING_API_TOKENS, separated by a comma: {entry}")
 
 

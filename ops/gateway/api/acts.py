@@ -18,11 +18,12 @@ from ops.gateway.api.openapi import body_of
 from ops.gateway.api.validation import all_problems, checked, checked_job
 from ops.gateway.http import json_body
 from ops.gateway.http.access import Who, refusals
-from ops.gateway.http.json_body import JsonBody
+from ops.gateway.http.json_body import JobBody, JsonBody
 from ops.gateway.http.path_keys import Key
 from ops.gateway.http.problems import ProblemError
 from pipelines.acts import refusal
-from pipelines.job import Job, JobRules
+from pipelines.job import Job, Judge
+from pipelines.keys import composed
 from workers.intake.submit import ExternalIdTakenError, FrontDoor
 from workers.ledger import Ledger, Nudge
 from workers.reidentification.policy_store import in_force
@@ -107,9 +108,9 @@ def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], sho
         openapi_extra=body_of(shapes.Correction),
         responses={**_STORED, **refusals(*_REFUSALS, "invalid_job", "external_id_taken")},
     )
-    def correct(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
+    def correct(key: Key, caller: Who, body: JobBody) -> JSONResponse:
         """Send again what Iron refused, and bring Iron's e-mail and external id of a customer who exists up to it."""
-        reason, job = _correction(key, body, door.rules)
+        reason, job = _correction(key, body, door.judge)
         _refuse_useless(ledger, key, "correct")
         try:
             return stored(key, door.correct(job, by=caller.name, reason=reason))
@@ -143,16 +144,17 @@ def _refuse_useless(ledger: Ledger, key: str, name: str) -> None:
         raise ProblemError("act_refused", f"{why} Nothing was changed.")
 
 
-def _correction(key: str, body: Any, rules: JobRules) -> tuple[str, Job]:
+def _correction(key: str, body: Any, judge: Judge) -> tuple[str, Job]:
     """Read a correction: its reason and the job, with every problem of both at once."""
     if not isinstance(body, dict):
         checked(shapes.Correction, body)
     head = {name: value for name, value in body.items() if name != "job"}
     job = body.get("job")
-    errors = all_problems(("", lambda: checked(shapes.Act, head)), ("/job", lambda: checked_job(job, rules)))
-    if isinstance(job, dict) and job.get("idempotency_key", key) != key:
+    errors = all_problems(("", lambda: checked(shapes.Act, head)), ("/job", lambda: checked_job(job, judge)))
+    named = job.get("idempotency_key", key) if isinstance(job, dict) else key
+    if not isinstance(named, str) or composed(named) != key:
         text = "A correction keeps the key of the onboarding: write that of the address."
         errors.append({"pointer": "/job/idempotency_key", "code": "another_key", "text": text})
     if errors:
         raise ProblemError("invalid_job", errors=errors)
-    return checked(shapes.Act, head).reason, checked_job(job, rules)
+    return checked(shapes.Act, head).reason, checked_job(job, judge)

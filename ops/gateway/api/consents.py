@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -17,12 +16,10 @@ from ops.gateway.http.access import Who, refusals
 from ops.gateway.http.json_body import JsonBody
 from ops.gateway.http.path_keys import Key
 from ops.gateway.http.problems import ProblemError
-from workers.intake.consent import Consent, NotAskedError, record_consent
+from pipelines import consent
+from workers.intake.consent import NotAskedError, record_consent
 from workers.ledger import Ledger, Nudge
 from workers.secrets.vault import Vault
-
-#: A consent may be dated so far ahead of our clock, which need not be the caller's.
-CLOCKS_APART = timedelta(minutes=1)
 
 
 def routes(ledger: Ledger, vault: Vault, send: Callable[[Nudge], object], show: Show) -> APIRouter:
@@ -33,7 +30,7 @@ def routes(ledger: Ledger, vault: Vault, send: Callable[[Nudge], object], show: 
         "/v1/onboardings/{key}/signings",
         summary="Pass on the customer's consent",
         status_code=202,
-        openapi_extra=body_of(shapes.Consent),
+        openapi_extra=body_of(consent.Consent),
         responses={
             202: {"model": shapes.Onboarding, "description": "Stored; a worker submits it. The record as it is now."},
             200: {"model": shapes.Onboarding, "description": "All of it was recorded before; nothing changed."},
@@ -42,11 +39,10 @@ def routes(ledger: Ledger, vault: Vault, send: Callable[[Nudge], object], show: 
     )
     def sign(key: Key, caller: Who, body: JsonBody) -> JSONResponse:
         """Record the consent to documents; a worker submits the signatures to Iron."""
-        given = checked(shapes.Consent, body)
-        consent = Consent(given.signed_by, _signed_at(given.signed_at), given.evidence)
+        given = checked(consent.Consent, body, ledger.told_ms)
         record = found(ledger, key).record
         try:
-            recorded = record_consent(ledger, vault, record, given.documents, consent, by=caller.name)
+            recorded = record_consent(ledger, vault, record, given, by=caller.name)
         except NotAskedError as error:
             raise ProblemError("act_refused", str(error)) from None
         if recorded.nudge is not None:
@@ -54,17 +50,3 @@ def routes(ledger: Ledger, vault: Vault, send: Callable[[Nudge], object], show: 
         return JSONResponse(show(found(ledger, key)), 202 if recorded.fresh else 200)
 
     return router
-
-
-def _signed_at(text: str | None) -> datetime:
-    """Read when consent was given."""
-    now = datetime.now(UTC)
-    if text is None:
-        return now
-    at = datetime.fromisoformat(text[:19] + "+00:00")
-    if at > now + CLOCKS_APART:
-        sentence = "This is in the future: consent can only be recorded after it was given."
-        raise ProblemError(
-            "invalid_request", errors=[{"pointer": "/signed_at", "code": "in_the_future", "text": sentence}]
-        )
-    return at

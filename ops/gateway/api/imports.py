@@ -27,6 +27,12 @@ _NAMED = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,63}$"
 Name = Annotated[str, Path(description="Name of the import.", pattern=_NAMED)]
 NewName = Annotated[str, Query(alias="name", description="Name of the import; one name, one file.", pattern=_NAMED)]
 OfLane = Annotated[Lane, Query(alias="lane", description="Lane of jobs that name none.")]
+OddIds = Annotated[
+    bool,
+    Query(
+        alias="allow_odd_ids", description="Take ids that look like a mistake, such as NULL or 1.23E+05, as they are."
+    ),
+]
 
 #: Media type of a file -> how the name of such a file ends.
 _KINDS = {"text/csv": ".csv", "application/jsonl": ".jsonl", "application/x-ndjson": ".jsonl"}
@@ -47,7 +53,7 @@ _FILE: dict[str, Any] = {
     }
 }
 _ONE: dict[int | str, dict[str, Any]] = {200: {"model": shapes.ImportState}}
-_CSV: dict[str, Any] = {"text/csv": {"schema": {"type": "string"}}}
+_REPORT: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in ("text/csv", "application/jsonl")}
 _ACTS = {"pause": "Begin nothing more of an import", "resume": "Let a paused import go on"}
 
 
@@ -63,18 +69,20 @@ def routes(imports: Imports, uploads: Uploads) -> APIRouter:
         responses={
             202: {"model": shapes.ImportState, "description": "Its first rows are in the ledger; the rest follows."},
             **refusals(
-                *("media_type_unsupported", "body_too_large", "body_too_slow", "invalid_file", "invalid_request"),
-                *("import_name_taken", "import_cancelled", "imports_busy"),
+                *("media_type_unsupported", "body_encoded", "body_too_large", "body_too_slow", "invalid_file"),
+                *("invalid_request", "import_name_taken", "import_cancelled", "imports_busy", "no_temporary_space"),
             ),
         },
     )
-    async def send(request: Request, name: NewName, caller: Who, lane: OfLane = "bulk") -> JSONResponse:
+    async def send(
+        request: Request, name: NewName, caller: Who, lane: OfLane = "bulk", odd_ids: OddIds = False
+    ) -> JSONResponse:
         """Load a file. The same file again under its name goes on after an interruption, or changes nothing."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _KINDS:
             text = "Send CSV with the header `Content-Type: text/csv`, or JSONL with `application/jsonl`."
             raise ProblemError("media_type_unsupported", text)
-        await uploads.take(request, name, lane, _KINDS[kind], caller.name)
+        await uploads.take(request, name, lane, _KINDS[kind], caller.name, odd_ids=odd_ids)
         shown = await asyncio.to_thread(_shown, imports, name)
         return JSONResponse(shown, 202, {"Location": f"/v1/imports/{name}"})
 
@@ -97,12 +105,14 @@ def routes(imports: Imports, uploads: Uploads) -> APIRouter:
         summary="Fetch the refused rows",
         response_class=StreamingResponse,
         responses={
-            200: {"description": "The refused rows as they came, with what is wrong with each.", "content": _CSV},
+            200: {"description": "The refused rows as they came, with what is wrong with each.", "content": _REPORT},
             **refusals("import_unknown", "import_of_another", "input_lost", "invalid_request"),
         },
     )
     def report(name: Name, caller: Who, request: Request) -> StreamingResponse:
-        """Give the rows that were refused, as CSV to be mended and sent again. Empty: none was, or it has expired.
+        """Give the rows that were refused, in the form in which they came, to be corrected and sent again.
+
+        Empty: none was, or it has expired.
 
         They are personal data: a submitter gets those that it sent itself.
         """
@@ -113,8 +123,10 @@ def routes(imports: Imports, uploads: Uploads) -> APIRouter:
             first = next(parts, "")
         except InputLostError as error:
             raise ProblemError("input_lost", str(error)) from None
-        headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}-report.csv"'}
-        return StreamingResponse(_all(first, parts), media_type="text/csv", headers=headers)
+        kind, ending = ("application/jsonl", "jsonl") if first.startswith("{") else ("text/csv", "csv")
+        disposition = f'attachment; filename="{name}-report.{ending}"'
+        headers = {"Content-Disposition": disposition}
+        return StreamingResponse(_all(first, parts), media_type=kind, headers=headers)
 
     for act, summary in _ACTS.items():
         router.add_api_route(

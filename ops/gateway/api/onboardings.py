@@ -69,7 +69,7 @@ def routes(ledger: Ledger, door: FrontDoor, show: Show) -> APIRouter:
             raise ProblemError("input_lost", str(error)) from None
         said = iron_says(found(ledger, key).record, opened)
         answer = {"idempotency_key": key, "personal": opened, "iron_says": said}
-        return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+        return JSONResponse(answer)
 
     return router
 

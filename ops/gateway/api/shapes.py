@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from pipelines.identification.fields import Key, Shape, Text, Timestamp
+from pipelines.identification.fields import Shape, Text
 from pipelines.job import Job
 from pipelines.lifecycle import Actor, Phase
 
@@ -57,28 +57,6 @@ class Correction(Shape):
 
     reason: Reason
     job: Job
-
-
-class Consent(Shape):
-    """The customer's consent to documents. Who gave it and where the proof is are stored encrypted."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "documents": ["6f1f6c0e-3f5a-4c39-9d3d-0f4b8ad3a9a1"],
-                    "signed_by": "Ada Example",
-                    "signed_at": _AT,
-                    "evidence": "consent-4711",
-                }
-            ]
-        }
-    )
-
-    documents: Annotated[list[Key], Field(min_length=1, max_length=100, description="Ids of `signings`.")]
-    signed_by: Annotated[Text, Field(description="Who agreed.")]
-    signed_at: Annotated[Timestamp | None, Field(description="When, in UTC (default: now).")] = None
-    evidence: Annotated[Text | None, Field(description="Where the proof of consent is kept.")] = None
 
 
 class Search(Shape):
@@ -368,6 +346,7 @@ class Summary(BaseModel):
     sweep: dict[str, Any]
     endpoints: dict[str, int] = Field(description="Endpoints by state, and onboardings whose events one refuses.")
     refused: int = Field(description="Jobs that came as messages and were refused.")
+    messages: dict[str, Any] = Field(description="Messages whose time has not come, and those that do not move.")
     reidentification: dict[str, Any] = Field(description="The policy's cap, today's starts, and who waits for one.")
 
 

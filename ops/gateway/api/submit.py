@@ -24,9 +24,6 @@ from workers.intake.submit import FrontDoor, Submitted
 from workers.ledger import New
 from workers.secrets.links import CustomerLinks
 
-#: A body above this, in bytes, is checked and sealed in a thread: it would hold up everybody else for too long.
-LARGE_BYTES = 64 * 1024
-
 
 def routes(door: FrontDoor, submissions: Submissions, links: CustomerLinks, check: Guard) -> APIRouter:
     """Make the route, which is guarded by `check`."""
@@ -64,14 +61,15 @@ def routes(door: FrontDoor, submissions: Submissions, links: CustomerLinks, chec
 
 async def _job(request: Request, door: FrontDoor) -> New:
     json_body.must_be_json(request)
-    body = await read_body(request, json_body.LIMIT_BYTES)
-    if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(_prepared, request, body, door)
-    return _prepared(request, body, door)
+    async with json_body.room_for(request):
+        body = await read_body(request, json_body.LIMIT_BYTES)
+        if len(body) > json_body.IN_A_THREAD_BYTES:
+            return await asyncio.to_thread(_prepared, request, body, door)
+        return _prepared(request, body, door)
 
 
 def _prepared(request: Request, body: bytes, door: FrontDoor) -> New:
-    job = checked_job(idempotency.named_once(request, json_body.parse_json(body)), door.rules)
+    job = checked_job(idempotency.named_once(request, json_body.parse_json(body)), door.judge)
     return door.prepared(job, request.state.caller.name)
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,6 +25,9 @@ from workers.imports.loading import Result
 from workers.intake.submit import ImportCancelledError
 
 log = structlog.get_logger()
+
+#: Loads a file, and tells how far it is.
+Work = Callable[..., Result]
 
 #: Bytes of a file at most: several million customers.
 LIMIT_BYTES = 1024**3
@@ -40,56 +46,55 @@ class _StoppedError(Exception):
 class Uploads:
     """Takes files and loads them, a few at a time."""
 
-    def __init__(self, imports: Imports) -> None:
-        """Take what loads a file; it is used in threads of our own."""
+    def __init__(self, imports: Imports, odd: Imports) -> None:
+        """Take what loads a file, and what does so and lets odd ids pass; they are used in threads of our own."""
         self._imports = imports
+        self._odd = odd
         self._threads = ThreadPoolExecutor(LOADS, "import")
         self._room = threading.Semaphore(LOADS)
         self._closing = threading.Event()
 
-    async def take(self, request: Request, name: str, lane: Lane, kind: str, by: str) -> None:
+    async def take(self, request: Request, name: str, lane: Lane, kind: str, by: str, *, odd_ids: bool = False) -> None:
         """Receive a file and begin to load it; returns when its first rows are in the ledger.
 
-        `kind`: how the file's name ends, which tells its format. Raises ProblemError, also for what is wrong with the
-        file as a whole; what comes to light later leaves the import interrupted.
+        `kind`: how the file's name ends, which tells its format. `odd_ids`: ids that look like a mistake are taken.
+        Raises ProblemError, also for what is wrong with the file as a whole; what comes to light later leaves the
+        import interrupted. Whatever happens, place and temporary file are given back.
         """
         if not self._room.acquire(blocking=False):
             text = "As many files as may be loaded at the same time are being loaded: send it again later."
             raise ProblemError("imports_busy", text, headers={"Retry-After": "30"})
-        path = await self._received(request, kind)
-        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._threads.submit(self._load, path, name, lane, by, begun)
-        try:
-            async with asyncio.timeout(BEGUN_WITHIN_S):
-                await asyncio.shield(begun)
-        except TimeoutError:
-            return
-        except ImportNameError as error:
-            raise ProblemError("import_name_taken", str(error)) from None
-        except ImportCancelledError as error:
-            raise ProblemError("import_cancelled", str(error)) from None
-        except IntakeError as error:
-            errors = [{"pointer": "", "code": error.code, "text": error.text}]
-            raise ProblemError("invalid_file", errors=errors) from None
+        with ExitStack() as held:
+            held.callback(self._room.release)
+            path = await self._received(request, kind, held)
+            begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            imports = self._odd if odd_ids else self._imports
+            work = partial(imports.load, path, by=by, name=name, lane=lane)
+            given = held.pop_all()  # from here on the thread gives them back
+            try:
+                self._threads.submit(self._load, work, name, given, begun)
+            except BaseException:
+                given.close()
+                raise
+        await _answered(begun)
 
     def close(self) -> None:
         """Let loads end after the batch in hand."""
         self._closing.set()
         self._threads.shutdown()
 
-    async def _received(self, request: Request, kind: str) -> Path:
-        """Write the body to a file. Raises ProblemError when it is too large or too slow; then nothing is left."""
-        with tempfile.NamedTemporaryFile(prefix="onboarding-", suffix=kind, delete=False) as file:
-            path = Path(file.name)
-            try:
+    async def _received(self, request: Request, kind: str, held: ExitStack) -> Path:
+        """Write the body to a file, which `held` removes. Raises ProblemError: too large, too slow, or no room."""
+        try:
+            with tempfile.NamedTemporaryFile(prefix="onboarding-", suffix=kind, delete=False) as file:
+                path = Path(file.name)
+                held.callback(path.unlink, missing_ok=True)
                 await receive(request, file.write, LIMIT_BYTES, FILE_WITHIN_S)
-            except BaseException:
-                self._room.release()
-                await asyncio.to_thread(path.unlink)
-                raise
+        except OSError as error:
+            raise _no_room(error.strerror or type(error).__name__) from None
         return path
 
-    def _load(self, path: Path, name: str, lane: Lane, by: str, begun: asyncio.Future[None]) -> None:
+    def _load(self, work: Work, name: str, held: ExitStack, begun: asyncio.Future[None]) -> None:
         """Load a file, in a thread."""
 
         def progress(_: Result) -> None:
@@ -98,15 +103,36 @@ class Uploads:
                 raise _StoppedError
 
         try:
-            result = self._imports.load(path, by=by, name=name, lane=lane, progress=progress)
+            with held:
+                result = work(progress=progress)
             _tell(begun, None)
             log.info("import.loaded", name=name, count=result.rows)
         except Exception as error:  # noqa: BLE001 -- whoever waits hears of it, and the log
             log.warning("import.interrupted", name=name, error=type(error).__name__)
             _tell(begun, error)
-        finally:
-            path.unlink(missing_ok=True)
-            self._room.release()
+
+
+async def _answered(begun: asyncio.Future[None]) -> None:
+    """Wait until a file's first rows are in the ledger. Raises ProblemError for what is wrong with it as a whole."""
+    try:
+        async with asyncio.timeout(BEGUN_WITHIN_S):
+            await asyncio.shield(begun)
+    except TimeoutError:
+        return
+    except ImportNameError as error:
+        raise ProblemError("import_name_taken", str(error)) from None
+    except ImportCancelledError as error:
+        raise ProblemError("import_cancelled", str(error)) from None
+    except IntakeError as error:
+        if error.code == "no_temporary_space":
+            raise ProblemError("no_temporary_space", error.text) from None
+        errors = [{"pointer": "", "code": error.code, "text": error.text}]
+        raise ProblemError("invalid_file", errors=errors) from None
+
+
+def _no_room(reason: str) -> ProblemError:
+    text = f"The temporary folder of the gateway takes no file ({reason}): make room in it, or name another (TMPDIR)."
+    return ProblemError("no_temporary_space", text)
 
 
 def _tell(begun: asyncio.Future[None], error: Exception | None) -> None:

@@ -8,24 +8,27 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ops.gateway.http.problems import ProblemError
-from pipelines.identification.fields import Shape
-from pipelines.job import Job, JobInvalidError, JobRules, Problem, parse_job, problems_of
+from pipelines.identification.fields import Clock, Shape
+from pipelines.job import Job, JobInvalidError, Judge, Problem, problems_of
 
 S = TypeVar("S", bound=Shape)
 
 
-def checked(shape: type[S], body: Any) -> S:
-    """Read a body. Raises ProblemError `invalid_request` with every problem."""
+def checked(shape: type[S], body: Any, now_ms: Clock | None = None) -> S:
+    """Read a body. `now_ms` tells the time after which nothing can have happened.
+
+    Raises ProblemError `invalid_request` with every problem.
+    """
     try:
-        return shape.model_validate(body)
+        return shape.model_validate(body, context={"now_ms": now_ms})
     except ValidationError as error:
         raise refused("invalid_request", problems_of(error)) from None
 
 
-def checked_job(body: Any, rules: JobRules) -> Job:
+def checked_job(body: Any, judge: Judge) -> Job:
     """Read a job. Raises ProblemError `invalid_job` with every problem."""
     try:
-        return parse_job(body, rules)
+        return judge(body)
     except JobInvalidError as error:
         raise refused("invalid_job", error.problems) from None
 

@@ -4,6 +4,7 @@
 - `body_limits`: a body within limits of size and time
 - `fast_routes`: routes that pass by FastAPI's router
 - `head_limit`: a limit for a request's head
+- `heads`: HEAD wherever GET is
 - `json_body`: strict JSON
 - `path_keys`: idempotency keys in addresses
 - `problems`: refusals as problem+json

@@ -1,38 +1,64 @@
-"""Reading a JSON body strictly: UTF-8, no name twice, no number that is none, nothing nested without end.
-
-What two parsers could read in two ways is refused, and so is what would be stored without anybody being able to see it.
-Source: RFC 8259, RFC 7493 (I-JSON).
-"""
+"""Reading a JSON body strictly, as every door reads JSON, within limits of size and time."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Annotated, Any, NoReturn
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from ops.gateway.http.body_limits import BODY_WITHIN_S, read_body
 from ops.gateway.http.problems import ProblemError
+from pipelines import strict_json
+from pipelines.strict_json import StrictJsonError
 
-#: What a JSON body of ours may hold at most, in bytes: room for the documents of a company, base64-encoded.
+#: What a job may hold at most, in bytes: room for the documents of a company, base64-encoded.
 LIMIT_BYTES = 32 * 1024 * 1024
+#: What any other JSON body of ours may hold at most, in bytes.
+SMALL_BYTES = 64 * 1024
+#: Values in one body at most: a company with all its documents has some thousand.
+MOST_VALUES = 100_000
+#: A body above this is read in a thread, in bytes: answers beside it go on.
+IN_A_THREAD_BYTES = 64 * 1024
+#: Bodies above that size which are in memory at a time; further ones wait, unread.
+LARGE_AT_ONCE = 8
 #: The refusals of `json_body`, for a route's documentation.
-REFUSALS = ("not_json", "body_too_slow", "body_too_large", "media_type_unsupported")
+REFUSALS = ("not_json", "body_encoded", "body_too_slow", "body_too_large", "media_type_unsupported")
 
 
-def json_body(limit_bytes: int = LIMIT_BYTES, within_s: float = BODY_WITHIN_S) -> Callable[[Request], Awaitable[Any]]:
+def json_body(limit_bytes: int = SMALL_BYTES, within_s: float = BODY_WITHIN_S) -> Callable[[Request], Awaitable[Any]]:
     """Make the dependency that gives a route the value of its body."""
 
     async def read(request: Request) -> Any:
         must_be_json(request)
-        return parse_json(await read_body(request, limit_bytes, within_s))
+        async with room_for(request):
+            body = await read_body(request, limit_bytes, within_s)
+            return parse_json(body) if len(body) <= IN_A_THREAD_BYTES else await run_in_threadpool(parse_json, body)
 
     return read
 
 
 #: A strict JSON body as a route writes it: `def route(body: JsonBody) -> ...`.
 JsonBody = Annotated[Any, Depends(json_body())]
+#: The same for a body that holds a whole job.
+JobBody = Annotated[Any, Depends(json_body(LIMIT_BYTES))]
+
+
+@contextlib.asynccontextmanager
+async def room_for(request: Request) -> AsyncIterator[None]:
+    """Wait for a place in memory where a body says that it is large, or does not say how long it is."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) <= IN_A_THREAD_BYTES:
+        yield
+        return
+    state = request.app.state
+    if not hasattr(state, "large_bodies"):
+        state.large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
+    async with state.large_bodies:
+        yield
 
 
 def must_be_json(request: Request) -> None:
@@ -43,37 +69,15 @@ def must_be_json(request: Request) -> None:
 
 
 def parse_json(body: bytes) -> Any:
-    """Read a value. Raises ProblemError saying what is wrong, never what was sent."""
+    """Read a value. Raises ProblemError saying what is wrong, never what was sent.
+
+    Every value after the first of an object or a list has a comma before it: so many are refused before any is made.
+    """
+    if body.count(b",") > MOST_VALUES:
+        raise ProblemError("body_too_large", f"A body holds at most {MOST_VALUES:,} values.")
     try:
-        return _DECODER.decode(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ProblemError("not_json", "The body is not text in UTF-8.") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ProblemError("not_json", f"The body is not JSON ({where}).") from None
-    except RecursionError:
-        raise ProblemError("not_json", "The body is nested too deep.") from None
-    except _StrictError as error:
-        raise ProblemError("not_json", str(error)) from None
-    except ValueError:  # Python converts no number of thousands of digits
-        raise ProblemError("not_json", "The body holds a number with too many digits.") from None
-
-
-class _StrictError(Exception):
-    """It is JSON, and not clear what it says."""
-
-
-def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _StrictError("An object holds the same name twice.")
-        found[name] = value
-    return found
-
-
-def _constant(_: str) -> NoReturn:
-    raise _StrictError("NaN and Infinity are no JSON numbers.")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+        return strict_json.parse(body)
+    except StrictJsonError as error:
+        text = f"The body {error.predicate}"
+        errors = [{"pointer": "", "code": error.code, "text": text}]
+        raise ProblemError("not_json", text, errors=errors) from None

@@ -13,6 +13,8 @@ from fastapi import Path
 from pydantic import AfterValidator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipelines.keys import composed
+
 
 class Segments:
     """Middleware that keeps `%2F` and `%25` of an address encoded until its route is found."""
@@ -32,10 +34,15 @@ class Segments:
         await self._app(scope, receive, send)
 
 
+def key_of(segment: str) -> str:
+    """Read the key from a segment of an address, in the form in which keys are stored."""
+    return composed(unquote(segment))
+
+
 #: What a route with `{key}` in its path writes to have the key: `def route(key: Key) -> ...`.
 Key = Annotated[
     str,
-    AfterValidator(unquote),
+    AfterValidator(key_of),
     Path(description="Idempotency key of the onboarding, percent-encoded.", min_length=1),
 ]
 

@@ -53,6 +53,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "input_lost": (409, "The customer's stored details can no longer be read."),
     "events_gone": (410, "Events after this cursor have been deleted."),
     "body_too_large": (413, "The body is too large."),
+    "body_encoded": (415, "The body is compressed."),
     "media_type_unsupported": (415, "Unsupported content type."),
     "idempotency_key_reused": (422, "This key already belongs to a different job."),
     "invalid_file": (422, "The file cannot be imported."),
@@ -65,6 +66,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not_durable": (503, "Stored, but not confirmed on disk."),
     "not_ready": (503, "The gateway is not ready."),
     "webhook_secret_missing": (503, "Webhooks cannot be verified."),
+    "no_temporary_space": (507, "The gateway has no room for the file."),
 }
 
 #: What the framework itself refuses with, by status.
@@ -140,12 +142,13 @@ def install(app: FastAPI) -> None:
 def _methods(app: FastAPI, path: str) -> list[str]:
     """Name the methods that an address takes; the framework names those of one of its routes only."""
     paths: Mapping[str, Mapping[str, Any]] = app.openapi()["paths"]
-    return sorted(
+    found = {
         method.upper()
         for template, methods in paths.items()
         for method in methods
         if compile_path(template)[0].match(path)
-    )
+    }
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _parameter(found: Mapping[str, Any]) -> dict[str, str]:

@@ -62,7 +62,10 @@ class RequestLines:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = line["request_id"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = line["request_id"]
+                if scope["path"].startswith("/v1/"):  # what is said of customers is kept in no cache
+                    headers["Cache-Control"] = "no-store"
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=line["request_id"]):

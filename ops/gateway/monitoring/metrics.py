@@ -21,6 +21,7 @@ from pipelines.lanes import READ_AGAIN
 from pipelines.lifecycle import Phase
 from workers.budget.gate import PAUSABLE, Gate
 from workers.engine.broker import NudgeBroker
+from workers.engine.inventory import counted, look
 from workers.events.endpoints import Endpoints
 from workers.ledger import LANES, PREFIX, Ledger, Lists, lane_of
 from workers.process.counters import BUCKETS_S, Durations, Labels, told
@@ -106,6 +107,15 @@ class Fleet(Collector):
 
     def _of_broker(self) -> Iterator[Any]:
         yield _by_lane("queued", "Nudges in a lane's queue that no worker has fetched yet.", self._broker.depths())
+        counts = counted(look(self._broker).stuck())
+        text = "Messages anywhere in the broker's database that do not move, by the queue that they are of."
+        stuck = GaugeMetricFamily("onboarding_messages_stuck", text, labels=["queue"])
+        text = "How long ago the oldest of them was sent, as far as they say so."
+        oldest = GaugeMetricFamily("onboarding_messages_stuck_oldest_age_seconds", text, labels=["queue"])
+        for queue, (count, age_ms) in counts.items():
+            stuck.add_metric([queue], count)
+            oldest.add_metric([queue], _seconds(age_ms))
+        yield from (stuck, oldest)
 
     def _phases(self, now_ms: int) -> Iterator[Any]:
         found = Lists(self._ledger).phases()

@@ -2,6 +2,5 @@
 
 - `envelope`: what a webhook says
 - `routes`: `POST /webhooks/iron`
-- `signature`: HMAC over the raw bytes
 - `wakeups`: many wake-ups in one round trip
 """

@@ -16,8 +16,8 @@ from ops.gateway.http.body_limits import BODY_WITHIN_S, read_body
 from ops.gateway.http.problems import ProblemError, documented
 from ops.gateway.http.request_log import note
 from ops.gateway.webhooks.envelope import NotJsonError, read_envelope
-from ops.gateway.webhooks.signature import Verdict, verify
 from ops.gateway.webhooks.wakeups import LedgerAwayError, WakeUps
+from workers.secrets.signature import Verdict, verify
 
 #: Iron's webhooks are below 1 KB; this leaves room for what they may grow to.
 LIMIT_BYTES = 256 * 1024
@@ -29,7 +29,7 @@ _UNVERIFIABLE = (
 _AWAY = "Nothing was stored. Send the delivery again; until then the customer is read at the next due time."
 _REFUSALS = (
     *("not_json", "signature_missing", "signature_wrong", "timestamp_malformed", "timestamp_stale"),
-    *("timestamp_future", "body_too_slow", "body_too_large", "ledger_away", "webhook_secret_missing"),
+    *("timestamp_future", "body_encoded", "body_too_slow", "body_too_large", "ledger_away", "webhook_secret_missing"),
 )
 
 

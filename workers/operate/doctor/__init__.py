@@ -3,15 +3,17 @@
 It only looks: one call to Iron, a handful to Redis, nothing is written. Source: contract section 5, design section 7.
 
 - `check`: what one look finds
+- `lying`: messages that do not move
 - `outward`: what others get from us
+- `secrets`: each secret, tried on something real
+- `surroundings`: variables, certificates, proxies, clock, limits
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,11 +24,18 @@ import redis
 
 from workers.budget.gate import BudgetStatus, Gate
 from workers.engine.broker import NudgeBroker
+from workers.engine.inventory import look
+from workers.environment import certificates
+from workers.events.addresses import is_inside
 from workers.ledger import Ledger, Lists, connect
 from workers.operate.diagnosis import Diagnosis, diagnosed, rejects_all
 from workers.operate.doctor.check import Check, State
+from workers.operate.doctor.lying import messages
 from workers.operate.doctor.outward import endpoints, links, refused, reidentification
+from workers.operate.doctor.secrets import api_key, encryption_keys, tokens, webhooks
+from workers.operate.doctor.surroundings import limits, proxies, surroundings
 from workers.operate.preflight import address, check_broker, check_ledger, product_of, unanswered
+from workers.proxies import way
 from workers.reconcile.cursor import SweepCursor
 from workers.settings import Settings, SettingsError
 
@@ -41,21 +50,31 @@ OVERDUE_S = 60.0
 MEMORY_FULL = 0.85
 
 
-def examined(transport: httpx.BaseTransport) -> Iterator[Check]:
-    """Make every check that the settings allow for; `transport` leads to Iron."""
+def examined(transport: httpx.BaseTransport | None = None) -> Iterator[Check]:
+    """Make every check that the settings allow for. `transport` leads to Iron; None: as a worker gets there."""
+    yield from surroundings()
     try:
         settings = Settings.load("ledger")
     except SettingsError as error:
         yield from (Check("settings", "broken", problem) for problem in error.problems)
         return
     yield from _of_settings()
+    yield from limits(settings)
+    yield from proxies(settings)
     with connect(settings.ledger_url) as client:
         ledger = Ledger(client, settings.budget)
         yield from _of_redis(client, settings)
         yield from _of_the_queue(settings, ledger)
+        yield from _of_what_is_stored(settings, ledger)
         yield from _of_what_others_get(settings, ledger)
     yield from _of_iron(settings, transport)
-    yield from _of_the_gateway(settings)
+    yield from webhooks(settings)
+    yield from tokens(settings)
+
+
+def _new(problems: Sequence[str]) -> Iterator[str]:
+    """Leave out what is told as a part of the surroundings."""
+    return (problem for problem in problems if not problem.startswith("SSL_CERT_") and "_PROXY" not in problem)
 
 
 def _of_settings() -> Iterator[Check]:
@@ -65,7 +84,7 @@ def _of_settings() -> Iterator[Check]:
         try:
             Settings.load(part)
         except SettingsError as error:
-            for problem in error.problems:
+            for problem in _new(error.problems):
                 missing.setdefault(problem, []).append(part)
     for problem, parts in missing.items():
         yield Check("settings", "warning", f"{problem} Without it no {' and no '.join(parts)} starts here.")
@@ -75,6 +94,12 @@ def _of_settings() -> Iterator[Check]:
 
 def _of_redis(client: redis.Redis, settings: Settings) -> Iterator[Check]:
     where = address(client)
+    if "ssl_cert_reqs=none" in settings.ledger_url:
+        text = (
+            "ONBOARDING_REDIS_URL says ssl_cert_reqs=none, so somebody on the way can play the server: name its"
+            " authority's certificate with ssl_ca_certs instead."
+        )
+        yield Check("redis", "warning", text)
     problems = check_ledger(client, settings.durability)
     yield from (Check("redis", "broken", problem) for problem in problems)
     try:
@@ -162,6 +187,7 @@ def _of_the_queue(settings: Settings, ledger: Ledger) -> Iterator[Check]:
             yield from (Check("queue", "broken", problem) for problem in problems)
         else:
             yield _queues(broker, ledger)
+            yield from messages(look(broker))
         yield _due(ledger)
         yield _calls(Gate(ledger).standing())
         yield _sweep(settings, ledger)
@@ -228,6 +254,11 @@ def _sweep(settings: Settings, ledger: Ledger) -> Check:
     return Check("sweep", "ok", f"The last sweep ended {age_s / 60:,.0f} minutes ago.")
 
 
+def _of_what_is_stored(settings: Settings, ledger: Ledger) -> Iterator[Check]:
+    with contextlib.suppress(redis.RedisError):  # a ledger that is away is told already
+        yield from encryption_keys(settings, ledger)
+
+
 def _of_what_others_get(settings: Settings, ledger: Ledger) -> Iterator[Check]:
     with contextlib.suppress(redis.RedisError):  # a ledger that is away is told already
         yield from endpoints(ledger, settings.ONBOARDING_EVENTS_KEPT_S)
@@ -252,10 +283,31 @@ class _Dated(httpx.BaseTransport):
         return response
 
 
-def _of_iron(settings: Settings, transport: httpx.BaseTransport) -> Iterator[Check]:
+def _of_iron(settings: Settings, transport: httpx.BaseTransport | None) -> Iterator[Check]:
     if not settings.IRON_BASE_URL or not settings.IRON_API_KEY:
         yield Check("iron", "warning", "IRON_BASE_URL or IRON_API_KEY is not set here, so Iron was not asked.")
         return
+    yield from api_key(settings)
+    yield from _in_clear(settings.IRON_BASE_URL)
+    if transport is None and settings.IRON_BASE_URL.startswith("https:") and certificates():
+        yield Check("iron", "broken", "Iron was not asked, because no https call can be made here: see certificates.")
+        return
+    with settings.transport() if transport is None else transport as opened:
+        yield from _asked(settings, opened)
+
+
+def _in_clear(url: str) -> Iterator[Check]:
+    """Say whether the API key could be read on its way."""
+    scheme, host, _ = way(url)
+    if scheme == "http" and "." in host.rstrip(".") and not is_inside(host):
+        text = (
+            "IRON_BASE_URL begins with http:// and leads away from this machine: the API key and personal data can be"
+            " read on the way. Set it to Iron's https:// address."
+        )
+        yield Check("iron", "warning", text)
+
+
+def _asked(settings: Settings, transport: httpx.BaseTransport) -> Iterator[Check]:
     iron = settings.iron(dated := _Dated(transport))
     # The one call of the program that asks nobody for leave: it must tell how Iron is also while the ledger is away, a
     # lane paused or the breaker open, and a person makes it, now and then, once.
@@ -284,21 +336,3 @@ def _without_password(url: str) -> str:
     """Give an address without what stands before its host."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _of_the_gateway(settings: Settings) -> Iterator[Check]:
-    if settings.IRON_WEBHOOK_SECRET:
-        yield Check("webhooks", "ok", "Iron's webhooks can be verified.")
-    else:
-        text = (
-            "IRON_WEBHOOK_SECRET is not set: the gateway refuses Iron's webhooks, and changes are noticed by polls and"
-            " the sweep alone, hours later. Set it to the secret from Iron's dashboard."
-        )
-        yield Check("webhooks", "warning", text)
-    roles = Counter(token.role.value for token in settings.api_tokens)
-    if roles:
-        told = ", ".join(f"{count} {role}" for role, count in sorted(roles.items()))
-        yield Check("tokens", "ok", f"API tokens: {told}.")
-    else:
-        text = "ONBOARDING_API_TOKENS is not set here: the gateway lets nobody in. `onboarding tokens new` makes one."
-        yield Check("tokens", "warning", text)

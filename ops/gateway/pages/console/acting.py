@@ -6,7 +6,6 @@ customer's, and whoever asks the customer for it passes it on with its evidence 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -19,8 +18,10 @@ from ops.gateway.pages.console.desk import Desk, address_of, line_of
 from ops.gateway.pages.console.page import Form, PageError, Present, must, rendered
 from ops.gateway.pages.console.session import SignedIn
 from ops.gateway.pages.console.words import ACTS, Act
+from pipelines import strict_json
 from pipelines.acts import refusal
-from pipelines.job import JobInvalidError, parse_job
+from pipelines.job import JobInvalidError
+from pipelines.strict_json import StrictJsonError
 from workers.intake.submit import ExternalIdTakenError
 from workers.ledger import Nudge, Read
 
@@ -84,11 +85,11 @@ def _stored(desk: Desk, read: Read, name: str, act: Act, by: str, form: Mapping[
 
 def _corrected(desk: Desk, key: str, by: str, reason: str, text: str) -> Nudge | None:
     try:
-        job = parse_job(json.loads(text), desk.door.rules)
+        job = desk.door.judge(strict_json.parse(text))
     except JobInvalidError as error:
         raise _MistakesError(*(f"{one.pointer or '/'}: {one.text}" for one in error.problems)) from None
-    except (ValueError, RecursionError):
-        raise _MistakesError("This is not JSON.") from None
+    except StrictJsonError as error:
+        raise _MistakesError(f"The job {error.predicate}") from None
     if job.idempotency_key != key:
         raise _MistakesError("/idempotency_key: A correction keeps the key of the onboarding.")
     try:

@@ -20,6 +20,7 @@ from pipelines.lifecycle import Phase
 from pipelines.reasons import PARTS, iron_says
 from pipelines.view import in_words
 from workers.budget.gate import Gate
+from workers.engine.inventory import look
 from workers.events.endpoints import Endpoints
 from workers.ledger import Ledger, Listed, Lists, Read
 from workers.operate.search import Filters, find, page
@@ -39,7 +40,7 @@ def add(router: APIRouter, desk: Desk) -> None:
     @router.get("/")
     def overview(request: Request, present: Present) -> Response:
         phases, now_ms = Lists(ledger).phases(), ledger.now_ms()
-        summary, standing = summarised(ledger, desk.broker.depths()), Gate(ledger).standing()
+        summary, standing = summarised(ledger, desk.broker.depths(), look(desk.broker)), Gate(ledger).standing()
         return rendered(
             request,
             "overview.html",

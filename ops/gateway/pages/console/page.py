@@ -106,9 +106,9 @@ def asset(name: str) -> Response:
     return Response(_TEXTS[name], headers=headers, media_type=_TYPES[name])
 
 
-async def fields_of(request: Request) -> dict[str, str]:
+async def fields_of(request: Request, limit_bytes: int = FORM_BYTES) -> dict[str, str]:
     """Read a form. Raises ProblemError."""
-    body = await read_body(request, FORM_BYTES, BODY_WITHIN_S)
+    body = await read_body(request, limit_bytes, BODY_WITHIN_S)
     try:
         return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS))
     except ValueError:

@@ -11,6 +11,9 @@ from ops.gateway.pages.console.desk import Desk
 from ops.gateway.pages.console.page import Page, PageError, SignInError, asset, fields_of, local, rendered
 from ops.gateway.pages.console.session import Sessions, from_here
 
+#: What the form of the sign-in may be, in bytes: anybody may send it.
+LOGIN_BYTES = 8 * 1024
+
 
 def routes(desk: Desk, sessions: Sessions) -> APIRouter:
     """Make the routes."""
@@ -47,7 +50,7 @@ def _signing_in(outside: APIRouter, inside: APIRouter, sessions: Sessions) -> No
 
     @outside.post("/console/login")
     async def enter(request: Request) -> Response:
-        form = await fields_of(request)
+        form = await fields_of(request, LOGIN_BYTES)
         following = local(form.get("next", ""))
         answer = pages.see(following)
         token = sessions.open(form.get("token", ""), answer) if from_here(request) else None

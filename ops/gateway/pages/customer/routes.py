@@ -22,6 +22,7 @@ from ops.gateway import pages
 from ops.gateway.http.request_log import note
 from ops.gateway.pages.customer.situation import Name, Situation, situation
 from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, REASONS, SITUATIONS, language
+from pipelines.iron.values import web_link
 from workers.ledger import Ledger, Nudge, Read
 from workers.secrets.links import CustomerLinks, LinkRevokedError, LinkUnknownError
 
@@ -102,7 +103,6 @@ def routes(visits: Visits) -> APIRouter:
         summary="The customer's page: shows the status, and changes nothing",
         responses={200: {"content": {"text/html": {}}}, **_PAGE},
     )(look)
-    router.head("/go/{token}", include_in_schema=False)(look)
 
     @router.post(
         "/go/{token}",
@@ -117,7 +117,7 @@ def routes(visits: Visits) -> APIRouter:
         except _REFUSED as error:
             return _page(request, visits, _refused(request, error), lang)
         note(request, outcome="led" if found.button == "open" else found.button or found.name)
-        if found.link is not None:
+        if found.link is not None and web_link(found.link, plain=True):
             return pages.see(found.link)
         return pages.see(f"?lang={_language(request, lang)}")
 

@@ -81,12 +81,15 @@ def _keys(secrets: Iterable[str]) -> list[bytes]:
     keys = []
     for secret in secrets:
         keys.append(secret.encode("utf-8"))
-        try:
-            keys.append(base64.b64decode(_padded(secret.removeprefix(SECRET_PREFIX)), validate=True))
-        except (binascii.Error, ValueError):
-            continue
+        if (decoded := key_of(secret)) is not None:
+            keys.append(decoded)
     return [key for key in keys if key]
 
 
-def _padded(text: str) -> str:
-    return text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
+def key_of(secret: str) -> bytes | None:
+    """Give what a secret's base64 stands for; None: it is none."""
+    text = secret.removeprefix(SECRET_PREFIX).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
