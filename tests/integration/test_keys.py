@@ -202,8 +202,12 @@ def test_an_interrupted_rotation_goes_on_where_it_was(world: World) -> None:
     done = Rotation(world.ledger, vault).count().counts[vault.ids[0]]
     assert 0 < done < len(keys)
     assert int(world.client.hget(f"{PREFIX}rotation", "cursor") or 0) > 0
-    rotated = Rotation(world.ledger, vault, step=20).run()
+    rest: list[int] = []
+    rotated = Rotation(world.ledger, vault, step=20).run(lambda walk: rest.append(walk.resealed))
     assert (rotated.complete, rotated.resealed) == (True, len(keys) - done)
+    whole: list[int] = []
+    assert Rotation(world.ledger, vault, step=20).run(lambda walk: whole.append(walk.resealed)).resealed == 0
+    assert len(whole) < len(rest) < 2 * len(whole)  # the rest of the one walk, and another one that finds nothing left
     assert rotated.walk.counts == {vault.ids[0]: len(keys)}
 
 

@@ -1,7 +1,7 @@
 """Encryption of what is personal or secret: AES-256-GCM under a ring of keys, of which the first seals and all open.
 
 A sealed value is `0x02 | id of the key, 4 bytes | nonce, 12 | ciphertext and tag`. It opens only for this installation
-and at its own place: the kind of value, its owner, and its part. Each owner has a key of its own, derived from the
+and at its own place: the kind of value, its owner, and its part. Each place has a key of its own, derived from the
 ring's, so that no number of values comes near the limit of a nonce. What was sealed before in the form of Fernet is
 read for as long as its key is on the ring. Source: ops/docs/decisions/0022.
 
@@ -110,9 +110,8 @@ class Vault:
 
     def seal(self, place: Place, value: Any) -> bytes:
         """Encrypt a value for this place."""
-        nonce = os.urandom(NONCE_BYTES)
-        cipher = self._cipher(self.ids[0], place)
-        return self.head + nonce + cipher.encrypt(nonce, canonical_json(value), self._bound(place))
+        nonce, bound = os.urandom(NONCE_BYTES), self._bound(place)
+        return self.head + nonce + self._cipher(self.ids[0], bound).encrypt(nonce, canonical_json(value), bound)
 
     def open(self, place: Place, sealed: bytes | None) -> Any:
         """Decrypt what was sealed for this place.
@@ -125,9 +124,9 @@ class Vault:
             return self._open_former(place, sealed)
         if (id_ := sealed_with(sealed)) not in self._bases:
             raise KeyMissingError.of(id_)
-        nonce, ciphertext = sealed[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES], sealed[HEAD_BYTES + NONCE_BYTES :]
+        bound, ends = self._bound(place), HEAD_BYTES + NONCE_BYTES
         try:
-            return json.loads(self._cipher(id_, place).decrypt(nonce, ciphertext, self._bound(place)))
+            return json.loads(self._cipher(id_, bound).decrypt(sealed[HEAD_BYTES:ends], sealed[ends:], bound))
         except (InvalidTag, ValueError):
             raise InputLostError from None
 
@@ -147,13 +146,12 @@ class Vault:
         digests = (hmac.digest(key, fingerprint.encode(), "sha256")[:MARK_BYTES] for key in self._mark_keys)
         return (*(urlsafe_b64encode(digest).decode().rstrip("=") for digest in digests), fingerprint)
 
-    def _cipher(self, id_: str, place: Place) -> AESGCM:
-        """Make the cipher of an owner."""
-        owner = canonical_json(["seal", place.kind, place.owner])
-        return AESGCM(HKDFExpand(SHA256(), 32, info=owner).derive(self._bases[id_]))
+    def _cipher(self, id_: str, bound: bytes) -> AESGCM:
+        """Make the cipher of a place."""
+        return AESGCM(HKDFExpand(SHA256(), 32, info=bound).derive(self._bases[id_]))
 
     def _bound(self, place: Place) -> bytes:
-        """Write what a value is bound to."""
+        """Write what a value is bound to: its key is derived from it, and it is authenticated with the value."""
         return canonical_json([self._installation, *place])
 
     def _open_former(self, place: Place, sealed: bytes) -> Any:

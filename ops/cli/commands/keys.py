@@ -91,7 +91,7 @@ def rotate(json: Json = False) -> int:
         places = ", ".join(walk.named)
         say(f"{walk.unreadable:,} values cannot be opened with this ring and stay as they are: {places}.")
     if not rotated.complete:
-        say("Values are left: something seals with another key, or has them in hand. Restart it, and run this again.")
+        say("Values are left: a process seals with another key or works on them. Restart all, and run this again.")
     return Status.DONE if rotated.complete and not walk.unreadable else Status.PARTLY
 
 
