@@ -70,7 +70,7 @@ STANDARD_INPUT = "standard-input"
 
 @contextmanager
 def read_from(file: str) -> Iterator[tuple[Path, str | None]]:
-    """Give the file to be read and what it is called: a file, or standard input, kept meanwhile, where it is called -.
+    """Return the file to read and what it is called: a file, or standard input, kept meanwhile, where it is called -.
 
     Raises CommandError when standard input cannot be kept.
     """

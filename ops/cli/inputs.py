@@ -68,7 +68,7 @@ def phase(text: str) -> Phase:
     try:
         return Phase(text.strip().lower())
     except ValueError:
-        raise usage(f"{text!r} is not a phase; the phases are {', '.join(Phase)}.") from None
+        raise usage(f"{text!r} is not a phase. The phases are {', '.join(Phase)}.") from None
 
 
 def moment(text: str | None, option: str) -> str | None:

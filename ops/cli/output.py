@@ -26,7 +26,7 @@ STYLES = {"active": "green", "failed": "red", "on_hold": "yellow", "declined": "
 
 
 def console() -> Console:
-    """Give the console for people, on standard error as it is now."""
+    """Return the console for people, on standard error as it is now."""
     from rich.console import Console
 
     terminal = _is_terminal()
@@ -47,7 +47,7 @@ def _is_terminal() -> bool:
 
 
 def moving() -> bool:
-    """Say whether lines may move: on a terminal that can do it."""
+    """Return whether lines may move: on a terminal that can do it."""
     return _is_terminal() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
@@ -152,7 +152,7 @@ def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
 
 
 def _reasons(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
-    """Give Iron's codes with what they mean, and its labels."""
+    """Return Iron's codes with what they mean, and its labels."""
     from pipelines.view import explained
 
     for code in view["reasons"]:

@@ -53,7 +53,7 @@ from workers.secrets.links import CustomerLinks
 from workers.secrets.tokens import ApiToken
 from workers.secrets.vault import Vault, new_key
 
-#: A delivery may have been signed so many seconds before or after now. Source: iron-api 6.3, Iron's own demonstration.
+#: A delivery may have been signed this many seconds before or after now. Source: iron-api 6.3, Iron's demonstration.
 WEBHOOK_TOLERANCE_S = 300.0
 
 
@@ -71,7 +71,7 @@ class Peers:
 class Options:
     """What can be set."""
 
-    #: Whoever has one of these may use what its role may; none: every route below /v1/ answers 503 and says so.
+    #: The holder of one of these may use what its role may; none: every route below /v1/ answers 503 and says so.
     tokens: Sequence[ApiToken] = ()
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.
     webhook_secrets: Sequence[str] = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from cryptography.fernet import Fernet
 
 from ops.cli import main
 from pipelines.begin import begin
+from pipelines.consent import Consent
 from pipelines.errors import InputLostError
 from pipelines.iron import Iron
 from pipelines.job import parse_job
@@ -25,7 +25,7 @@ from tests.world import API_KEY, BASE_URL, Run, World, a_job
 from workers.events.endpoints import Endpoints
 from workers.events.stream import OLDEST
 from workers.imports.imports import Imports
-from workers.intake.consent import Consent, record_consent
+from workers.intake.consent import record_consent
 from workers.intake.submit import FrontDoor
 from workers.ledger import PREFIX, Claim, New
 from workers.operate.search import find
@@ -55,8 +55,8 @@ def consent(world: World, key: str = "k-1") -> None:
     world.run_until(key, Phase.SIGNINGS_REQUIRED)
     world.run(until=lambda: bool(world.record(key).signings))
     record = world.record(key)
-    proof = Consent("Ada Example", datetime(2026, 1, 22, tzinfo=UTC))
-    record_consent(world.ledger, world.vault, record, [one.id for one in record.signings], proof)
+    proof = Consent(documents=[one.id for one in record.signings], signed_by="Ada Example")
+    record_consent(world.ledger, world.vault, record, proof)
 
 
 def furnished(world: World, tmp_path: Path) -> None:

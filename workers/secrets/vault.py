@@ -64,7 +64,7 @@ def new_key() -> str:
 
 
 def derived(key: str, purpose: str, length: int) -> bytes:
-    """Derive so many bytes of another key from a key of a ring; each purpose has its own. Source: RFC 5869."""
+    """Derive this many bytes of another key from a key of a ring; each purpose has its own. Source: RFC 5869."""
     return HKDF(SHA256(), length, salt=None, info=f"onboarding {purpose}".encode()).derive(urlsafe_b64decode(key))
 
 

@@ -19,7 +19,7 @@ def _group() -> None:
 
 
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will hold it; the history names them by it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the holder, as histories show it.")],
     role: Annotated[str, typer.Option(metavar="R", help="submitter, viewer, operator, compliance or admin.")],
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
@@ -40,7 +40,7 @@ def new(
     try:
         entry = setting_of(name, wanted, token)
     except ValueError:
-        raise usage("The name is to be 1 to 64 letters, digits or any of . _ - @") from None
+        raise usage("The name must be 1 to 64 letters, digits or any of . _ - @") from None
     if json:
         give({"name": name, "role": wanted.value, "token": token, "setting": entry})
         return

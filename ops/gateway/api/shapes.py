@@ -25,7 +25,7 @@ _JOB: JsonDict = {
 }
 _AT = "2026-11-22T10:00:00Z"
 
-Reason = Annotated[Text, Field(description="Why. It stands in the history, so no personal data.")]
+Reason = Annotated[Text, Field(description="Why. Kept in the history: no personal data.")]
 
 
 class Act(Shape):
@@ -48,14 +48,21 @@ class Archiving(Shape):
     what: Literal["customer", "identification"] = "customer"
 
 
-class Correction(Shape):
+class Correcting(Act):
+    """Why the input is corrected, and what begins with it."""
+
+    restart: bool = Field(
+        default=False, description="Begin a new identification with it, with the job's own data where it has some."
+    )
+
+
+class Correction(Correcting):
     """The whole job as it should be, under the idempotency key that it has."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"reason": "typing error in the e-mail address", "job": _JOB}]}
     )
 
-    reason: Reason
     job: Job
 
 
@@ -125,11 +132,11 @@ class Onboarding(BaseModel):
                     "needs": [
                         {
                             "code": "complete_identification",
-                            "text": "The customer opens the link and completes identification.",
+                            "text": "The customer opens the link and completes the identification.",
                             "link": "https://verify.example/9f3c",
                         }
                     ],
-                    "next": "Read the status again at 2026-11-22 10:05:00 UTC, or at once when Iron's webhook arrives.",
+                    "next": "We check again at 2026-11-22 10:05:00 UTC, or as soon as Iron notifies us.",
                     "round": 1,
                     "revision": 0,
                     "attempts": 0,

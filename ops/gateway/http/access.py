@@ -60,8 +60,8 @@ _CREDENTIALS = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 _CHALLENGE = 'Bearer realm="onboarding"'
 
 _NO_TOKENS = (
-    "ONBOARDING_API_TOKENS is not set, so nobody can be let in. Make a token with"
-    " `onboarding tokens new NAME --role R`, add the entry it prints to the setting, and start the gateway again."
+    "ONBOARDING_API_TOKENS is not set, so nobody can use the API. Make a token with"
+    " `onboarding tokens new NAME --role R`, add the entry it prints to the setting, and restart the gateway."
 )
 
 
@@ -73,7 +73,7 @@ class Caller:
     role: Role
 
     def may(self, route: str) -> bool:
-        """Say whether this role may use a route, named as in ACCESS."""
+        """Return whether this role may use a route, named as in ACCESS."""
         return self.role in ACCESS[route]
 
 
@@ -93,7 +93,7 @@ def guard(tokens: Sequence[ApiToken]) -> Guard:
             may = ", ".join(sorted(ACCESS[route]))
             raise ProblemError(
                 "role_insufficient",
-                f"The role {caller.role} may not do this; it is for: {may}.",
+                f"Role {caller.role}; allowed: {may}.",
                 headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope"'},
             )
         request.state.caller = caller

@@ -108,7 +108,7 @@ def _of_redis(client: redis.Redis, settings: Settings) -> Iterator[Check]:
     except redis.RedisError:
         return  # said above
     if not problems:
-        yield Check("redis", "ok", f"{product_of(facts)} at {where} evicts nothing and takes writes.")
+        yield Check("redis", "ok", f"{product_of(facts)} at {where} accepts writes and never evicts records.")
     yield _persistence(client, facts, settings)
     yield _memory(facts)
     apart_s = seconds + micros / 1e6 - time.time()
@@ -328,7 +328,7 @@ def _diagnosis(found: Diagnosis, settings: Settings) -> Check:
     if found.cause:
         text = f"{where} takes no call of ours: {found.text} {found.cause.remedy} Customers wait; nothing is lost."
         return Check("iron", "broken", text)
-    text = f"{where} gives no answer of use: {found.text} Nothing moves, and nothing is lost."
+    text = f"{where} does not answer properly: {found.text} Customers wait; nothing is lost."
     return Check("iron", "broken", text)
 
 

@@ -35,8 +35,7 @@ class Desk:
         """Read a record. Raises PageError when there is none."""
         read = self.ledger.read(key)
         if read is None:
-            text = "Check the key, or look for the customer with the field above."
-            raise PageError(404, "There is no such onboarding", text)
+            raise PageError(404, "No such customer", "Check the key, or search above.")
         return read
 
     def page_of(self, read: Read, caller: Caller) -> dict[str, Any]:
@@ -68,7 +67,7 @@ class Desk:
 
 
 def told(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tell a history, newest first; what happened in the same way again and again is one entry."""
+    """Return a history, newest first; what happened in the same way again and again is one entry."""
     entries: list[dict[str, Any]] = []
     for entry in history:
         same = ("phase", "step", "note")
@@ -99,5 +98,5 @@ def line_of(read: Read) -> dict[str, Any]:
 
 
 def address_of(key: str) -> str:
-    """Give the address of a record's page."""
+    """Return the address of a record's page."""
     return f"/console/onboarding?{urlencode({'key': key})}"

@@ -48,7 +48,7 @@ class Sessions:
         self._secure = secure
 
     def open(self, presented: str, response: Response) -> ApiToken | None:
-        """Sign in whoever has this API token, by a cookie in the response; None: nobody has it."""
+        """Sign in the holder of this API token, by a cookie in the response; None: nobody has it."""
         token = find(self._tokens, presented.strip())
         if token is None:
             return None
@@ -68,7 +68,7 @@ class Sessions:
         response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self._secure)
 
     def of(self, request: Request) -> SignedIn | None:
-        """Say who is signed in."""
+        """Return who is signed in."""
         try:
             name, digits, drawn = self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=LASTS_S)
         except (BadData, ValueError, TypeError):
@@ -82,13 +82,13 @@ class Sessions:
         return not self._tokens
 
     def genuine(self, request: Request, signed_in: SignedIn, form: Mapping[str, str]) -> bool:
-        """Say whether a form was sent by a page of this session."""
+        """Return whether a form was sent by a page of this session."""
         same = secrets.compare_digest(form.get("csrf", "").encode(), signed_in.csrf.encode())
         return from_here(request) and same
 
 
 def from_here(request: Request) -> bool:
-    """Say whether a request comes from a page of ours, as the browser tells: no page can write these headers itself.
+    """Return whether a request comes from a page of ours, as the browser tells: no page can write these headers itself.
 
     A browser that tells nothing is believed: its requests need the form's token all the same. Source: Fetch Metadata.
     """

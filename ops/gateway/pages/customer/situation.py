@@ -53,7 +53,7 @@ class Situation:
 
 
 def situation(read: Read) -> Situation:
-    """Say what is the case for the customer."""
+    """Return the situation of the customer."""
     record = read.record
     match record.phase:
         case Phase.RECEIVED | Phase.CUSTOMER_CREATED:
@@ -72,7 +72,7 @@ def situation(read: Read) -> Situation:
 
 
 def _over(read: Read) -> Situation:
-    """Say what is the case when an identification came to nothing: another is on its way, can be had, or cannot."""
+    """Return the situation when an identification came to nothing: another is on its way, can be had, or cannot."""
     record, phase = read.record, read.record.phase
     looking = phase is Phase.DECLINED and record.step == "explain_decline"  # whether there may be another round
     soon = phase is Phase.EXPIRED and read.due_ms is not None and read.due_ms - read.now_ms < SOON_MS
