@@ -49,7 +49,7 @@ def status(json: Json = False) -> int:
     """Show which key seals what is stored.
 
     Each key by its id, which is no secret: since when it seals, and how many values it seals now. All values are
-    looked at, beside everything that goes on. The exit status is 5 when values need a key that is not on the ring.
+    looked at while everything runs. The exit status is 5 when values need a key that is not on the ring.
 
     Example: onboarding keys status
     """
@@ -67,7 +67,7 @@ def status(json: Json = False) -> int:
 def rotate(json: Json = False) -> int:
     """Seal again with the first key what another key sealed.
 
-    Put the new key first on the ring and restart everything before. It runs beside workers and gateway; interrupted,
+    Put the new key first on the ring and restart everything before. It runs next to workers and gateway; interrupted,
     it goes on where it was. The exit status is 5 when some values still need another key.
 
     Example: onboarding keys rotate
