@@ -31,8 +31,6 @@ class Session:
 
     settings: Settings
     ledger: Ledger
-    #: Whether something new may be stored.
-    stores: bool = False
     allow_odd_ids: bool = False
     _warned: bool = field(default=False, init=False)
 
@@ -47,8 +45,7 @@ class Session:
         from workers.secrets.key_ids import KeyIds
 
         vault = self.settings.vault
-        ids = KeyIds(self.ledger)
-        if problems := ids.begin(vault) if self.stores else ids.problems(vault):
+        if problems := KeyIds(self.ledger).problems(vault):
             raise usage(*problems)
         return vault
 
@@ -99,7 +96,7 @@ def opened(need: str = "ledger", *, check: bool = False, allow_odd_ids: bool = F
     except ValueError:
         raise usage("ONBOARDING_REDIS_URL is malformed. Write it like redis://:password@host:6379/0.") from None
     ledger = Ledger(client, settings.budget, durability=settings.durability)
-    session = Session(settings, ledger, check, allow_odd_ids)
+    session = Session(settings, ledger, allow_odd_ids)
     with client, answering(client):
         try:
             if check:

@@ -250,7 +250,7 @@ def test_no_process_starts_without_the_key_that_seals_now(
     words: tuple[str, ...], run: Run, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit status 2, and one line that names the key by its id; nothing is stored."""
-    assert run("submit", "--key", "k-1", "--email", "ada@example.com") == 0
+    KeyIds(world.ledger).begin(world.vault)
     for name, value in (
         ("IRON_BASE_URL", BASE_URL),
         ("IRON_API_KEY", API_KEY),
@@ -271,6 +271,7 @@ def test_a_lost_key_is_given_up(
 ) -> None:
     """Somebody who has lost a key says so once, with --yes, and everything starts; a key that is unknown is told."""
     assert run("submit", "--key", "k-1", "--email", "ada@example.com") == 0
+    KeyIds(world.ledger).begin(world.vault)
     monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", new_key())
     lost = key_id(world.key)
     assert main(["keys", "forget", lost]) == 1

@@ -73,10 +73,12 @@ def rotate(json: Json = False) -> int:
     Example: onboarding keys rotate
     """
     from ops.cli.session import opened
+    from workers.secrets.key_ids import KeyIds
     from workers.secrets.rotation import Rotation
 
     with opened("input", check=True) as session:
         vault = session.vault
+        KeyIds(session.ledger).begin(vault)
         _warn(session)
         rotated = Rotation(session.ledger, vault).run(_progress())
         rows = _rows(session, vault, rotated.walk)
