@@ -285,6 +285,19 @@ def test_a_lost_key_is_given_up(
     assert [(row["state"], row["values"]) for row in rows] == [("seals", 1), ("missing", 1)]
 
 
+def test_the_doctor_names_the_key_that_is_missing(
+    world: World, ledger_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says which key a ring lacks, before any process is started with it."""
+    KeyIds(world.ledger).begin(world.vault)
+    monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
+    monkeypatch.setenv("ONBOARDING_ENCRYPTION_KEYS", new_key())
+    assert main(["doctor", "--json"]) == 1
+    checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [broken] = [one["text"] for one in checks if one["check"] == "encryption" and one["state"] == "broken"]
+    assert broken.startswith(f"ONBOARDING_ENCRYPTION_KEYS lacks the key {key_id(world.key)}, ")
+
+
 def test_an_older_ring_does_not_become_the_newest_again(world: World) -> None:
     """Whoever starts with the keys in another order changes nothing of which key is the newest."""
     old, new = world.key, new_key()
