@@ -14,6 +14,7 @@ from typing import Any
 from pipelines.lifecycle import IN_FLIGHT, Actor, IdentificationStatus, Phase
 from pipelines.model import Problem, Record
 from pipelines.onboarding import STEPS
+from pipelines.plain_reasons import explained, explanations
 from pipelines.times import timestamp
 
 #: What is needed in a phase: a stable code and a sentence. Phases without a line need nothing from anybody outside.
@@ -24,24 +25,6 @@ NEEDS = {
     ),
     Phase.STEP_UP_REQUIRED: ("complete_step_up", "The customer opens the link and provides what Iron asks for."),
     Phase.DECLINED: ("request_new_round", "Iron declined the identification. The customer may try again."),
-}
-
-#: What Iron's codes of requirements mean, for people. Source: iron-api 3.10.
-REASONS = {
-    "kyc_selfie": "a selfie",
-    "kyc_identity": "an identity document",
-    "kyc_proof_of_residence": "a proof of residence",
-    "kyc_questionnaire": "the questionnaire",
-    "kyb_company_data": "the company's data",
-    "kyb_company_beneficiaries": "the company's beneficiaries",
-    "kyb_company_documents": "the company's documents",
-    "kyb_questionnaire": "the company's questionnaire",
-    "identification_kyc": "the identification of the person",
-    "identification_kyb": "the identification of the company",
-    "kyc_data_missing": "missing personal details",
-    "kyc_data_invalid": "invalid personal details",
-    "kyb_data_missing": "missing company details",
-    "kyb_data_invalid": "invalid company details",
 }
 
 #: What happens next in a phase that ends the work.
@@ -82,6 +65,8 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
         },
         "reasons": reasons(record),
         "reject_labels": list(record.reject_labels),
+        "explanations": explanations([*reasons(record), *record.reject_labels]),
+        "may_retry": record.may_retry if record.phase is Phase.DECLINED else None,
         "signings": [
             {
                 "id": signing.id,
@@ -162,11 +147,6 @@ def _about(need: dict[str, Any], record: Record) -> dict[str, Any]:
         need |= {"text": f"{need['text']} Iron's reasons: {', '.join(map(explained, record.reasons))}."}
         need |= {"reasons": list(record.reasons)}
     return need | ({"reject_labels": list(record.reject_labels)} if record.reject_labels else {})
-
-
-def explained(reason: str) -> str:
-    """Return for people what one of Iron's codes of requirements means; a code that is new to us stands for itself."""
-    return REASONS.get(reason, reason)
 
 
 def in_words(said: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -153,9 +153,9 @@ def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
 
 def _reasons(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     """Return Iron's codes with what they mean, and its labels."""
-    from pipelines.view import explained
+    from pipelines.plain_reasons import explained
 
     for code in view["reasons"]:
         yield "reason", code if explained(code) == code else f"{code}: {explained(code)}"
     for label in view["reject_labels"]:
-        yield "reject label", label
+        yield "reject label", label if explained(label) == label else f"{label}: {explained(label)}"

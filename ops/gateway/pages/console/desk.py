@@ -11,7 +11,8 @@ from ops.gateway.http.access import Caller
 from ops.gateway.pages.console.page import PageError
 from ops.gateway.pages.console.words import ACTORS, ACTS, PERSONAL, PHASES
 from pipelines.acts import refusal
-from pipelines.view import explained, read_view, reasons
+from pipelines.plain_reasons import explained
+from pipelines.view import read_view, reasons
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, Nudge, Read
@@ -52,7 +53,7 @@ class Desk:
         return {
             "now_ms": read.now_ms,
             "view": read_view(record, read.due_ms, link),
-            "reasons": [(code, explained(code)) for code in reasons(record)],
+            "reasons": [(code, explained(code)) for code in (*reasons(record), *record.reject_labels)],
             "record": record,
             "due_ms": read.due_ms,
             "acts_waiting": read.acts_waiting,

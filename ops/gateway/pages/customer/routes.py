@@ -21,8 +21,9 @@ from markupsafe import Markup
 from ops.gateway import pages
 from ops.gateway.http.request_log import note
 from ops.gateway.pages.customer.situation import Name, Situation, situation
-from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, REASONS, SITUATIONS, language
+from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, SITUATIONS, language
 from pipelines.iron.values import web_link
+from pipelines.plain_reasons import for_customer
 from workers.ledger import Ledger, Nudge, Read
 from workers.secrets.links import CustomerLinks, LinkRevokedError, LinkUnknownError
 
@@ -205,7 +206,7 @@ def _page(request: Request, visits: Visits, found: Situation, asked: str | None)
 
     heading, *paragraphs = (text.format_map(names) for text in SITUATIONS[found.name][lang])
     lists = [
-        (phrase("reasons"), [REASONS[code][lang] for code in found.reasons if code in REASONS]),
+        (phrase("reasons"), for_customer(found.reasons, lang)),
         (phrase("documents"), list(found.documents)),
     ]
     again_s = AGAIN_S[again] if found.changing and again < len(AGAIN_S) else None

@@ -200,30 +200,6 @@ PHRASES: Mapping[str, Texts] = {
     },
 }
 
-#: What Iron's codes of requirements mean, for the customer. Source: iron-api 3.10.
-REASONS: Mapping[str, Texts] = {
-    "kyc_selfie": {"en": "a photo of your face", "de": "ein Foto Ihres Gesichts"},
-    "kyc_identity": {"en": "your identity document", "de": "Ihr Ausweisdokument"},
-    "kyc_proof_of_residence": {
-        "en": "proof of your address (for example a utility bill)",
-        "de": "ein Nachweis Ihrer Adresse (zum Beispiel eine Stromrechnung)",
-    },
-    "kyc_questionnaire": {"en": "the questionnaire", "de": "der Fragebogen"},
-    "kyb_company_data": {"en": "details of your company", "de": "Angaben zu Ihrem Unternehmen"},
-    "kyb_company_beneficiaries": {"en": "who owns your company", "de": "die Eigentümer Ihres Unternehmens"},
-    "kyb_company_documents": {"en": "documents of your company", "de": "Unterlagen Ihres Unternehmens"},
-    "kyb_questionnaire": {"en": "the questionnaire for companies", "de": "der Fragebogen für Unternehmen"},
-    "identification_kyc": {"en": "your identification", "de": "Ihre Identifizierung"},
-    "identification_kyb": {"en": "your company's identification", "de": "die Identifizierung Ihres Unternehmens"},
-    "kyc_data_missing": {"en": "some of your details", "de": "einige Ihrer Angaben"},
-    "kyc_data_invalid": {"en": "details that do not match", "de": "Angaben, die nicht zusammenpassen"},
-    "kyb_data_missing": {"en": "some details of your company", "de": "einige Angaben zu Ihrem Unternehmen"},
-    "kyb_data_invalid": {
-        "en": "details of your company that do not match",
-        "de": "Angaben zu Ihrem Unternehmen, die nicht zusammenpassen",
-    },
-}  # fmt: skip
-
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]*)?\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
 #: As much of the header as is looked at, in characters: far more than any browser sends.
 _LONGEST = 500
