@@ -8,7 +8,7 @@
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, aside, allowed, close,
 --            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
 --            drop_events, endpoint_*, courier_*, refuse; policy, move, due;
---            ages, limits, timed, overdue; place, ask, run, rouse
+--            ages, limits, timed, overdue; place, ask, run, rouse; heads, reseal
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> <spread> ", in ms, at the ceiling; see pace.lua
 --   ARGV[4+] arguments of the operation, see there
@@ -83,6 +83,8 @@
 --   first_call:<digest>  string  a worker with these settings has just made its first call to Iron; expires
 --   paused          hash    lane -> "<ms> <json>": when a person paused it, and who and why
 --   resumed         hash    lane -> ms when it was resumed last
+--   key_ids         hash    id of a key of the ring -> ms since when it seals here
+--   rotation        hash    how far the values are sealed with another key: to (its id), sort, cursor
 --
 -- Idempotent under replay: redis-py repeats a call whose answer was lost. Each writing operation carries a token (its
 -- fence, or one drawn for the call) and gives the same answer when it finds its own token already there.
