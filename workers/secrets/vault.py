@@ -3,7 +3,7 @@
 A sealed value is `0x02 | id of the key, 4 bytes | nonce, 12 | ciphertext and tag`. It opens only for this installation
 and at its own place: the kind of value, its owner, and its part. Each place has a key of its own, derived from the
 ring's, so that no number of values comes near the limit of a nonce. What was sealed before in the form of Fernet is
-read for as long as its key is on the ring. Source: ops/docs/decisions/0022.
+read for as long as its key is on the ring. Source: ops/docs/decisions/0020.
 
 Also the keyed digests by which an e-mail address is found and a job recognised without being stored. They have keys of
 their own, which are not rotated with the ring.
