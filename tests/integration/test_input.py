@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tests.given_details import BUSINESS, PERSON, TOKEN
-from tests.world import World, a_job
+from tests.world import World, a_job, noted
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import ExternalIdTakenError
 from workers.ledger import PREFIX, Lists
@@ -144,7 +144,7 @@ def test_personal_data_read(world: World) -> None:
     details = world.door.personal("k-1", by="ops@example")
     assert details["customer"]["name"] == "Ada Example"
     world.drain()
-    assert "read by ops@example" in [entry.get("note") for entry in world.ledger.history("k-1")]
+    assert noted("read", "ops@example") in [entry.get("note") for entry in world.ledger.history("k-1")]
 
 
 def test_corrected_after_the_end(world: World) -> None:

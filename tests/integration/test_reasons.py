@@ -18,7 +18,7 @@ from pipelines.retention import INPUT_KEPT_MS
 from tests.gateway import Gateway
 from tests.integration.test_console import Operator, settle, text
 from tests.integration.test_input import everything
-from tests.world import API_KEY, BASE_URL, PLENTY, Run, World
+from tests.world import API_KEY, BASE_URL, PLENTY, Run, World, noted
 from workers.events.stream import EventStream
 from workers.ledger import PREFIX, Ledger
 from workers.reconcile.adopt import adopt
@@ -221,7 +221,7 @@ def test_the_api_gives_the_words_to_those_who_may(console: Operator, role: Role)
         assert len(statements) == sum(said(key).values())
         assert all(MARK in json.dumps(one) and one["current"] for one in statements)
         assert answer.headers["cache-control"] == "no-store"
-        assert read == [f"read by the-{role}"]
+        assert read == [noted("read", f"the-{role}")]
 
 
 def test_the_document_shows_the_statements(console: Operator) -> None:
@@ -244,7 +244,7 @@ def test_the_console_gives_the_words_to_those_who_may(console: Operator, role: R
         settle(console.world)
         read = [entry["note"] for entry in console.world.ledger.history(key) if "read" in entry.get("note", "")]
         assert (answer.status_code, MARK in answer.text) == ((200, True) if role in MAY else (403, False))
-        assert read == ([f"read by the-{role}"] if role in MAY else [])
+        assert read == ([noted("read", f"the-{role}")] if role in MAY else [])
         assert "<b>passport" not in answer.text
         assert role not in MAY or "What Iron says" in text(answer)
 
@@ -260,7 +260,7 @@ def test_the_command_gives_the_words_when_asked(told: World, run: Run, capsys: p
         assert len(shown["iron_says"]) == sum(said(key).values())
         settle(told)
         notes = [entry.get("note", "") for entry in told.ledger.history(key)]
-        assert any(note.startswith("read by ") for note in notes)
+        assert any("read the personal data" in note for note in notes)
 
 
 # --- how long --------------------------------------------------------------------------------------------------------
