@@ -26,7 +26,6 @@ from workers.budget.gate import BudgetStatus, Gate
 from workers.engine.broker import NudgeBroker
 from workers.engine.inventory import look
 from workers.environment import certificates
-from workers.events.addresses import is_inside
 from workers.ledger import Ledger, Lists, connect
 from workers.operate.diagnosis import Diagnosis, diagnosed, rejects_all
 from workers.operate.doctor.check import Check, State
@@ -35,7 +34,6 @@ from workers.operate.doctor.outward import endpoints, links, refused, reidentifi
 from workers.operate.doctor.secrets import api_key, encryption_keys, tokens, webhooks
 from workers.operate.doctor.surroundings import limits, proxies, surroundings
 from workers.operate.preflight import address, check_broker, check_ledger, product_of, unanswered
-from workers.proxies import way
 from workers.reconcile.cursor import SweepCursor
 from workers.settings import Settings, SettingsError
 
@@ -288,23 +286,11 @@ def _of_iron(settings: Settings, transport: httpx.BaseTransport | None) -> Itera
         yield Check("iron", "warning", "IRON_BASE_URL or IRON_API_KEY is not set here, so Iron was not asked.")
         return
     yield from api_key(settings)
-    yield from _in_clear(settings.IRON_BASE_URL)
     if transport is None and settings.IRON_BASE_URL.startswith("https:") and certificates():
         yield Check("iron", "broken", "Iron was not asked, because no https call can be made here: see certificates.")
         return
     with settings.transport() if transport is None else transport as opened:
         yield from _asked(settings, opened)
-
-
-def _in_clear(url: str) -> Iterator[Check]:
-    """Say whether the API key could be read on its way."""
-    scheme, host, _ = way(url)
-    if scheme == "http" and "." in host.rstrip(".") and not is_inside(host):
-        text = (
-            "IRON_BASE_URL begins with http:// and leads away from this machine: the API key and personal data can be"
-            " read on the way. Set it to Iron's https:// address."
-        )
-        yield Check("iron", "warning", text)
 
 
 def _asked(settings: Settings, transport: httpx.BaseTransport) -> Iterator[Check]:

@@ -18,8 +18,6 @@ from workers.secrets.signature import SECRET_PREFIX, VERSION, Verdict, key_of, v
 from workers.secrets.vault import Vault
 from workers.settings import Settings
 
-#: A secret that is shorter was cut off, in characters: Iron's are some forty.
-SHORT = 16
 #: Customers of each phase whose stored input is tried, those that came last.
 SAMPLES = 10
 #: What is signed to try a webhook's secret: some moment, and a body as good as any.
@@ -53,8 +51,6 @@ def _of_secret(secret: str, api_key: str) -> Iterator[str]:
         yield f"IRON_WEBHOOK_SECRET is the same as IRON_API_KEY: one of them is in the other's place. {rest}"
     if secret.startswith(SECRET_PREFIX) and key_of(secret) is None:
         yield f"IRON_WEBHOOK_SECRET begins with {SECRET_PREFIX}, and what follows is not base64. {rest}"
-    elif len(secret) < SHORT:
-        yield f"IRON_WEBHOOK_SECRET is shorter than {SHORT} characters: a part of it is missing. {rest}"
     elif not _tried(secret):
         yield f"IRON_WEBHOOK_SECRET does not verify what is signed with it. {rest}"
 
