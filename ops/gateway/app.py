@@ -30,7 +30,8 @@ from ops.gateway.api import acts, consents, events, imports, lists, onboardings,
 from ops.gateway.api.batching import Submissions
 from ops.gateway.api.uploads import Uploads
 from ops.gateway.http import problems
-from ops.gateway.http.access import Guard, behind, guard
+from ops.gateway.http.access import Door, Guard, behind, guard
+from ops.gateway.http.attempts import OF_A_NETWORK, Attempts
 from ops.gateway.http.body_limits import BODY_WITHIN_S
 from ops.gateway.http.fast_routes import Shortcuts
 from ops.gateway.http.heads import Heads
@@ -50,6 +51,7 @@ from workers.intake.rejections import Refusals
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger
 from workers.secrets.links import CustomerLinks
+from workers.secrets.stored_tokens import KnownTokens, TokenStore
 from workers.secrets.tokens import ApiToken
 from workers.secrets.vault import Vault, new_key
 
@@ -71,14 +73,17 @@ class Peers:
 class Options:
     """What can be set."""
 
-    #: Whoever has one of these may use what its role may; none: every route below /v1/ answers 503 and says so.
+    #: Whoever has one of these, or of those in the ledger, may use what its role may; where there is none at all,
+    #: every route below /v1/ answers 503 and says so.
     tokens: Sequence[ApiToken] = ()
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.
     webhook_secrets: Sequence[str] = ()
     webhook_tolerance_s: float = WEBHOOK_TOLERANCE_S
-    #: Sign the console's sessions, the first of them; none: a session lasts no longer than this process.
-    session_keys: Sequence[str] = ()
-    #: The console is reached by https alone: its cookie goes no other way.
+    #: The first keys the digests that stand in the log; none: they are other ones in each process.
+    ring: Sequence[str] = ()
+    #: Wrong tokens of one network in a minute, beyond which the answer is 429.
+    wrong_tokens: int = OF_A_NETWORK
+    #: The console is reached by https alone: its cookie goes no other way, also to this machine.
     secure_cookies: bool = False
     #: Part of every event's source.
     installation: str = "default"
@@ -112,7 +117,11 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         for threads in (uploads, submissions, wakeups, nudges):
             threads.close()
 
-    check = guard(options.tokens)
+    registry = CollectorRegistry()
+    traffic = metrics.Traffic(registry)
+    tokens = KnownTokens(TokenStore(ledger), options.tokens, options.clock)
+    entrance = Door(tokens, Attempts(options.ring or [new_key()], traffic.refused, options.wrong_tokens))
+    check = guard(entrance)
     app = FastAPI(
         title="Iron onboarding",
         version="1",
@@ -128,10 +137,9 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     intake = submit.routes(door, submissions, links, check)
     app.add_middleware(Segments)
     app.add_middleware(Shortcuts, routes=intake.routes, refusals=app.exception_handlers)
-    registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
     app.add_middleware(Heads)
-    app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
+    app.add_middleware(RequestLines, answered=traffic.answered)
     take_over = partial(_take_over, app, check)
     take_over(intake)
     take_over(onboardings.routes(ledger, door, show))
@@ -142,10 +150,10 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     take_over(summary.routes(ledger, peers.broker))
     take_over(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
     take_over(probes.routes(_parts(peers), options.probe_within_s))
-    take_over(metrics.routes(registry, options.tokens))
+    take_over(metrics.routes(registry, entrance))
     take_over(routes.routes(_verification(options), wakeups))
     desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
-    take_over(console.routes(desk, _sessions(options)))
+    take_over(console.routes(desk, console.Sessions(ledger, entrance, secure=options.secure_cookies)))
     visits = customer.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
     take_over(customer.routes(visits))
     return app
@@ -162,10 +170,6 @@ def _take_over(app: FastAPI, check: Guard, router: APIRouter) -> None:
             raise TypeError(f"{route} would have no guard")
         route.app = behind(check, route.app)
         app.router.routes.append(route)
-
-
-def _sessions(options: Options) -> console.Sessions:
-    return console.Sessions(options.session_keys or [new_key()], options.tokens, secure=options.secure_cookies)
 
 
 def _parts(peers: Peers) -> tuple[probes.Part, ...]:
