@@ -40,6 +40,7 @@ from ops.gateway.http.request_log import RequestLines
 from ops.gateway.monitoring import metrics, probes
 from ops.gateway.nudges import Nudges
 from ops.gateway.pages import console, customer
+from ops.gateway.searches import Searches
 from ops.gateway.webhooks import routes
 from ops.gateway.webhooks.wakeups import WAKE_WITHIN_S, WakeUps
 from pipelines.events import source
@@ -105,7 +106,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     wakeups = WakeUps(ledger, nudges, options.wake_within_s)
     door = FrontDoor(ledger, vault, nudges.send, options.job_rules)
     submissions = Submissions(door)
-    stream = EventStream(ledger)
+    stream, searches = EventStream(ledger), Searches(ledger, vault)
     tail = events.Tail(stream)
     files = Imports(ledger, vault, options.job_rules)
     uploads = Uploads(files, Imports(ledger, vault, replace(options.job_rules, odd_ids="pass")))
@@ -143,7 +144,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     take_over = partial(_take_over, app, check)
     take_over(intake)
     take_over(onboardings.routes(ledger, door, show))
-    take_over(lists.routes(ledger, vault, show))
+    take_over(lists.routes(ledger, searches, show))
     take_over(acts.routes(ledger, door, nudges.send, show))
     take_over(consents.routes(ledger, vault, nudges.send, show))
     take_over(imports.routes(files, uploads))
@@ -152,7 +153,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     take_over(probes.routes(_parts(peers), options.probe_within_s))
     take_over(metrics.routes(registry, entrance))
     take_over(routes.routes(_verification(options), wakeups))
-    desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
+    desk = console.Desk(ledger, peers.broker, searches, door, links, nudges.send)
     take_over(console.routes(desk, console.Sessions(ledger, entrance, secure=options.secure_cookies)))
     visits = customer.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
     take_over(customer.routes(visits))

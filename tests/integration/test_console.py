@@ -426,13 +426,26 @@ def test_finding(console: Operator) -> None:
     world = console.world
     world.submit("k-1", "manual", external_id="e-1")
     customer_id = world.run_until("k-1", "identification_pending").customer_id
-    console.sign_in("viewer")
+    console.sign_in("operator")
     for wanted in ("k-1", "e-1", str(customer_id), "K-1+Manual@example.com"):
         with capture_logs() as lines:
             answer = console.send("/console/find", csrf=console.csrf, text=f" {wanted} ")
         assert answer.headers["location"] == "/console/onboarding?key=k-1", wanted
         assert "example.com" not in str(lines)
     assert "Nothing found" in text(console.send("/console/find", csrf=console.csrf, text="nobody@example.com"))
+
+
+def test_finding_by_email_is_for_those_who_act(console: Operator) -> None:
+    """A viewer is told who may, and not whether there is such a customer."""
+    console.world.submit("k-1")
+    console.sign_in("viewer")
+    answers = [
+        console.send("/console/find", csrf=console.csrf, text=address)
+        for address in ("k-1+approve@example.com", "nobody@example.com")
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert text(answers[0]) == text(answers[1])
+    assert "compliance" in answers[0].text
 
 
 @pytest.mark.parametrize("key", ["a/b c", "100% sure?", "<b>x</b>", "ключ", "k&act=cancel#x"])

@@ -8,7 +8,8 @@ import pytest
 from fastapi import Request
 from structlog.testing import capture_logs
 
-from ops.gateway.http.attempts import NETWORKS, OF_A_NETWORK, OVER_ALL, WINDOW_S, Attempts, network_of
+from ops.gateway.http.attempts import OF_A_NETWORK, OVER_ALL, Attempts, network_of
+from ops.gateway.http.windows import NAMES, WINDOW_S
 from workers.secrets.vault import new_key
 
 RING = [new_key()]
@@ -86,9 +87,9 @@ def test_the_digest_is_keyed() -> None:
 def test_what_is_remembered_has_an_end() -> None:
     """However many networks come, the count of them takes no more memory than a limit."""
     guesser = Guesser()
-    for n in range(NETWORKS + 10):
+    for n in range(NAMES + 10):
         guesser.attempts.refused(asked(f"10.{n >> 16}.{n >> 8 & 255}.1", x_forwarded_for=f"2001:db8:{n:x}::1"), "api")
-    assert len(guesser.attempts._windows) == NETWORKS
+    assert len(guesser.attempts._by_network) == NAMES
 
 
 @pytest.mark.parametrize(

@@ -10,4 +10,5 @@
 - `path_keys`: idempotency keys in addresses
 - `problems`: refusals as problem+json
 - `request_log`: one line a request
+- `windows`: counts by the minute
 """

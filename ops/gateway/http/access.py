@@ -56,6 +56,9 @@ ACCESS: Mapping[str, frozenset[Role]] = {
     "POST /v1/imports/{name}/actions/resume": _OPERATE,
 }
 
+#: Who may find a customer by e-mail address.
+FIND_BY_EMAIL = frozenset({Role.OPERATOR, Role.COMPLIANCE, Role.ADMIN})
+
 #: What any guarded route may answer with.
 _REFUSALS = (
     "token_missing",

@@ -7,38 +7,27 @@ and nobody can shut others out by guessing. So whoever shares a proxy with a gue
 from __future__ import annotations
 
 import hmac
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 import structlog
 from fastapi import Request
 
 from ops.gateway.http.problems import ProblemError
+from ops.gateway.http.windows import Windows
 from workers.secrets.vault import derived
 
 log = structlog.get_logger()
 
-#: Wrong tokens of one network in a window, beyond which the answer is 429.
+#: Wrong tokens of one network in a minute, beyond which the answer is 429.
 OF_A_NETWORK = 20
 #: The same over all networks.
 OVER_ALL = 200
-#: Length of a window in seconds. It begins with the first wrong token.
-WINDOW_S = 60.0
-#: Networks that are counted at a time; beyond it the ones that began first are forgotten.
-NETWORKS = 10_000
 #: Bytes of the keyed digest by which lines of one network can be told to belong together.
 _DIGEST_BYTES = 6
 #: What belongs to one subscriber: a /24 of IPv4, a /64 of IPv6.
 _PREFIXES = {4: 24, 6: 64}
-
-
-@dataclass(slots=True)
-class _Window:
-    ends: float
-    count: int = field(default=0)
 
 
 class Attempts:
@@ -51,36 +40,22 @@ class Attempts:
         most: int = OF_A_NETWORK,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the key ring, which keys the digests, and who is told at which door. `most`: of a network a window."""
+        """Take the key ring, which keys the digests, and who is told at which door. `most`: of a network a minute."""
         self._key = derived(ring[0], "networks of refused attempts", 32)
-        self._told, self._most, self._clock = told, most, clock
-        self._windows: dict[str, _Window] = {}
-        self._all = _Window(0.0)
+        self._told = told
+        self._by_network, self._over_all = Windows(most, clock), Windows(OVER_ALL, clock)
 
     def refused(self, request: Request, door: str) -> int | None:
         """Count a wrong token; gives the seconds to wait where there were too many, else None."""
         self._told(door)
-        network, now = network_of(request), self._clock()
-        if now >= self._all.ends:
-            self._all = _Window(now + WINDOW_S)
-        window = self._window(network, now)
-        window.count += 1
-        self._all.count += 1
-        beyond = [(one.count - most, one.ends) for one, most in ((window, self._most), (self._all, OVER_ALL))]
-        late = max((ends for more, ends in beyond if more > 0), default=None)
-        if late is None or 1 in dict(beyond):  # of those beyond the limit, the first alone has a line
-            outcome = "refused" if late is None else "limited"
-            log.warning("auth.refused", origin=self._digest(network), where=door, count=window.count, outcome=outcome)
-        return None if late is None else math.ceil(late - now)
-
-    def _window(self, network: str, now: float) -> _Window:
-        window = self._windows.get(network)
-        if window is None or now >= window.ends:
-            self._windows.pop(network, None)
-            if len(self._windows) >= NETWORKS:
-                self._windows.pop(next(iter(self._windows)))
-            window = self._windows[network] = _Window(now + WINDOW_S)
-        return window
+        network = network_of(request)
+        counts = [self._by_network.count(network), self._over_all.count("")]
+        late = [count for count in counts if count.beyond]
+        if not late or any(count.first_beyond for count in late):  # the others beyond a limit have no line
+            outcome = "limited" if late else "refused"
+            origin, count = self._digest(network), counts[0].count
+            log.warning("auth.refused", origin=origin, where=door, count=count, outcome=outcome)
+        return max((count.left_s for count in late), default=None)
 
     def _digest(self, network: str) -> str:
         return hmac.digest(self._key, network.encode(), "sha256")[:_DIGEST_BYTES].hex()
