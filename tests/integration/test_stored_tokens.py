@@ -15,9 +15,11 @@ from ops.gateway.http.attempts import OF_A_NETWORK
 from tests.gateway import TOKENS, Gateway
 from tests.integration.test_metrics import of, scraped
 from tests.world import World
+from workers.operate.doctor.secrets import tokens
 from workers.secrets import stored_tokens
 from workers.secrets.stored_tokens import TokenNameTakenError, TokenStore
 from workers.secrets.tokens import Role, digest
+from workers.settings import Settings
 
 
 class Hours:
@@ -255,3 +257,22 @@ def test_what_cannot_be(
     ended, printed, told = run(*words)
     assert (ended, printed, store.all()) == (status, "", before)
     assert said in told
+
+
+# --- doctor ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_knows_stored_tokens(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says who is let in, by either way, and names a token of the ledger that one of the setting hides."""
+
+    def told() -> list[tuple[str, str]]:
+        good = [token for token in store.all() if token.state(0) == "good"]
+        return [(check.state, check.text) for check in tokens(Settings.load("nothing"), good)]
+
+    monkeypatch.delenv("ONBOARDING_API_TOKENS", raising=False)
+    assert [state for state, _ in told()] == ["warning"]
+    store.new("crm", Role.SUBMITTER, by="ada")
+    assert told() == [("ok", "API tokens: 1 submitter.")]
+    monkeypatch.setenv("ONBOARDING_API_TOKENS", f"crm:viewer:{'0' * 64}")
+    (state, text), well = told()
+    assert (state, "tokens revoke crm" in text, well) == ("warning", True, ("ok", "API tokens: 1 viewer."))

@@ -61,9 +61,9 @@ def new(
 
 
 def list_(json: Json = False) -> None:
-    """List the API tokens: those in the ledger, and those of ONBOARDING_API_TOKENS here.
+    """List the API tokens.
 
-    Nothing of a token itself is shown. The last use is known to the hour, and of stored tokens only.
+    They are those in the ledger, and those of ONBOARDING_API_TOKENS here. Nothing of a token itself is shown. The last use is known to the hour, and of stored tokens only.
 
     Example: onboarding tokens list
     """

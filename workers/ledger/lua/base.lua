@@ -7,7 +7,7 @@
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, aside, allowed, close,
 --            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
---            drop_events, endpoint_*, courier_*, refuse; policy, move, due, place, ask, run, rouse
+--            drop_events, endpoint_*, courier_*, refuse; token_put; policy, move, due, place, ask, run, rouse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> <spread> ", in ms, at the ceiling; see pace.lua
 --   ARGV[4+] arguments of the operation, see there
@@ -72,6 +72,9 @@
 --                           breaker since it opened; ramp_at: when it closed; bad_since bad_at bad good: calls counted for it
 --   first_call:<digest>  string  a worker with these settings has just made its first call to Iron; expires
 --   paused          hash    lane -> "<ms> <json>": when a person paused it, and who and why
+--   tokens          hash    name of an API token -> JSON: role, SHA-256, when and by whom it was made, its end
+--   tokens_used     hash    name of an API token -> ms of the hour in which it was last used
+--   session:<digest>  string  JSON of somebody who is signed in at the console: the token's name, the end; expires
 --
 -- Idempotent under replay: redis-py repeats a call whose answer was lost. Each writing operation carries a token (its
 -- fence, or one drawn for the call) and gives the same answer when it finds its own token already there.

@@ -35,6 +35,7 @@ from workers.operate.doctor.secrets import api_key, encryption_keys, tokens, web
 from workers.operate.doctor.surroundings import limits, proxies, surroundings
 from workers.operate.preflight import address, check_broker, check_ledger, product_of, unanswered
 from workers.reconcile.cursor import SweepCursor
+from workers.secrets.stored_tokens import StoredToken, TokenStore
 from workers.settings import Settings, SettingsError
 
 __all__ = ["Check", "State", "examined"]
@@ -65,9 +66,18 @@ def examined(transport: httpx.BaseTransport | None = None) -> Iterator[Check]:
         yield from _of_the_queue(settings, ledger)
         yield from _of_what_is_stored(settings, ledger)
         yield from _of_what_others_get(settings, ledger)
+        stored = _good_tokens(ledger)
     yield from _of_iron(settings, transport)
     yield from webhooks(settings)
-    yield from tokens(settings)
+    yield from tokens(settings, stored)
+
+
+def _good_tokens(ledger: Ledger) -> list[StoredToken]:
+    """Give the tokens of the ledger that are good now; none where it does not answer, which is told elsewhere."""
+    with contextlib.suppress(redis.RedisError):
+        now_ms = ledger.now_ms()
+        return [token for token in TokenStore(ledger).all() if token.state(now_ms) == "good"]
+    return []
 
 
 def _new(problems: Sequence[str]) -> Iterator[str]:

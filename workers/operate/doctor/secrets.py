@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipelines.errors import InputLostError
 from pipelines.lifecycle import Phase
 from workers.ledger import PREFIX, Ledger
 from workers.operate.doctor.check import Check
 from workers.secrets.signature import SECRET_PREFIX, VERSION, Verdict, key_of, verify
+from workers.secrets.stored_tokens import StoredToken
 from workers.secrets.vault import Vault
 from workers.settings import Settings
 
@@ -115,9 +116,17 @@ def _opens(vault: Vault, key: str, parts: dict[bytes, bytes]) -> bool:
     return True
 
 
-def tokens(settings: Settings) -> Iterator[Check]:
-    """Say who is let in."""
+def tokens(settings: Settings, stored: Sequence[StoredToken]) -> Iterator[Check]:
+    """Say who is let in: by the setting, and by the ledger. A name that both have is none of the ledger's."""
+    names = {token.name for token in settings.api_tokens}
     roles = Counter(token.role.value for token in settings.api_tokens)
+    roles += Counter(token.role for token in stored if token.name not in names)
+    for name in sorted(names & {token.name for token in stored}):
+        text = (
+            f"ONBOARDING_API_TOKENS and the ledger each hold a token of the name {name}, and the gateway takes that of"
+            f" the setting alone. `onboarding tokens revoke {name}` ends the other one."
+        )
+        yield Check("tokens", "warning", text)
     for token in settings.api_tokens:
         if token.digest in _EMPTY:
             text = (
@@ -129,5 +138,8 @@ def tokens(settings: Settings) -> Iterator[Check]:
         told = ", ".join(f"{count} {role}" for role, count in sorted(roles.items()))
         yield Check("tokens", "ok", f"API tokens: {told}.")
     else:
-        text = "ONBOARDING_API_TOKENS is not set here: the gateway lets nobody in. `onboarding tokens new` makes one."
+        text = (
+            "There is no API token: ONBOARDING_API_TOKENS is not set here, and the ledger holds none that is good. The"
+            " gateway lets nobody in. `onboarding tokens new NAME --role R --store` makes one."
+        )
         yield Check("tokens", "warning", text)
