@@ -63,7 +63,8 @@ def new(
 def list_(json: Json = False) -> None:
     """List the API tokens.
 
-    They are those in the ledger, and those of ONBOARDING_API_TOKENS here. Nothing of a token itself is shown. The last use is known to the hour, and of stored tokens only.
+    They are those in the ledger, and those of ONBOARDING_API_TOKENS here. Nothing of a token itself is shown. The last
+    use is known to the hour, and of stored tokens only.
 
     Example: onboarding tokens list
     """
