@@ -5,7 +5,7 @@
 - `attempt`: the one way to change something on Iron
 - `begin`: records of new, adopted and joined onboardings
 - `codes`: which of Iron's words are codes
-- `consent`: a consent as it is handed in
+- `consent`: a consent as it is submitted
 - `errors`: what can go wrong, by what is known of the effect
 - `events`: what upstream systems hear
 - `identification`: what a job says of a customer, checked
@@ -18,6 +18,7 @@
 - `model`: the record, and what steps exchange
 - `onboarding`: the steps, one row a step
 - `pauses`: how pauses are spread, and Retry-After read
+- `plain_reasons`: what Iron's codes and labels mean, for us and for the customer
 - `reading`: what a customer who was read makes true
 - `reasons`: Iron's own words
 - `reidentification`: policy, plan, calendar

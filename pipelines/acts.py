@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.lifecycle import FINISHED, IN_FLIGHT, CustomerStatus, IdentificationStatus, Phase
+from pipelines.lifecycle import FINISHED, IN_FLIGHT, STATUSES, CustomerStatus, IdentificationStatus, Phase
 from pipelines.model import Again, Record
 
 #: New rounds that a customer may ask for before a person has to look: enough for real trouble with a camera, and few
@@ -39,6 +39,8 @@ class Act:
     #: Why it makes no sense for this record now, in a sentence; None where it does.
     refuses: Callable[[Record], str | None]
     apply: Callable[[Record, Mapping[str, Any]], Record]
+    #: What the person did, for the history: it follows their name.
+    done: str
     #: Whether it waits until a call in doubt is certain: it changes what is sent to Iron, or ends it.
     waits: bool = True
     #: Whether something may be different at Iron afterwards.
@@ -63,87 +65,98 @@ def apply_acts(record: Record, stored: Sequence[bytes]) -> Applied:
             record = row.apply(record, act)
             sealed |= _wanted_parts(record, act)
             moves = moves or row.moves
-        notes.append(_note(act, why_not))
+        notes.append(_note(act, row.done, why_not))
         done.append(raw)
-    return Applied(record, tuple(done), "; ".join(notes), sealed, moves)
+    return Applied(record, tuple(done), " ".join(notes), sealed, moves)
 
 
 def _wanted_parts(record: Record, act: Mapping[str, Any]) -> dict[str, str]:
-    """Take the parts of a correction that will be sent: after the first round an identification is only a link."""
+    """Take the parts of a correction that will be sent: an identification's only where another round may use it."""
     parts: dict[str, str] = act.get("parts", {})
-    sent = record.identification_id is not None
-    return {name: part for name, part in parts.items() if not (sent and name == "identification")}
+    sent = record.identification_id is not None and not record.given
+    return {name: part for name, part in parts.items() if not (sent and name == "identification" and part)}
 
 
 def refusal(record: Record, act: str) -> str | None:
-    """Say in a sentence why this act makes no sense now, or None when it does."""
+    """Return in a sentence why this act makes no sense now, or None when it does."""
     row = ACTS.get(act)
-    return row.refuses(record) if row else f"There is no act {act!r}."
+    return row.refuses(record) if row else "There is no such action."
 
 
-def _note(act: Mapping[str, Any], why_not: str | None) -> str:
-    reason = f" ({act['reason']})" if act.get("reason") else ""
-    done = f"{act['act']} by {act.get('by', 'somebody')}{reason}"
-    return done if why_not is None else f"{done} passed over: {why_not}"
+def _note(act: Mapping[str, Any], done: str, why_not: str | None) -> str:
+    """Return the sentence of the history: who did it and why, or why it was not done."""
+    by, reason = act.get("by", "somebody"), f": “{act['reason']}”" if act.get("reason") else ""
+    return f"{by} {done}{reason}." if why_not is None else f"Not done: {act['act']} by {by}{reason}. {why_not}"
+
+
+def _status(record: Record) -> str:
+    return f"The status is “{STATUSES[record.phase]}”."
+
+
+#: Why nothing can be done any more.
+_CLOSED = "Iron closed this customer. This is final."
+#: Why no other identification may start now.
+IN_PROGRESS = "An identification is in progress. A new one would replace it, so wait until it ends."
 
 
 def _may_sign(record: Record) -> str | None:
     if record.phase in FINISHED:
-        return f"The onboarding is {record.phase.value}."
-    return None if any(not signing.signed_ms for signing in record.signings) else "No document is waiting for consent."
+        return f"{_status(record)} No consent is needed any more."
+    return None if any(not signing.signed_ms for signing in record.signings) else "No document needs consent now."
 
 
 def _may_correct(record: Record) -> str | None:
     if record.phase is Phase.CANCELLED:
-        return "The onboarding is cancelled; restart it first."
-    return "Iron has archived the customer for good." if record.phase is Phase.ARCHIVED else None
+        return "This customer is cancelled. Restart first, then correct."
+    return _CLOSED if record.phase is Phase.ARCHIVED else None
 
 
 def _may_cancel(record: Record) -> str | None:
-    ended = record.phase in (Phase.CANCELLED, Phase.ARCHIVED)
-    return f"The onboarding is {record.phase.value} already." if ended else None
+    if record.phase is Phase.CANCELLED:
+        return "This customer is already cancelled."
+    return _CLOSED if record.phase is Phase.ARCHIVED else None
 
 
 def _may_restart(record: Record) -> str | None:
     if record.phase is Phase.CANCELLED:
         return None
     if record.identification_status in IN_FLIGHT:
-        return "An identification is under way; another one would make it worthless."
+        return IN_PROGRESS
     if record.phase in (Phase.DECLINED, Phase.EXPIRED):
         return None
     if record.phase is Phase.ON_HOLD and record.customer_status == CustomerStatus.IDENTIFICATION_REQUIRED:
         return None
-    return f"The onboarding is {record.phase.value}; only a declined, expired, held or cancelled one starts again."
+    return f"{_status(record)} Only a declined, expired, on-hold or cancelled customer can be restarted."
 
 
 def _may_renew(record: Record) -> str | None:
-    """Say why the customer may not have a new round now: less is allowed than to an operator, and not without end."""
+    """Return why the customer may not have a new round now: an operator may more, and nobody without end."""
     if record.restart:
-        return "A new round is on its way."
+        return "A new identification is already being created."
     if record.phase is Phase.CANCELLED or (record.phase is Phase.DECLINED and not record.may_retry):
-        return f"The onboarding is {record.phase.value}, and only an operator takes it up again."
+        return f"{_status(record)} Only an operator can restart."
     if record.phase is Phase.ON_HOLD and (record.problem is None or record.problem.code != "rounds_exhausted"):
-        return "An operator has to look first."
+        return "An operator has to decide first."
     if record.rounds_asked >= MAX_ROUNDS_ASKED:
-        return f"The customer had {record.rounds_asked} new rounds already; an operator has to look first."
+        return f"The customer has used all {record.rounds_asked} tries. An operator has to decide."
     return _may_restart(record)
 
 
 def _may_retry(record: Record) -> str | None:
     needed = record.problem is not None or record.phase in (Phase.FAILED, Phase.ON_HOLD)
-    return None if needed else "There is no problem to try again after."
+    return None if needed else "There is nothing to retry: no problem is recorded."
 
 
 def _may_reidentify(record: Record) -> str | None:
     """Refuse where a new identification would harm; of an active customer the step itself looks for one in flight."""
     if record.phase is not Phase.ACTIVE and record.identification_status in IN_FLIGHT:
-        return "An identification is under way; another one would make it worthless."
+        return IN_PROGRESS
     if record.phase is Phase.STEP_UP_REQUIRED:
-        return "Iron asks this customer for more (step-up); a new identification would make what it asks for worthless."
+        return "Iron is asking this customer for more. Wait: a new identification would cancel that request."
     if record.phase is not Phase.ACTIVE:
-        return f"The onboarding is {record.phase.value}; only an active customer is identified again."
+        return f"{_status(record)} Only an active customer can be identified again."
     if record.again is not None and (record.again.asked or record.again.starting):
-        return f"It is asked for already, in the run {record.again.run}."
+        return f"Already requested, in the run {record.again.run}."
     return None
 
 
@@ -158,7 +171,13 @@ def _sign(record: Record, act: Mapping[str, Any]) -> Record:
 
 
 def _correct(record: Record, act: Mapping[str, Any]) -> Record:
-    """Take the corrected input from now on; what Iron refused is sent again under the next generation of its key."""
+    """Take the corrected input from now on; what Iron refused is sent again under the next generation of its key.
+
+    Data of an identification that the first round no longer needs are for the next one, where there may be one; with
+    `restart` that one begins now.
+    """
+    may = record.restart or record.given or _may_restart(record) is None
+    again = record.identification_id is not None and may
     fields = {name: act[name] for name in ("external_id", "risk_tier", "labels", "identification_type", "with_edd")}
     corrected = replace(
         _tried_again(record),
@@ -166,8 +185,10 @@ def _correct(record: Record, act: Mapping[str, Any]) -> Record:
         fingerprint=act["fingerprint"],
         revision=record.revision + 1,
         input_ms=act["at_ms"],
+        given=again and bool(act.get("parts", {}).get("identification")),
     )
-    return corrected.evolve(update=record.customer_id is not None, updates=0)
+    corrected = corrected.evolve(update=record.customer_id is not None, updates=0)
+    return _restart(corrected, act) if again and act.get("restart") else corrected
 
 
 def _cancel(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG001 -- an act's signature
@@ -201,14 +222,14 @@ def _reidentify(record: Record, act: Mapping[str, Any]) -> Record:
 def _may_archive(record: Record) -> str | None:
     if record.customer_id is None:
         return "The customer does not exist at Iron yet. Cancel instead."
-    return "Iron has archived the customer already." if record.phase is Phase.ARCHIVED else None
+    return _CLOSED if record.phase is Phase.ARCHIVED else None
 
 
 def _may_archive_identification(record: Record) -> str | None:
     if record.identification_id is None:
         return "There is no identification to archive."
     if record.identification_status == IdentificationStatus.ARCHIVED:
-        return "The newest identification is archived already."
+        return "The newest identification is already archived."
     return _may_archive(record)
 
 
@@ -228,7 +249,7 @@ def _unchanged(record: Record, act: Mapping[str, Any]) -> Record:  # noqa: ARG00
 
 
 def _tried_again(record: Record) -> Record:
-    """Let the table decide anew, with a key under which Iron has not refused yet."""
+    """Let the table decide again, with a key under which Iron has not refused yet."""
     effect = record.effect
     if effect is not None and (effect.refused or effect.strikes):
         effect = effect.renewed()
@@ -238,18 +259,20 @@ def _tried_again(record: Record) -> Record:
 #: Every act by its name, one row each.
 ACTS: MappingProxyType[str, Act] = MappingProxyType(
     {
-        "sign": Act(_may_sign, _sign, waits=False),
-        "correct": Act(_may_correct, _correct),
-        "cancel": Act(_may_cancel, _cancel),
-        "restart": Act(_may_restart, _restart),
-        "renew": Act(_may_renew, _renew),
-        "retry": Act(_may_retry, _retry),
-        "reidentify": Act(_may_reidentify, _reidentify),
-        "archive": Act(_may_archive, _archive),
-        "archive_identification": Act(_may_archive_identification, _archive),
-        "read": Act(_always, _unchanged, waits=False, moves=False),  # the history says who read
-        "revoke_links": Act(
-            _always, _unchanged, waits=False, moves=False
-        ),  # done when stored; the history says by whom
+        "sign": Act(_may_sign, _sign, "passed on the customer's consent", waits=False),
+        "correct": Act(_may_correct, _correct, "corrected the details"),
+        "cancel": Act(_may_cancel, _cancel, "cancelled the onboarding"),
+        "restart": Act(_may_restart, _restart, "restarted the onboarding"),
+        "renew": Act(_may_renew, _renew, "asked for a new identification"),
+        "retry": Act(_may_retry, _retry, "retried the last step"),
+        "reidentify": Act(_may_reidentify, _reidentify, "asked for re-identification"),
+        "archive": Act(_may_archive, _archive, "asked for the customer to be archived at Iron"),
+        "archive_identification": Act(
+            _may_archive_identification, _archive, "asked for the identification to be archived at Iron"
+        ),
+        "read": Act(_always, _unchanged, "read the personal data", waits=False, moves=False),
+        "revoke_links": Act(  # done when stored; the history says by whom
+            _always, _unchanged, "revoked the customer's links", waits=False, moves=False
+        ),
     }
 )

@@ -1,6 +1,6 @@
 """From what a step found out to what the record says next: phase, step and due time. Pure; nothing here calls Iron.
 
-Whoever runs steps uses five functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
+The code that runs steps uses five functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
 returned or raised, `after_acts` for what people did, and `before_acts` for what of it could not be applied yet. All but
 the first give a `Next` to commit.
 """
@@ -49,7 +49,7 @@ OPERATOR_PAUSE_S = 300.0
 #: Pause before a step comes again that has met answers which help nobody for longer than polls go on, in seconds.
 LATE_PAUSE_S = 3_600.0
 #: Pause before details that Iron refused once are sent again, in seconds: longer than a slip of one of Iron's machines,
-#: shorter than whoever submitted the job waits.
+#: shorter than the sender of the job waits.
 REFUSED_PAUSE_S = 2.0
 #: Pause before the read that follows our own last signature, in seconds: a webhook is usually faster, and makes it
 #: needless.
@@ -70,7 +70,7 @@ WEATHER = frozenset(error.code for error in (UnreachableError, AnswerLostError, 
 
 
 def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
-    """Say what is next after a step that returned."""
+    """Return what is next after a step that returned."""
     match outcome:
         case Done(changes, note, keep, event):
             now_true = record.evolve(**changes, attempts=0, tried="")
@@ -111,12 +111,12 @@ def _again_later(before: Record, following: Next, attempt: Attempt) -> Next:
 
 
 def _fresh(record: Record, attempt: Attempt) -> Record:
-    """Begin the reads of a customer anew: we or a person did something, so that news is near."""
+    """Begin the reads of a customer again: we or a person did something, so that news is near."""
     return record.evolve(reads=-1, fresh_ms=attempt.now_ms())
 
 
 def _stays(record: Record) -> bool:
-    """Say whether a problem stays when a step is through: one that only a person can end."""
+    """Return whether a problem stays when a step is through: one that only a person can end."""
     problem = record.problem
     untold = problem is not None and problem.code == RequestRefusedError.code and record.updates >= MAX_UPDATES
     refused = problem is not None and problem.code == ArchiveRefusedError.code
@@ -124,7 +124,7 @@ def _stays(record: Record) -> bool:
 
 
 def _failed(record: Record, code: str, text: str, attempt: Attempt) -> Next:
-    """Say what is next when what was submitted cannot be used: nothing, until somebody corrects it."""
+    """Return what is next when what was submitted cannot be used: nothing, until somebody corrects it."""
     now_ms = attempt.now_ms()
     problem = Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=record.problem)
     if record.phase is Phase.ACTIVE:  # the customer stays what Iron says; only the new identification failed
@@ -137,10 +137,10 @@ def _failed(record: Record, code: str, text: str, attempt: Attempt) -> Next:
 
 
 def after_error(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
-    """Say what is next after a step that did not know.
+    """Return what is next after a step that did not know.
 
     No answer is a dead end (design section 2, rule 6): the customer is read, and the table decides whether the step
-    comes again. The step itself comes again only where no call was made, or where a key is about to be used anew.
+    comes again. The step itself comes again only where no call was made, or where a key is about to be used again.
     """
     known = record.evolve(effect=attempt.effect)
     match error:
@@ -180,9 +180,9 @@ def _read_first(following: Next) -> Next:
 
 
 def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt) -> Next:
-    """Say what is next when Iron refuses details: once more, then it is Iron's answer to this job."""
-    said = str(error).partition("(")[2].rstrip(")")
-    text = f"Iron rejected {STEPS[record.step].carries} ({said}). Correct the job to go on."
+    """Return what is next when Iron refuses details: once more, then it is Iron's answer to this job."""
+    said = str(error).partition("(")[2].partition(")")[0]
+    text = f"Iron rejected {STEPS[record.step].carries} ({said}). Correct the details to go on."
     effect = record.effect
     if effect is not None and effect.refused and effect.step == record.step:
         return _failed(record, error.code, text, attempt)
@@ -195,7 +195,7 @@ def _after_refusal(record: Record, error: RequestRefusedError, attempt: Attempt)
 
 
 def _after_trouble(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
-    """Say what is next after an answer that helps nobody: an operator hears of it when it lasts."""
+    """Return what is next after an answer that helps nobody: an operator hears of it when it lasts."""
     now_ms = attempt.now_ms()
     problem = Problem.of(
         error.code, str(error), retryable=error.retryable, operator=error.operator, now_ms=now_ms, before=record.problem
@@ -222,9 +222,9 @@ def _said(error: OnboardingError, problem: Problem | None) -> dict[str, Any]:
 
 
 def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> Next:
-    """Say what is next when the trouble is everybody's: later, and it is no failed attempt of this onboarding.
+    """Return what is next when the trouble is everybody's: later, and it is no failed attempt of this onboarding.
 
-    That is Iron or the way to it in trouble, or Iron refusing whoever calls. Meanwhile the breaker lets no call leave,
+    That is Iron or the way to it in trouble, or Iron refusing the caller. Meanwhile the breaker lets no call leave,
     so that a record meets it once or twice. One that meets it again and again, though the breaker is closed, has a
     trouble of its own, and an operator hears of it.
     """
@@ -239,8 +239,8 @@ def _after_weather(record: Record, error: OnboardingError, attempt: Attempt) -> 
 
 
 def after_crashes(record: Record, crashes: int, attempt: Attempt) -> Next:
-    """Say what is next for a record whose claims keep ending without a commit: an operator, and a slow retry."""
-    text = f"{crashes} workers in a row ended while they held this onboarding."
+    """Return what is next for a record whose claims keep ending without a commit: an operator, and a slow retry."""
+    text = f"{crashes} workers in a row ended while they processed this customer. We now try once an hour."
     problem = Problem.of(
         "poisonous", text, retryable=True, operator=True, now_ms=attempt.now_ms(), before=record.problem
     )
@@ -256,7 +256,7 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
     following = _onward(record, done, attempt, applied.note)
     soon_s = following.delay_s
     if soon_s is not None:
-        soon_s = min(soon_s, attempt.policy.poll_min_s)  # whoever acts wants to see what comes of it
+        soon_s = min(soon_s, attempt.policy.poll_min_s)  # a person who acts wants to see what comes of it
     return replace(following, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
 
 
@@ -267,7 +267,7 @@ def before_acts(following: Next, stored: Sequence[bytes]) -> Next:
 
 
 def poll_pause_s(record: Record, attempt: Attempt) -> float:
-    """Give the pause before the next read: growing while the phase is fresh, then far."""
+    """Return the pause before the next read: growing while the phase is fresh, then far."""
     policy = attempt.policy
     age_s = (attempt.now_ms() - max(record.since_ms, record.fresh_ms or 0)) / 1000
     pause_s = policy.poll_min_s * POLL_GROWTH ** min(max(record.reads, 0), 50)
@@ -275,7 +275,7 @@ def poll_pause_s(record: Record, attempt: Attempt) -> float:
 
 
 def backoff_s(before: int, policy: Policy) -> float:
-    """Give the pause after an attempt with so many before it that failed as well, in seconds.
+    """Return the pause after an attempt with so many before it that failed as well, in seconds.
 
     The longest outlasts the settle time.
     """
@@ -362,7 +362,7 @@ _ON_ENTERING = {step.on_entering: name for name, step in STEPS.items() if step.o
 
 
 def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str, float | None]:
-    """Give the step that follows and the pause before it, in seconds; None: nothing is due any more."""
+    """Return the step that follows and the pause before it, in seconds; None: nothing is due any more."""
     if record.phase in FINISHED and not record.archive:
         return ("refresh" if record.customer_id else "create_customer"), None
     if step := _at_once(record):
@@ -380,7 +380,7 @@ def _what_next(record: Record, attempt: Attempt, *, entered: bool) -> tuple[str,
 
 
 def _next_identification(record: Record, attempt: Attempt, poll_s: float) -> tuple[str, float]:
-    """Give the step and the pause of an active customer: the due time is the next notice or start, if there is one."""
+    """Return step and pause of an active customer: the due time is the next notice or start, if there is one."""
     if record.identified_ms is None:
         return "refresh", poll_s  # Iron's list made no sense: the date is read again
     far_s = jittered(attempt.policy.poll_far_s)
@@ -398,7 +398,7 @@ def _next_identification(record: Record, attempt: Attempt, poll_s: float) -> tup
 
 
 def given_up(record: Record) -> bool:
-    """Say whether Iron refused to identify this active customer again: nothing more is tried until a person does."""
+    """Return whether Iron refused to identify this active customer again: nothing more is tried until a person does."""
     effect = record.effect
     if record.phase is not Phase.ACTIVE or effect is None or not effect.refused:
         return False
@@ -406,7 +406,7 @@ def given_up(record: Record) -> bool:
 
 
 def _at_once(record: Record) -> str | None:
-    """Give the step that is to be done now, if there is one. For an adopted customer nothing is begun."""
+    """Return the step that is to be done now, if there is one. For an adopted customer nothing is begun."""
     if record.archive:
         return "archive_at_iron"
     if record.update:
@@ -421,7 +421,7 @@ def _at_once(record: Record) -> str | None:
 
 
 def _may_begin(record: Record) -> bool:
-    """Say whether a new identification may begin for a customer who exists."""
+    """Return whether a new identification may begin for a customer who exists."""
     wanted = record.customer_status == CustomerStatus.IDENTIFICATION_REQUIRED
     return wanted and record.identification_status not in IN_FLIGHT
 
@@ -444,7 +444,7 @@ def _what_to_sign(record: Record, poll_s: float) -> tuple[str, float]:
 
 
 def _documents_may_differ(record: Record, open_: Sequence[Signing]) -> bool:
-    """Say whether the list of documents is to be read: none is known, or the customer was read a few times since.
+    """Return whether the list of documents is to be read: none is known, or the customer was read a few times since.
 
     Where all known ones are signed, also with the read that led here: there are new ones.
     """
@@ -456,7 +456,7 @@ def _documents_may_differ(record: Record, open_: Sequence[Signing]) -> bool:
 
 
 def _spacing_s(record: Record, attempt: Attempt) -> float:
-    """Give the pause before an automatic new round: counted from the beginning of the one that expired."""
+    """Return the pause before an automatic new round: counted from the beginning of the one that expired."""
     passed_s = (attempt.now_ms() - (record.round_ms or 0)) / 1000
     return max(0.0, attempt.policy.round_spacing_s - passed_s)
 
@@ -465,12 +465,15 @@ def _why_on_hold(record: Record, before: Record, now_ms: int) -> Problem:
     if record.row().phase is Phase.EXPIRED:
         code, text = (
             "rounds_exhausted",
-            f"{record.round} links in a row expired unused. Ask the customer, then restart.",
+            f"The customer let {record.round} links expire. Ask the customer, then restart.",
         )
     elif record.customer_status == "UserRequired":
-        code, text = "user_required", "Iron wants a user of its dashboard for this customer first."
+        code, text = "user_required", "Iron needs a dashboard user for this customer. Create one at Iron, then retry."
     elif record.customer_status in set(CustomerStatus) and record.identification_status == "Archived":
-        code, text = "identification_archived", "The identification was archived on Iron's side."
+        code, text = "identification_archived", "Iron archived the identification. Ask Iron why, then restart."
     else:
-        code, text = "unknown_status", "Iron shows a status that this release does not know. Update, or ask Iron."
+        code, text = (
+            "unknown_status",
+            "Iron sent a status this version does not know. Update the program, or ask Iron.",
+        )
     return Problem.of(code, text, retryable=False, operator=True, now_ms=now_ms, before=before.problem)

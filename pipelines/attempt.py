@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Ask:
     """Somebody who is to be identified again now asks for a place among the starts of a day.
 
-    Whoever has the lowest order comes first; `cap` is how many places the day has.
+    The lowest order comes first; `cap` is how many places the day has.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Place:
     taken: int = 0
 
 
-def no_place(ask: Ask) -> Place:  # noqa: ARG001 -- the signature of whoever gives places
+def no_place(ask: Ask) -> Place:  # noqa: ARG001 -- the signature of a giver of places
     """Give nobody a place: an attempt that cannot count starts begins none."""
     return Place("paused")
 
@@ -160,7 +160,7 @@ class Attempt:
 
 
 def effect_in_hand(record: Record, abandoned_ms: int | None, *, has_effect: bool) -> Effect | None:
-    """Give the effect that a claim begins with.
+    """Return the effect that a claim begins with.
 
     `abandoned_ms`: when the first of the claims that ended without a commit began; its worker may be asleep and may
     call yet, so the call is in doubt and no new generation may follow. `has_effect`: the record's step changes Iron.

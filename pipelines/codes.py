@@ -19,10 +19,10 @@ _ALONE = re.compile(r"[a-z]{2,40}(?:_[a-z]{1,40}){1,7}")
 
 
 def is_code(text: str) -> bool:
-    """Say whether what Iron gives as a code or a label is one, such as kyc_selfie or UNSATISFACTORY_PHOTOS."""
+    """Return whether what Iron gives as a code or a label is one, such as kyc_selfie or UNSATISFACTORY_PHOTOS."""
     return len(text) <= LONGEST and _CODE.fullmatch(text) is not None
 
 
 def is_code_alone(text: str) -> bool:
-    """Say whether a refusal's whole text is a code, such as country_not_supported."""
+    """Return whether a refusal's whole text is a code, such as country_not_supported."""
     return is_code(text) and _ALONE.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""The customer's consent to documents, as it is handed in: one shape for every door. Pure.
+"""The customer's consent to documents, as it is submitted: one shape for every door. Pure.
 
 Who gave it and where the proof is are personal: they are only ever stored sealed.
 """

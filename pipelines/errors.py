@@ -70,7 +70,7 @@ class IronError(OnboardingError):
 
     @property
     def concerns_caller(self) -> bool:
-        """Whether Iron refused whoever calls rather than this job: its key, its API version, its address."""
+        """Whether Iron refused the caller rather than this job: its key, its API version, its address."""
         return False
 
 
@@ -100,7 +100,7 @@ class RateLimitedError(NotAppliedError):
 
 
 class OutcomeUnknownError(IronError):
-    """Iron may or may not have acted on the request."""
+    """We do not know whether Iron executed the request."""
 
     code = "outcome_unknown"
     retryable = True
@@ -114,13 +114,13 @@ class AnswerLostError(OutcomeUnknownError):
 
 
 class AnswerUnreadableError(OutcomeUnknownError):
-    """Iron answered something that is not what its documentation describes."""
+    """Iron's answer does not match its documentation."""
 
     code = "answer_unreadable"
 
 
 class ServerFaultError(OutcomeUnknownError):
-    """Iron reported a fault of its own."""
+    """Iron had an internal error."""
 
     code = "iron_fault"
     weather = True
@@ -140,7 +140,7 @@ class NotFoundError(IronError):
 
 
 class RequestRefusedError(IronError):
-    """Iron refuses the request itself."""
+    """Iron rejected the request."""
 
     code = "request_refused"
     retryable = True
@@ -152,7 +152,7 @@ class RequestRefusedError(IronError):
 
 
 class AccessRefusedError(IronError):
-    """Iron refuses access: check the API key, its role, the agreement and the sub-partner."""
+    """Iron denied access. Check the API key, its role and the sub-partner."""
 
     code = "access_refused"
     retryable = True
@@ -171,7 +171,7 @@ class RenewedError(OnboardingError):
 
 
 class HeldBackError(OnboardingError):
-    """No call to Iron may leave for now; none was made."""
+    """Calls to Iron are on hold. No call was made."""
 
     code = "held_back"
     retryable = True
@@ -198,7 +198,7 @@ class NothingDueError(OnboardingError):
 
 
 class SettlingError(OnboardingError):
-    """The last call is too recent to judge by what Iron's look-ups show."""
+    """The last call is too recent to trust what Iron shows."""
 
     code = "settling"
     retryable = True
@@ -218,7 +218,7 @@ class ClockJumpedError(StaleClaimError):
 
 
 class InputLostError(OnboardingError):
-    """The stored input cannot be read: check ONBOARDING_ENCRYPTION_KEYS, or submit the job again."""
+    """The stored details cannot be read. Restore the old key in ONBOARDING_ENCRYPTION_KEYS, or correct the job."""
 
     code = "input_lost"
     operator = True

@@ -81,7 +81,7 @@ class Event:
 
 
 def source(installation: str) -> str:
-    """Give the CloudEvents source of an installation; it and the id name an event for ever."""
+    """Return the CloudEvents source of an installation; it and the id name an event for ever."""
     return f"urn:onboarding:{installation}"
 
 
@@ -94,16 +94,16 @@ def place(id_: str) -> tuple[int, int]:
 
 
 def beginning(record: Record) -> str:
-    """Say for the ledger's script what is told when a record begins, or gets another key: its phase."""
+    """Return for the ledger's script what is told when a record begins, or gets another key: its phase."""
     return f"{record.waiting_on().value} {record.phase.value}"
 
 
 def of_commit(before: Record, following: Next) -> str:
-    """Say for the ledger's script what is told of a commit: who must act, then a name an event; "" for nothing.
+    """Return for the ledger's script what is told of a commit: who must act, then a name an event; "" for nothing.
 
     The phase when it is another one; else `needs_changed` when what somebody outside must do is something else: who
     must act, a new link, other documents, another reason, consent given, a problem that an operator has to look after.
-    A problem that mends itself is none of these, so that an outage of Iron is not told once for each onboarding.
+    A problem that goes away by itself is none of these, so that an outage of Iron is not told once for each onboarding.
     """
     record = following.record
     names = [following.event] if following.event else []
@@ -115,7 +115,7 @@ def of_commit(before: Record, following: Next) -> str:
 
 
 def _asked(record: Record) -> tuple[str, list[dict[str, Any]]]:
-    """Say who must act and what is needed, in a form to compare: without sentences, which may hold counts."""
+    """Return who must act and what is needed, in a form to compare: without sentences, which may hold counts."""
     return record.waiting_on().value, [_compared(need) for need in needs(record)]
 
 

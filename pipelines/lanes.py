@@ -26,14 +26,14 @@ PLACES = re.compile(rf"{'|'.join(LANES)}|bulk/([+~]|[A-Za-z0-9][A-Za-z0-9._-]{{0
 
 
 def lane_of(place: str) -> str:
-    """Give the lane of a place where records wait."""
+    """Return the lane of a place where records wait."""
     return place.partition("/")[0]
 
 
 def place_of(following: Next) -> str:
-    """Say where a record waits from now on.
+    """Return where a record waits from now on.
 
-    What an import has begun and only the budget holds up is kept apart: imports begin no more than so many. So is who
+    What an import has begun and only the budget holds up is kept apart: imports begin no more than this many. So is who
     is only read again: everything else goes before.
     """
     record = following.record

@@ -7,6 +7,7 @@ Iron has not told us about leads to an operator, never to a guess. Source: desig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -19,7 +20,7 @@ class Phase(StrEnum):
     RECEIVED = "received"  # we: create the customer
     CUSTOMER_CREATED = "customer_created"  # we: create the identification
     IDENTIFICATION_PENDING = "identification_pending"  # the customer opens the link
-    STEP_UP_REQUIRED = "step_up_required"  # the customer hands in what Iron asks for again
+    STEP_UP_REQUIRED = "step_up_required"  # the customer provides what Iron asks for again
     IN_REVIEW = "in_review"  # Iron reviews
     DECLINED = "declined"  # the customer may ask for another round, or an operator decides
     EXPIRED = "expired"  # we: another round with a new link
@@ -30,6 +31,25 @@ class Phase(StrEnum):
     ON_HOLD = "on_hold"  # an operator looks; we keep watching
     FAILED = "failed"  # Iron refuses the request; a correction makes a new revision
     CANCELLED = "cancelled"  # ended by a person
+
+
+#: Phase -> its name for people.
+STATUSES: Mapping[Phase, str] = {
+    Phase.RECEIVED: "Received",
+    Phase.CUSTOMER_CREATED: "Created at Iron",
+    Phase.IDENTIFICATION_PENDING: "Waiting for identification",
+    Phase.STEP_UP_REQUIRED: "More information needed",
+    Phase.IN_REVIEW: "In review at Iron",
+    Phase.DECLINED: "Declined",
+    Phase.EXPIRED: "Link expired",
+    Phase.SIGNINGS_REQUIRED: "Documents to sign",
+    Phase.ACTIVE: "Active",
+    Phase.SUSPENDED: "Suspended by Iron",
+    Phase.ARCHIVED: "Closed by Iron",
+    Phase.ON_HOLD: "On hold",
+    Phase.FAILED: "Needs correction",
+    Phase.CANCELLED: "Cancelled",
+}
 
 
 class Actor(StrEnum):
@@ -97,7 +117,7 @@ class Row:
     may_retry: bool | None = None
 
     def covers(self, customer: str, identification: str, has_url: bool, was_active: bool, may_retry: bool) -> bool:  # noqa: FBT001 -- the columns of the table, in their order
-        """Say whether this row is the one for the combination."""
+        """Return whether this row is the one for the combination."""
         return (
             self.customer == customer
             and (self.identification is None or identification in self.identification)

@@ -1,4 +1,4 @@
-"""The record of one onboarding and the values that steps exchange with whoever runs them.
+"""The record of one onboarding and the values that steps exchange with the code that runs them.
 
 Everything here is immutable and knows nothing of Redis. Times are milliseconds since the epoch by the ledger's clock
 (`_ms`), durations are seconds (`_s`). A record's stored form leaves out every field that has its default value, so that
@@ -116,7 +116,7 @@ class Again:
     noticed_ms: int | None = None
     #: The start that the notice named.
     announced_ms: int | None = None
-    #: The run it belongs to: named by whoever asked, or the policy's day.
+    #: The run it belongs to: named by the person who asked, or the policy's day.
     run: str = ""
     #: When a run or a person asked for it; `by_hand`: whatever the date is.
     asked_ms: int | None = None
@@ -126,7 +126,7 @@ class Again:
     begun_ms: int | None = None
 
     def withdrawn(self) -> Again:
-        """Give what is left when nobody asks for it any more: the notice, if one was given."""
+        """Return what is left when nobody asks for it any more: the notice, if one was given."""
         return Again(noticed_ms=self.noticed_ms, announced_ms=self.announced_ms)
 
     @property
@@ -175,7 +175,7 @@ class Effect:
         return (self.last_ms is not None or self.abandoned) and not self.refused
 
     def key(self, installation: str, sub_partner_id: str | None) -> str:
-        """Give the idempotency key of this effect."""
+        """Return the idempotency key of this effect."""
         return keys.idempotency_key(
             installation=installation,
             sub_partner_id=sub_partner_id,
@@ -185,17 +185,17 @@ class Effect:
         )
 
     def renewed(self, renewals: int = 0) -> Effect:
-        """Give the same effect under the next generation of its key; `renewals` of these are counted."""
+        """Return the same effect under the next generation of its key; `renewals` of these are counted."""
         counted = self.renewals + renewals
         return Effect(self.step, self.subject, self.generation + 1, first_ms=self.first_ms, renewals=counted)
 
     def forgotten(self, now_ms: int, policy: Policy) -> bool:
-        """Say whether so much of Iron's retention is over that the key can no longer be relied on."""
+        """Return whether so much of Iron's retention is over that the key can no longer be relied on."""
         limit_ms = policy.retention_s * policy.retention_used * 1000
         return self.first_ms is not None and now_ms - self.first_ms >= limit_ms
 
     def settled(self, now_ms: int, policy: Policy) -> bool:
-        """Say whether the settle time has passed since the last call."""
+        """Return whether the settle time has passed since the last call."""
         return self.last_ms is not None and now_ms - self.last_ms >= policy.settle_s * 1000
 
     def after(self, error: IronError, now_ms: int, policy: Policy, *, strikes: int = STRIKES) -> Effect:
@@ -217,7 +217,7 @@ class Effect:
 
 @dataclass(frozen=True)  # no slots: `evolve` copies all fields at once
 class Record:
-    """Everything the ledger knows about one onboarding, but for its encrypted input.
+    """Everything the ledger knows about one onboarding, except for its encrypted input.
 
     The first seven fields are kept by the ledger's script; the rest is what steps decide.
     """
@@ -237,15 +237,17 @@ class Record:
     risk_tier: str = "standard"
     sub_partner_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
-    #: How the first round identifies the customer; every later one is a hosted link.
+    #: How the first round identifies the customer; a later one is a hosted link unless a correction brings data for it.
     identification_type: str = "Link"
     with_edd: bool = False
+    #: A correction brought data of its own for the next round.
+    given: bool = False
     #: Counts corrections of the input; `input_ms` is when the latest came.
     revision: int = 0
     input_ms: int | None = None
     #: Found on Iron by `adopt`, without a job of ours: one with its external id joins it.
     adopted: bool = False
-    #: The import that brought the job; empty for a job handed in by itself.
+    #: The import that brought the job; empty for a job submitted by itself.
     import_name: str = ""
 
     customer_id: str | None = None

@@ -44,7 +44,7 @@ MOST_CALLS = 2
 SIGNING_FOR_S = 20.0
 #: Attempts to archive at Iron before a refusal is taken for its answer.
 ARCHIVE_ATTEMPTS = 3
-#: Every so many reads of a customer who has documents to sign, their list is read as well: it may change.
+#: After this many reads of a customer who has documents to sign, their list is read as well: it may change.
 LIST_EVERY = 4
 #: Life of a Sumsub share token, in milliseconds. Source: iron-api 5.2, where the sample's is 600 s.
 TOKEN_LIFE_MS = 600_000
@@ -86,9 +86,10 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     follows = record.identification_id
     again = record.phase is Phase.ACTIVE
     if again and not may_begin_again(record, attempt):
-        return Done({"again": replace(record.again or Again(), day="")}, "no start now: look again")
+        return Done({"again": replace(record.again or Again(), day="")}, "no start now; we check again")
     called = attempt.effect is not None and (attempt.effect.in_doubt or attempt.effect.strikes > 0)
-    given = follows is None and (record.identification_type != "Link" or attempt.has_input)
+    first = follows is None and (record.identification_type != "Link" or attempt.has_input)
+    given = first or record.given
     if given and record.identification_type == "Token" and not called and _token_is_over(record, attempt):
         return Refused(
             "token_expired", "The Sumsub share token is older than 10 minutes. Correct the job with a fresh one."
@@ -98,7 +99,7 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
     def look() -> Identification | None:
         newest = newest_of(not_older(record, iron.identifications(customer_id)))
         if newest and newest.id == follows and newest.status not in KNOWN_STATUSES:
-            message = "Iron shows the identification before with a status that this release does not know."
+            message = "Iron shows the previous identification with a status that this version does not know."
             raise AnswerUnreadableError(message)
         over = OVER | {IdentificationStatus.APPROVED} if again else OVER
         return newest if newest and (newest.id != follows or newest.status not in over) else None
@@ -111,7 +112,7 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
         look=look,
         none_yet=record.none_yet and follows is None and fresh,
     )
-    changes = identified(record, identification, attempt) | {"restart": False}
+    changes = identified(record, identification, attempt) | {"restart": False, "given": False}
     if again:
         changes |= {"again": replace(record.again or Again(), day="", begun_ms=attempt.now_ms())}
     if identification.id != follows:
@@ -121,9 +122,14 @@ def create_identification(record: Record, iron: Iron, attempt: Attempt) -> Outco
 
 
 def _body(record: Record, attempt: Attempt, *, given: bool) -> Mapping[str, Any]:
-    """Give what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
+    """Return what goes to Iron: the job's own body, if there is one and it is of the job's kind, or a link."""
     body = attempt.input() if given else {}
     return body if body.get("type") == record.identification_type else {"type": "Link", "with_edd": record.with_edd}
+
+
+def _needs_no_data(record: Record) -> bool:
+    """Return whether the identification to begin is a link alone, for which nothing is stored."""
+    return record.identification_type == "Link" or (record.identification_id is not None and not record.given)
 
 
 def _token_is_over(record: Record, attempt: Attempt) -> bool:
@@ -243,7 +249,7 @@ def submit_signings(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
 STEPS: MappingProxyType[str, Step] = table(
     Step(
         create_customer,
-        "Create the customer at Iron",
+        "We create the customer at Iron",
         at_once_in=Phase.RECEIVED,
         part="customer",
         carries="the customer's details",
@@ -251,19 +257,19 @@ STEPS: MappingProxyType[str, Step] = table(
     ),
     Step(
         create_identification,
-        "Begin an identification",
+        "We create the identification",
         stands_in=frozenset({Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.ACTIVE}),
         wanted=lambda record: record.restart,
         at_once_in=Phase.CUSTOMER_CREATED,
         part="identification",
-        does_without=lambda record: bool(record.identification_id) or record.identification_type == "Link",
+        does_without=_needs_no_data,
         carries="the identification's details",
         secures=IDENTIFICATION,
         doubtful_in=frozenset({Phase.CUSTOMER_CREATED, Phase.EXPIRED, Phase.DECLINED, Phase.ON_HOLD}),
     ),
     Step(
         refresh,
-        "Read the status again",
+        "We check again",
         stands_in=frozenset(Phase),
         part="customer",
         does_without=always,  # it compares with the input where there is some
@@ -271,45 +277,45 @@ STEPS: MappingProxyType[str, Step] = table(
     ),
     Step(
         fetch_required_signings,
-        "Read which documents to sign",
+        "We read which documents to sign",
         stands_in=frozenset({Phase.SIGNINGS_REQUIRED}),
         only_reads=True,
     ),
     Step(
         submit_signings,
-        "Submit the signatures the customer has agreed to",
+        "We submit the signatures the customer has agreed to",
         stands_in=frozenset({Phase.SIGNINGS_REQUIRED}),
         doubtful_in=frozenset({Phase.SIGNINGS_REQUIRED}),
     ),
     Step(
         update_customer,
-        "Bring the e-mail and external id at Iron up to the correction",
+        "We update the e-mail and external ID at Iron",
         wanted=lambda record: record.update,
         part="customer",
-        carries="the corrected e-mail or external id",
+        carries="the corrected e-mail or external ID",
         changes_iron=True,
     ),
     Step(
         archive_at_iron,
-        "Archive it at Iron, for good",
+        "We archive it at Iron, for good",
         wanted=lambda record: bool(record.archive),
         changes_iron=True,
     ),
     Step(
         handle_step_up,
-        "Read what Iron asks for",
+        "We read what Iron asks for",
         stands_in=frozenset({Phase.STEP_UP_REQUIRED}),
         on_entering=Phase.STEP_UP_REQUIRED,
     ),
     Step(
         explain_decline,
-        "Read why Iron declined",
+        "We read why Iron declined",
         stands_in=frozenset({Phase.DECLINED}),
         on_entering=Phase.DECLINED,
     ),
     Step(
         reidentify,
-        "Check whether a new identification is due",
+        "We check whether re-identification is due",
         stands_in=frozenset({Phase.ACTIVE}),
         part="customer",
         does_without=always,

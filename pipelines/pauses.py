@@ -1,4 +1,4 @@
-"""Pauses: how a fleet spreads them, and how a Retry-After header is read. Pure but for the dice."""
+"""Pauses: how a fleet spreads them, and how a Retry-After header is read. Pure except for the dice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def around(pause_s: float) -> float:
 
 
 def spread(upto_s: float) -> float:
-    """Return a moment within so many seconds, by chance."""
+    """Return a moment within this many seconds, by chance."""
     return random.uniform(0.0, upto_s)  # noqa: S311 -- spreads load, keeps no secret
 
 

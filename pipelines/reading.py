@@ -1,4 +1,4 @@
-"""What a customer and the identifications make true of a record when they are read. Pure but for the reads of Iron."""
+"""What a customer and the identifications make true of a record when read. Pure except for the reads of Iron."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_UPDATES = 3
 
 
 def after_reading(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> Outcome:
-    """Say what a customer who was just read makes true; one more call where the newest identification matters."""
+    """Return what a customer who was just read makes true; one more call where the newest identification matters."""
     changes: dict[str, Any] = {"customer_status": customer.status, "update": _differs(record, customer, attempt)}
     keep: dict[str, Any] = {}
     if customer.status == CustomerStatus.ACTIVE and _just_begun(record, attempt):
@@ -56,7 +56,7 @@ def after_reading(record: Record, customer: Customer, iron: Iron, attempt: Attem
 def _identification_now(
     record: Record, customer: Customer, listed: list[Identification] | None, attempt: Attempt
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Say what a customer who is to be identified makes true of the newest identification, and what of it to keep.
+    """Return what a customer who is to be identified makes true of the newest identification, and what of it to keep.
 
     `listed`: the identifications that Iron lists; None: the customer says enough.
     """
@@ -73,7 +73,7 @@ def _identification_now(
 
 
 def _may_be_begun(record: Record, listed: list[Identification], attempt: Attempt) -> bool:
-    """Say whether an active customer is to be identified by our own call, whose effect the list may not show yet."""
+    """Return whether an active customer is to be identified by our own call, whose effect the list may not show yet."""
     effect, newest = attempt.effect, newest_of(not_older(record, listed))
     called = effect is not None and effect.step == "create_identification" and effect.in_doubt
     if record.phase is not Phase.ACTIVE or not called:
@@ -82,7 +82,7 @@ def _may_be_begun(record: Record, listed: list[Identification], attempt: Attempt
 
 
 def said_of(record: Record, newest: Identification) -> dict[str, Any]:
-    """Give what reviewers wrote, by the part of the input under which it is kept; what was said of another one goes."""
+    """Return what reviewers wrote, by the part of the input that keeps it; what was said of another one goes."""
     if (newest.id, newest.status) == (record.identification_id, record.identification_status):
         return {}
     given = {"review_comment": newest.review_comment, "step_comments": dict(newest.comments)}
@@ -101,7 +101,7 @@ def _list_of(customer: Customer, iron: Iron) -> list[Identification] | None:
 
 
 def _says_enough(record: Record, customer: Customer) -> bool:
-    """Say whether a customer's own word on the newest identification is enough to know the phase.
+    """Return whether a customer's own word on the newest identification is enough to know the phase.
 
     It names no link, no reason and no date, and not which identification it means. So it is enough only where that is
     the one we know, in a first identification, and where none of these matters: while Iron reviews, and when it has
@@ -118,7 +118,7 @@ def _says_enough(record: Record, customer: Customer) -> bool:
 
 
 def _told_by(status: str | None) -> dict[str, Any]:
-    """Say what a customer's own word on the newest identification makes true."""
+    """Return what a customer's own word on the newest identification makes true."""
     if status is None:
         return {}
     changes: dict[str, Any] = {"identification_status": status, "none_yet": False}
@@ -128,7 +128,7 @@ def _told_by(status: str | None) -> dict[str, Any]:
 
 
 def _identification_then(record: Record, customer: Customer, iron: Iron, attempt: Attempt) -> dict[str, Any]:
-    """Say what a customer who is past identification makes true of it; for the first date of an active one, read it."""
+    """Return what a customer past identification makes true of it; for the first date of an active one, read it."""
     active = customer.status == CustomerStatus.ACTIVE
     if active and record.identified_ms is None:
         listed = _list_of(customer, iron)
@@ -143,14 +143,14 @@ def _identification_then(record: Record, customer: Customer, iron: Iron, attempt
 
 
 def _just_begun(record: Record, attempt: Attempt) -> bool:
-    """Say whether Iron may show a customer as active only because its look-ups lag behind our new identification."""
+    """Return whether Iron may show a customer as active only because its look-ups lag behind our new identification."""
     if record.phase is not Phase.IDENTIFICATION_PENDING or record.again is None or record.again.begun_ms is None:
         return False
     return attempt.now_ms() - record.again.begun_ms < attempt.policy.settle_s * 1000
 
 
 def _differs(record: Record, customer: Customer, attempt: Attempt) -> bool:
-    """Say whether Iron shows another e-mail or external id than the corrected input.
+    """Return whether Iron shows another e-mail or external id than the corrected input.
 
     A late PUT may bring an old one back, so each refresh compares. Source: design section 5, race e.
     """
@@ -165,7 +165,7 @@ def _differs(record: Record, customer: Customer, attempt: Attempt) -> bool:
 
 
 def identified(record: Record, newest: Identification, attempt: Attempt) -> dict[str, Any]:
-    """Say what the newest identification makes true."""
+    """Return what the newest identification makes true."""
     same = (newest.id, newest.status) == (record.identification_id, record.identification_status)
     changes: dict[str, Any] = {
         "identification_id": newest.id,
@@ -186,12 +186,12 @@ def identified(record: Record, newest: Identification, attempt: Attempt) -> dict
 
 
 def knows_newest(record: Record) -> bool:
-    """Say whether the record knows which identification is the newest: one that was adopted does not at first."""
+    """Return whether the record knows which identification is the newest: one that was adopted does not at first."""
     return record.identification_id is not None or record.identification_status is None
 
 
 def _began_ms(record: Record, newest: Identification, attempt: Attempt) -> int:
-    """Give when an identification began: as Iron says it, else when we first saw it."""
+    """Return when an identification began: as Iron says it, else when we first saw it."""
     if newest.created_at != BEFORE_ALL:
         return int(newest.created_at.timestamp() * 1000)
     same = newest.id == record.identification_id and record.identified_ms is not None
@@ -199,7 +199,7 @@ def _began_ms(record: Record, newest: Identification, attempt: Attempt) -> int:
 
 
 def known_since(record: Record, identifications: list[Identification], attempt: Attempt) -> dict[str, Any]:
-    """Say what an active customer's identifications make true; without any, count from when we first knew them."""
+    """Return what an active customer's identifications make true; without any, count from when we first knew them."""
     newest = newest_of(identifications)
     if newest is None:
         return {"identified_ms": record.identified_ms or record.created_ms}

@@ -22,7 +22,7 @@ _EXPLAINED = frozenset({Phase.DECLINED, Phase.STEP_UP_REQUIRED})
 
 
 def iron_says(record: Record, parts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Tell what Iron said: of requests that it refused, of what it requires, of the review and of its steps.
+    """Return what Iron said: of requests that it refused, of what it requires, of the review and of its steps.
 
     `parts`: the opened parts of the input. Each statement names what it is `about`, and whether it is `current`, or
     kept of something that is over.
@@ -38,6 +38,6 @@ def iron_says(record: Record, parts: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _required(one: Mapping[str, Any], *, current: bool) -> dict[str, Any]:
-    """Tell of one requirement, with its description as the text."""
+    """Return one requirement, with its description as the text."""
     rest = {name: value for name, value in one.items() if name != "description"}
     return {"about": "requirement", "current": current, **rest, "text": one.get("description", "")}

@@ -30,24 +30,24 @@ def reidentify(record: Record, iron: Iron, attempt: Attempt) -> Outcome:
     changes |= {"customer_status": customer.status, "was_active": True, "link": None}
     seen = record.evolve(**changes)
     if seen.identification_status in IN_FLIGHT:
-        return Wait("an identification is under way", until_ms=now_ms + int(attempt.policy.settle_s * 1000))
+        return Wait("an identification is in progress", until_ms=now_ms + int(attempt.policy.settle_s * 1000))
     found = plan(seen, attempt.rule(), now_ms)
     again = seen.again or Again()
     match found.doing if found else None:
         case Doing.NOTICE:
             at_ms = announced(seen, attempt.rule(), now_ms)
             told = Again(noticed_ms=now_ms, announced_ms=at_ms)
-            note = f"notice: identified again from {attempt.rule().policy.hours.day(at_ms)}"
+            note = f"notice: re-identification from {attempt.rule().policy.hours.day(at_ms)}"
             return Done(changes | {"again": told}, note, event="reidentification_due")
         case Doing.START:
             return _take_place(seen, changes, attempt)
         case Doing.WAIT if found and found.at_ms is not None and again.asked and _stands(seen, attempt):
-            return Wait("asked for before its time", "reidentify", found.at_ms)
-    return Done(changes | {"again": again.withdrawn() if again.asked else seen.again}, "nothing to begin now")
+            return Wait("requested; it waits for its time", "reidentify", found.at_ms)
+    return Done(changes | {"again": again.withdrawn() if again.asked else seen.again}, "nothing to start now")
 
 
 def _stands(record: Record, attempt: Attempt) -> bool:
-    """Say whether a request is still good: a person's always, a run's while the date has not moved away."""
+    """Return whether a request is still good: a person's always, a run's while the date has not moved away."""
     again = record.again or Again()
     return again.by_hand or announced_start(record, attempt.rule()) is not None
 
@@ -64,10 +64,10 @@ def _take_place(record: Record, changes: dict[str, Any], attempt: Attempt) -> Ou
     match place.answer:
         case "granted":
             started = replace(again, run=run, day=today.isoformat())
-            return Done(changes | {"again": started}, f"one of the starts of {today}")
+            return Done(changes | {"again": started}, f"has one of the starts of {today}")
         case "full":
             at_ms = turn_ms(rule, now_ms, place.ahead + place.taken - cap)
-            return Wait(f"the {cap} starts of {today} are taken", "reidentify", at_ms)
+            return Wait(f"all {cap} starts of {today} are taken", "reidentify", at_ms)
         case "cancelled" if again.asked:
             return Done(changes | {"again": again.withdrawn()}, f"the run {run} is cancelled")
         case _:
@@ -76,7 +76,7 @@ def _take_place(record: Record, changes: dict[str, Any], attempt: Attempt) -> Ou
 
 
 def may_begin_again(record: Record, attempt: Attempt) -> bool:
-    """Say whether the start that this customer has a place for may still happen: same day, open hours, same plan."""
+    """Return whether the start that this customer has a place for may still happen: same day, open hours, same plan."""
     rule, now_ms, again = attempt.rule(), attempt.now_ms(), record.again
     if again is None or not again.starting or not rule.policy.hours.is_open(now_ms):
         return False

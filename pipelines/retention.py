@@ -13,7 +13,7 @@ INPUT_DONE = frozenset({Phase.ACTIVE, Phase.ARCHIVED, Phase.CANCELLED})
 
 
 def input_ttl_ms(before: Phase, phase: Phase, parts: Mapping[str, bytes] | None) -> int | str:
-    """Say what becomes of the input's expiry: it starts when the onboarding ends well, and stops when it goes on.
+    """Return what becomes of the input's expiry: it starts when the onboarding ends well, and stops when it goes on.
 
     What is stored after that, by a correction, expires as well.
     """

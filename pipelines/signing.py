@@ -53,7 +53,7 @@ def _rank(signing: Signing, attempt: Attempt) -> int:
 
 
 def answered(effect: Effect) -> bool:
-    """Say whether Iron answered the last call, and did not take it, so that other signatures may go before.
+    """Return whether Iron answered the last call, and did not take it, so that other signatures may go before.
 
     A 409 may be about our own call, still under way: its key is safe to send later, as long as it is the first one.
     """
@@ -68,7 +68,7 @@ def turn_to(signing: Signing, attempt: Attempt) -> None:
 
 
 def in_doubt(signing: Signing, attempt: Attempt) -> bool:
-    """Say whether an earlier attempt may have submitted this signature."""
+    """Return whether an earlier attempt may have submitted this signature."""
     effect = attempt.effect
     if effect is None or effect.step != "submit_signings":
         return False

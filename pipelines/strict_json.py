@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: What is wrong, by its code: predicates, for whoever reads to put a subject in front. They never repeat the text.
+#: What is wrong, by its code: predicates, for the reader to put a subject in front. They never repeat the text.
 PREDICATES: Final[dict[str, str]] = {
     "doubled_field": "holds the same name twice in one object: remove one of them.",
     "not_json": "is not JSON{where}: correct it there.",

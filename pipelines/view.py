@@ -14,41 +14,24 @@ from typing import Any
 from pipelines.lifecycle import IN_FLIGHT, Actor, IdentificationStatus, Phase
 from pipelines.model import Problem, Record
 from pipelines.onboarding import STEPS
+from pipelines.plain_reasons import explained, explanations
 from pipelines.times import timestamp
 
 #: What is needed in a phase: a stable code and a sentence. Phases without a line need nothing from anybody outside.
 NEEDS = {
     Phase.IDENTIFICATION_PENDING: (
         "complete_identification",
-        "The customer opens the link and completes identification.",
+        "The customer opens the link and completes the identification.",
     ),
     Phase.STEP_UP_REQUIRED: ("complete_step_up", "The customer opens the link and provides what Iron asks for."),
-    Phase.DECLINED: ("request_new_round", "Iron declined the identification; the customer may ask for another try."),
-}
-
-#: What Iron's codes of requirements mean, for people. Source: iron-api 3.10.
-REASONS = {
-    "kyc_selfie": "a selfie",
-    "kyc_identity": "an identity document",
-    "kyc_proof_of_residence": "a proof of residence",
-    "kyc_questionnaire": "the questionnaire",
-    "kyb_company_data": "the company's data",
-    "kyb_company_beneficiaries": "the company's beneficiaries",
-    "kyb_company_documents": "the company's documents",
-    "kyb_questionnaire": "the company's questionnaire",
-    "identification_kyc": "the identification of the person",
-    "identification_kyb": "the identification of the company",
-    "kyc_data_missing": "missing data of the person",
-    "kyc_data_invalid": "data of the person that is not valid",
-    "kyb_data_missing": "missing data of the company",
-    "kyb_data_invalid": "data of the company that is not valid",
+    Phase.DECLINED: ("request_new_round", "Iron declined the identification. The customer may try again."),
 }
 
 #: What happens next in a phase that ends the work.
 ENDED = {
-    Phase.ARCHIVED: "Nothing: Iron has archived the customer for good.",
-    Phase.FAILED: "Nothing until the input is corrected.",
-    Phase.CANCELLED: "Nothing: the onboarding was cancelled.",
+    Phase.ARCHIVED: "Nothing. Iron closed this customer. This is final.",
+    Phase.FAILED: "Nothing happens until somebody corrects the details.",
+    Phase.CANCELLED: "Nothing. This customer was cancelled.",
 }
 
 
@@ -82,6 +65,8 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
         },
         "reasons": reasons(record),
         "reject_labels": list(record.reject_labels),
+        "explanations": explanations([*reasons(record), *record.reject_labels]),
+        "may_retry": record.may_retry if record.phase is Phase.DECLINED else None,
         "signings": [
             {
                 "id": signing.id,
@@ -101,7 +86,7 @@ def read_view(record: Record, due_ms: int | None, customer_link: str | None = No
 
 
 def _identification_status(record: Record) -> str | None:
-    """Give Iron's status of the newest identification; one that made the customer active is under way no more.
+    """Return Iron's status of the newest identification; one that made the customer active is under way no more.
 
     Iron's lists lag behind its decisions, so that what was read last may be older than the customer's status.
     """
@@ -110,7 +95,7 @@ def _identification_status(record: Record) -> str | None:
 
 
 def reasons(record: Record) -> list[str]:
-    """Give Iron's codes of why it goes no further: of a refused request, and of what is required of the customer."""
+    """Return Iron's codes of why it goes no further: of a refused request, and of what is required of the customer."""
     return list(dict.fromkeys([*_refused_for(record.problem), *record.reasons]))
 
 
@@ -119,7 +104,7 @@ def _refused_for(problem: Problem | None) -> list[str]:
 
 
 def needs(record: Record) -> list[dict[str, Any]]:
-    """Say what exactly is needed, from whom it can be had."""
+    """Return what exactly is needed, from whom it can be had."""
     if record.waiting_on() is not Actor.OPERATOR:
         return _of_the_customer(record)
     also_the_customers = record.problem is not None and record.phase is not Phase.DECLINED
@@ -127,17 +112,17 @@ def needs(record: Record) -> list[dict[str, Any]]:
 
 
 def _of_the_operator(record: Record) -> dict[str, Any]:
-    """Say what an operator has to look after."""
+    """Return what an operator has to look after."""
     problem = record.problem
     if problem is None:
-        text = "Iron's decision is final; decide what to do with this case."
+        text = "Iron's decision is final. Cancel this customer, or ask Iron about it."
         return _about({"code": "review_case", "text": text}, record)
     refused_for = _refused_for(problem)
     return {"code": problem.code, "text": problem.text} | ({"reasons": refused_for} if refused_for else {})
 
 
 def _of_the_customer(record: Record) -> list[dict[str, Any]]:
-    """Say what the customer can do in this phase."""
+    """Return what the customer can do in this phase."""
     if record.phase is Phase.SIGNINGS_REQUIRED:
         return [
             {
@@ -159,21 +144,16 @@ def _of_the_customer(record: Record) -> list[dict[str, Any]]:
 def _about(need: dict[str, Any], record: Record) -> dict[str, Any]:
     """Let a need say what it is about, by Iron's codes and labels."""
     if record.reasons:
-        need |= {"text": f"{need['text']} It is about: {', '.join(map(explained, record.reasons))}."}
+        need |= {"text": f"{need['text']} Iron's reasons: {', '.join(map(explained, record.reasons))}."}
         need |= {"reasons": list(record.reasons)}
     return need | ({"reject_labels": list(record.reject_labels)} if record.reject_labels else {})
-
-
-def explained(reason: str) -> str:
-    """Say for people what one of Iron's codes of requirements means; a code that is new to us stands for itself."""
-    return REASONS.get(reason, reason)
 
 
 def in_words(said: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Write one of Iron's statements for people: what it is about, and its sentences."""
     code, labels, step = said.get("code", ""), said.get("labels", ()), said.get("step", "")
     about = {
-        "refusal": f"refusal (HTTP {said.get('status')})",
+        "refusal": f"rejection (HTTP {said.get('status')})",
         "requirement": f"requires {explained(code)}{', '.join(['', *labels])}",
         "review": "review",
         "step": f"step {step}",
@@ -181,17 +161,17 @@ def in_words(said: Mapping[str, Any]) -> tuple[str, list[str]]:
     reasons = [": ".join(filter(None, (one.get("code"), one.get("text")))) for one in said.get("reasons", ())]
     questions = [f"Not answered: {question}" for question in said.get("questions", ())]
     sentences = [said["text"], *said.get("texts", ()), *reasons, *questions]
-    over = "" if said["current"] else ", of before"
+    over = "" if said["current"] else " (earlier)"
     return f"{about[said['about']]}{over}", list(dict.fromkeys(filter(None, sentences)))
 
 
 def next_sentence(record: Record, due_ms: int | None) -> str:
-    """Say what happens next, and when."""
+    """Return what happens next, and when."""
     if due_ms is None:
         return ENDED.get(record.phase, "Nothing.")
     step = STEPS.get(record.step)
-    sentence = f"{step.sentence if step else 'Look again'} at {_clock(due_ms)} UTC"
-    return sentence + (", or at once when Iron's webhook arrives." if record.step == "refresh" else ".")
+    sentence = f"{step.sentence if step else 'We check again'} at {_clock(due_ms)} UTC"
+    return sentence + (", or as soon as Iron notifies us." if record.step == "refresh" else ".")
 
 
 def _clock(at_ms: int) -> str:

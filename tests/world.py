@@ -17,6 +17,7 @@ import redis
 
 from ops.gateway.webhooks.envelope import read_envelope
 from ops.sandbox import ManualClock, Sandbox, SandboxTransport, Switches, WebhookSettings
+from pipelines.acts import ACTS
 from pipelines.iron import Iron
 from pipelines.lanes import BEGUN, READ_AGAIN
 from pipelines.lifecycle import Phase
@@ -70,6 +71,11 @@ def a_job(key: str = "k-1", tag: str = "approve", **changes: Any) -> dict[str, A
         "customer": {"customer_type": "Person", "email": f"{key}+{tag}@example.com", "name": "Ada Example"},
         **changes,
     }
+
+
+def noted(act: str, by: str, reason: str = "") -> str:
+    """Return what the history says of an action that was applied."""
+    return f"{by} {ACTS[act].done}: “{reason}”." if reason else f"{by} {ACTS[act].done}."
 
 
 def cut_off(ledger: Ledger) -> Callable[[], None]:

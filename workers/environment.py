@@ -78,7 +78,7 @@ def _take(found: Given, name: str, text: str, *, several: bool, spoken: bool) ->
 
 
 def strangers(names: Collection[str], secrets: Collection[str]) -> Iterator[str]:
-    """Tell of variables that look like settings of this program and are none: a sentence each."""
+    """Return the variables that look like settings of this program and are none: a sentence each."""
     known = {*names, *OTHERS, *(f"{name}_FILE" for name in secrets)}
     for name in sorted(os.environ):
         ours = name.upper().startswith(("ONBOARDING_", "IRON_")) and name.isascii() and name.isprintable()
@@ -93,7 +93,7 @@ def strangers(names: Collection[str], secrets: Collection[str]) -> Iterator[str]
 
 
 def certificates() -> str | None:
-    """Say what is wrong with the certificates that SSL_CERT_FILE or SSL_CERT_DIR names; None: nothing."""
+    """Return what is wrong with the certificates that SSL_CERT_FILE or SSL_CERT_DIR names; None: nothing."""
     name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
     if name is None:
         return None

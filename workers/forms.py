@@ -58,7 +58,7 @@ def plain(text: str) -> str:
 
 
 def judged(text: str, *, spoken: bool = False) -> str:
-    """Give a value back, unless it holds a sign that nobody meant. `spoken`: a name for people, in any script.
+    """Return a value, unless it holds a sign that nobody meant. `spoken`: a name for people, in any script.
 
     Raises FormError, which names the sign.
     """
@@ -74,7 +74,7 @@ def judged(text: str, *, spoken: bool = False) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Say whether a text can be written in UTF-8; one from bytes in another encoding cannot."""
+    """Return whether a text can be written in UTF-8; one from bytes in another encoding cannot."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -131,7 +131,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def reason(error: Exception) -> str:
-    """Give the system's own words for what went wrong with a file, without its path."""
+    """Return the system's own words for what went wrong with a file, without its path."""
     return (error.strerror if isinstance(error, OSError) else None) or "the path is not one"
 
 

@@ -80,7 +80,7 @@ def _named(argument: Any) -> Any:
 
 
 class _Harmless(io.TextIOBase):
-    """A stream whose reader may be gone: a line is lost then, and whoever writes it goes on."""
+    """A stream whose reader may be gone: a line is lost then, and the writer goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -28,18 +28,18 @@ _PRIVATE_DOMAINS = (".localhost", ".local", ".internal", ".home.arpa", ".svc")
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine, so that what goes there goes over no network."""
+    """Return whether a host is this machine, so that what goes there goes over no network."""
     address = _address(host)
     return _name(host) == "localhost" if address is None else address.is_loopback
 
 
 def is_local(host: str) -> bool:
-    """Say whether a host is this machine or a service beside us in a container network."""
+    """Return whether a host is this machine or a service beside us in a container network."""
     return is_loopback(host) or ("." not in _name(host) and _address(host) is None)
 
 
 def is_private(host: str) -> bool:
-    """Say whether a host can only be in a private network."""
+    """Return whether a host can only be in a private network."""
     address = _address(host)
     if address is not None:
         return is_inside(str(address))
@@ -65,7 +65,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 def refused_addresses(
     iron: str | None, public: str | None, redis: Mapping[str, str], *, private_redis: bool
 ) -> Iterator[str]:
-    """Say which addresses would send secrets or personal data in the clear, a sentence each.
+    """Return which addresses would send secrets or personal data in the clear, a sentence each.
 
     `redis` are those of its servers, by their settings; `private_redis`: somebody vouches for the network to them.
     """
@@ -91,7 +91,7 @@ def refused_addresses(
 def refused_secrets(
     iron: str | None, api_key: str, webhook_secrets: Sequence[str], ring: Sequence[str], *, demo: bool = False
 ) -> Iterator[str]:
-    """Say which secrets are none, a sentence each. Those of the demo are for a local Iron, or for whom says `demo`."""
+    """Return which secrets are none, a sentence each. Those of the demo are for a local Iron, or for whom says `demo`."""
     known = " is refused: it is the value that `demo` and `dev` use with the sandbox, and everybody knows it. "
     demo = demo or (iron is not None and is_local(_host(iron)))
     if api_key == DEMO_API_KEY and not demo:

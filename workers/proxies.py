@@ -69,7 +69,7 @@ class Proxies:
         return self.set[scheme][0] if used else None
 
     def problems(self, scheme: str, host: str, port: int) -> Iterator[str]:
-        """Say why a call cannot go through the proxy that is set for it."""
+        """Return why a call cannot go through the proxy that is set for it."""
         try:
             self(scheme, host, host, port)
         except ProxyError as error:
@@ -89,7 +89,7 @@ def proxy_of(text: str) -> Proxy:
 
 
 def way(url: str) -> tuple[str, str, int]:
-    """Give scheme, host and port of a web address."""
+    """Return scheme, host and port of a web address."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -106,7 +106,7 @@ def _is_here(host: str) -> bool:
 
 
 def _fits(pattern: str, host: str, port: int) -> bool:
-    """Say whether a part of NO_PROXY fits: `*`, a name with all below it, an address, a network; or with a port."""
+    """Return whether a part of NO_PROXY fits: `*`, a name with all below it, an address, a network; or with a port."""
     if pattern == "*":
         return True
     host = host.lower().strip("[]").rstrip(".")

@@ -98,14 +98,14 @@ def _try(option: str, load: Callable[[], object]) -> None:
 
 
 def database(url: str) -> int:
-    """Give the logical database that a Redis address names."""
+    """Return the logical database that a Redis address names."""
     parts = split(url, SCHEMES)
     named = parse_qs(parts.query).get("db", [""])[0] or (parts.path.strip("/") if parts.scheme != "unix" else "")
     return int(named) if named.isdigit() else 0
 
 
 def next_database(url: str) -> str:
-    """Give the address of the same server's next logical database."""
+    """Return the address of the same server's next logical database."""
     parts = split(url, SCHEMES)
     number = str(database(url) + 1)
     if parts.scheme == "unix" or "db" in parse_qs(parts.query):
@@ -115,7 +115,7 @@ def next_database(url: str) -> str:
 
 
 def same_database(one: str, other: str) -> bool:
-    """Say whether two addresses lead to one logical database, as far as can be told without asking."""
+    """Return whether two addresses lead to one logical database, as far as can be told without asking."""
     return _place(one) == _place(other)
 
 

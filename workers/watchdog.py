@@ -171,7 +171,7 @@ class Watchdog(dramatiq.Middleware):
         yield from self._hanging_steps(frames)
 
     def _threads(self) -> list[tuple[str, threading.Thread, int]]:
-        """Give the threads that should always be moving, and the looks after which each hangs."""
+        """Return the threads that should always be moving, and the looks after which each hangs."""
         own = [(one.name, one, OWN_THREADS[one.name]) for one in threading.enumerate() if one.name in OWN_THREADS]
         return own + [(_consumer(lane), one, STUCK_LOOKS) for lane, one in list(self._worker.consumers.items())]
 
@@ -258,7 +258,7 @@ class Watchdog(dramatiq.Middleware):
 
 
 def _current_frames() -> dict[int, FrameType]:
-    """Give where each thread is, with no look for garbage in between.
+    """Return where each thread is, with no look for garbage in between.
 
     On Python 3.11 such a look, while a thread starts or ends, can stop all threads of the process for good (CPython's
     issue 106883, seen on 3.11.7).
@@ -273,7 +273,7 @@ def _current_frames() -> dict[int, FrameType]:
 
 
 def _key(message: Any) -> str | None:
-    """Give the key that a nudge is for; another message's argument is a job, which nobody may log."""
+    """Return the key that a nudge is for; another message's argument is a job, which nobody may log."""
     return str(message.args[0]) if message.actor_name in STEPS and message.args else None
 
 

@@ -50,8 +50,8 @@ HELP = """Onboard customers to Iron: submit jobs, follow them, and run the pipel
 
 Messages go to standard error. With --json, standard output holds data only.
 
-Exit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 finished, but not all succeeded; 8 still
-pending when the wait ended; 130 interrupted.
+Exit status: 0 done; 1 failed; 2 wrong usage or settings; 4 not authorised; 5 only partly done; 8 still pending; 130
+interrupted.
 """
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _failed(error: BaseException) -> int:
-    """Say why a command failed. Only what is none of the foreseen failures is an error of ours."""
+    """Return why a command failed. Only what is none of the foreseen failures is an error of ours."""
     status, sentences = Status.FAILED, [_unforeseen(error)]
     match error:
         case CommandError():
@@ -105,7 +105,7 @@ def _failed(error: BaseException) -> int:
             status, sentences = Status.USAGE, [_usage(error)]
         case KeyboardInterrupt() | typer.Abort():
             status, sentences = Status.INTERRUPTED, ["Interrupted."]
-        case BrokenPipeError():  # whoever read has what they wanted
+        case BrokenPipeError():  # the reader has what they wanted
             sentences = []
         case OSError():
             sentences = [of_the_system(error)]
@@ -150,7 +150,7 @@ def _unforeseen(error: BaseException) -> str:
     """Name an error and the places it came through; its values may be personal."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
-    return f"Internal error ({type(error).__name__} at {places}). Please report this line; nothing is known to be lost."
+    return f"Internal error ({type(error).__name__} at {places}). Report this line; nothing is known to be lost."
 
 
 __all__ = ["app", "main"]

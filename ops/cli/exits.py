@@ -20,7 +20,7 @@ class Status(IntEnum):
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked; each of `sentences` says what is wrong and how to mend it."""
+    """A command cannot do what it was asked; each of `sentences` says what is wrong and how to fix it."""
 
     def __init__(self, *sentences: str, status: Status = Status.FAILED) -> None:
         super().__init__("\n".join(sentences))
@@ -33,7 +33,7 @@ def usage(*sentences: str) -> CommandError:
     return CommandError(*sentences, status=Status.USAGE)
 
 
-#: What whoever runs a command can do about an error of the system.
+#: What the user of a command can do about an error of the system.
 _REMEDIES = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ops.cli.exits import CommandError, usage
+from ops.cli.inputs import standard_input
 from pipelines.intake import IntakeError, Lane, ReportWriter, Row
 from workers.imports.imports import ImportNameError, Imports
 from workers.imports.loading import Result
@@ -70,7 +70,7 @@ STANDARD_INPUT = "standard-input"
 
 @contextmanager
 def read_from(file: str) -> Iterator[tuple[Path, str | None]]:
-    """Give the file to be read and what it is called: a file, or standard input, kept meanwhile, where it is called -.
+    """Return the file to read and what it is called: a file, or standard input, kept meanwhile, where it is called -.
 
     Raises CommandError when standard input cannot be kept.
     """
@@ -80,7 +80,7 @@ def read_from(file: str) -> Iterator[tuple[Path, str | None]]:
     with ExitStack() as held:
         try:
             kept = held.enter_context(tempfile.NamedTemporaryFile(prefix="onboarding-"))
-            shutil.copyfileobj(sys.stdin.buffer, kept)
+            shutil.copyfileobj(standard_input(), kept)
             kept.flush()
         except OSError as error:
             why = error.strerror or type(error).__name__

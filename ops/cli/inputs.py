@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from ops import durations
@@ -68,7 +68,7 @@ def phase(text: str) -> Phase:
     try:
         return Phase(text.strip().lower())
     except ValueError:
-        raise usage(f"{text!r} is not a phase; the phases are {', '.join(Phase)}.") from None
+        raise usage(f"{text!r} is not a phase. The phases are {', '.join(Phase)}.") from None
 
 
 def moment(text: str | None, option: str) -> str | None:
@@ -89,12 +89,17 @@ def read_bytes(file: str) -> bytes:
     try:
         if file != "-":
             return Path(file).read_bytes()
-        if sys.stdin is None:
-            raise usage("Standard input is closed: give what - stands for.")
-        return sys.stdin.buffer.read()
+        return standard_input().read()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no path"
         raise usage(f"{named(file)} cannot be read ({why}): check the path.") from None
+
+
+def standard_input() -> IO[bytes]:
+    """Return what standard input brings, as bytes. Raises CommandError where it is closed."""
+    if sys.stdin is None:
+        raise usage("Standard input is closed: give what - stands for.")
+    return sys.stdin.buffer
 
 
 def read_text(file: str) -> str:

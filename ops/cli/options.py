@@ -74,7 +74,7 @@ def _judging(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _faults(value: object) -> Iterator[str]:
-    """Say what is wrong with an argument. A path may be any bytes: the system takes it as it is."""
+    """Return what is wrong with an argument. A path may be any bytes: the system takes it as it is."""
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
             yield "is not text in UTF-8: set the terminal and its locale to UTF-8."

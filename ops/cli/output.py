@@ -26,7 +26,7 @@ STYLES = {"active": "green", "failed": "red", "on_hold": "yellow", "declined": "
 
 
 def console() -> Console:
-    """Give the console for people, on standard error as it is now."""
+    """Return the console for people, on standard error as it is now."""
     from rich.console import Console
 
     terminal = _is_terminal()
@@ -47,7 +47,7 @@ def _is_terminal() -> bool:
 
 
 def moving() -> bool:
-    """Say whether lines may move: on a terminal that can do it."""
+    """Return whether lines may move: on a terminal that can do it."""
     return _is_terminal() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
@@ -152,10 +152,10 @@ def _lines(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
 
 
 def _reasons(view: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
-    """Give Iron's codes with what they mean, and its labels."""
-    from pipelines.view import explained
+    """Return Iron's codes with what they mean, and its labels."""
+    from pipelines.plain_reasons import explained
 
     for code in view["reasons"]:
         yield "reason", code if explained(code) == code else f"{code}: {explained(code)}"
     for label in view["reject_labels"]:
-        yield "reject label", label
+        yield "reject label", label if explained(label) == label else f"{label}: {explained(label)}"

@@ -55,13 +55,13 @@ class Session:
 
     @cached_property
     def door(self) -> FrontDoor:
-        """Where jobs are handed in."""
+        """Where jobs are submitted."""
         from workers.intake.submit import FrontDoor
 
         return FrontDoor(self.ledger, self.vault, self.send, self.rules)
 
     def close(self) -> None:
-        """Let go of the queues; the ledger's client belongs to whoever opened it."""
+        """Let go of the queues; the ledger's client belongs to the code that opened it."""
         if "broker" in vars(self):
             self.broker.close()
             self.broker.client.close()
@@ -74,7 +74,7 @@ class Session:
             self.broker.send(nudge)
         except redis.RedisError:
             if not self._warned:
-                say("The queue does not answer; workers find what was stored all the same, some seconds later.")
+                say("The queue is not reachable. Your change is stored; workers pick it up within seconds.")
             self._warned = True
 
 
@@ -82,7 +82,7 @@ class Session:
 def opened(need: str = "ledger", *, check: bool = False, allow_odd_ids: bool = False) -> Iterator[Session]:
     """Open the ledger that the settings name. `need` is a name of workers.settings.NEEDS.
 
-    `check`: refuse a server that does not keep what it is given; whoever stores something new asks for it.
+    `check`: refuse a server that does not keep what it is given; commands that store something new ask for it.
     `allow_odd_ids`: let ids pass that look like a mistake.
     """
     from workers.ledger import Ledger, connect
@@ -91,7 +91,7 @@ def opened(need: str = "ledger", *, check: bool = False, allow_odd_ids: bool = F
     try:
         client = connect(settings.ledger_url)
     except ValueError:
-        raise usage("ONBOARDING_REDIS_URL is malformed: it should be like redis://:password@host:6379/0.") from None
+        raise usage("ONBOARDING_REDIS_URL is malformed. Write it like redis://:password@host:6379/0.") from None
     session = Session(settings, Ledger(client, settings.budget, durability=settings.durability), allow_odd_ids)
     with client, answering(client):
         try:

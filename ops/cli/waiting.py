@@ -19,7 +19,7 @@ def read(ledger: Ledger, key: str) -> Read:
     """Read a record; the error says when there is none."""
     found = ledger.read(key)
     if found is None:
-        raise CommandError(f"There is no onboarding with the key {key!r}: check it, or submit the job first.")
+        raise CommandError(f"There is no customer with the key {key!r}. Check it, or submit the job first.")
     return found
 
 
@@ -42,9 +42,9 @@ def read_when(ledger: Ledger, key: str, wanted: Phase | None, timeout_s: float) 
 
 
 def told(found: Read, wanted: Phase | None, status: Status, timeout_s: float) -> str | None:
-    """Say how a wait ended when it did not end in the wanted phase."""
+    """Return how a wait ended when it did not end in the wanted phase."""
     if wanted is None or status is Status.DONE:
         return None
     if status is Status.FAILED:
-        return f"{found.record.key} has ended in the phase {found.record.phase} and will not be {wanted}."
+        return f"{found.record.key} ended in the phase {found.record.phase} and will not be {wanted}."
     return f"After {timeout_s:g} s {found.record.key} is still in the phase {found.record.phase}, not {wanted}."

@@ -56,7 +56,7 @@ from workers.secrets.stored_tokens import KnownTokens, TokenStore
 from workers.secrets.tokens import ApiToken
 from workers.secrets.vault import Vault, new_key
 
-#: A delivery may have been signed so many seconds before or after now. Source: iron-api 6.3, Iron's own demonstration.
+#: A delivery may have been signed this many seconds before or after now. Source: iron-api 6.3, Iron's demonstration.
 WEBHOOK_TOLERANCE_S = 300.0
 
 
@@ -74,7 +74,7 @@ class Peers:
 class Options:
     """What can be set."""
 
-    #: Whoever has one of these, or of those in the ledger, may use what its role may; where there is none at all,
+    #: The holder of one of these, or of one in the ledger, may use what its role may; where there is none at all,
     #: every route below /v1/ answers 503 and says so.
     tokens: Sequence[ApiToken] = ()
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.

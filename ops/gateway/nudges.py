@@ -1,4 +1,4 @@
-"""Sends nudges beside the answer: whoever calls the gateway never waits for the queue.
+"""Sends nudges beside the answer: a caller of the gateway never waits for the queue.
 
 Those that come at the same time go in one round trip. A nudge that is not sent, because the broker is away or slow, or
 too many wait, is sent by the pulse seconds later (ops/docs/decisions/0001). The thread is this module's own, so that a

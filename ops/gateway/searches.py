@@ -28,7 +28,7 @@ class Searches:
         self._paces = Windows(BY_EMAIL, clock)
 
     def find(self, caller: Caller, text: str) -> list[Read]:
-        """Give the onboardings that a text names. Raises ProblemError."""
+        """Return the onboardings that a text names. Raises ProblemError."""
         found = by_key(self._ledger, text)
         if "@" not in text or (found and caller.role not in FIND_BY_EMAIL):
             return found

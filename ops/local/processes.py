@@ -65,7 +65,7 @@ def terminable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Take no signal in the block: whoever is impatient must not leave half of the children behind."""
+    """Take no signal in the block: an impatient user must not leave half of the children behind."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
@@ -84,7 +84,7 @@ class Child:
     log: Path
 
     def told(self) -> str:
-        """Give what it wrote so far."""
+        """Return what it wrote so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -170,7 +170,7 @@ class Processes:
 
 
 def is_setting(name: str) -> bool:
-    """Say whether an environment variable is a setting of ours: a child gets those it is given, not the shell's."""
+    """Return whether an environment variable is a setting of ours: a child gets those it is given, not the shell's."""
     return name.startswith(("ONBOARDING_", "IRON_"))
 
 

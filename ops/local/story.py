@@ -40,7 +40,7 @@ class Ending:
     signings: int = 0
 
     def effects(self) -> dict[str, int]:
-        """Give what the sandbox must have counted for such a customer."""
+        """Return what the sandbox must have counted for such a customer."""
         return {"customers": 1, "identifications": self.identifications, "signings": self.signings}
 
 
@@ -80,7 +80,7 @@ class Story:
             self.customers[row.job.external_id] = (row.job.idempotency_key, tag_of(row.job.customer.email))
 
     def keys(self) -> list[str]:
-        """Give the idempotency keys."""
+        """Return the idempotency keys."""
         return [key for key, _ in self.customers.values()]
 
     def phases(self) -> Counter[Phase]:
@@ -116,11 +116,9 @@ class Story:
         ]
 
     def all_is_well(self, before: Effects) -> str:
-        """Say that it came as it should; `before` is what the sandbox had already when this run began."""
+        """Return the sentence that all went well; `before` is what the sandbox had already when this run began."""
         total = self.effects()
-        text = (
-            f"Checked against the sandbox: {told(total)}; as expected for each customer, and nothing for anybody else."
-        )
+        text = f"Checked against the sandbox: {told(total)}. Every effect happened exactly once."
         earlier = sum(sum(counts.values()) for counts in before.values())
         if not earlier:
             return text
@@ -134,7 +132,7 @@ def told(counts: Mapping[str, int]) -> str:
 
 
 def more_of_the_sample(customers: int, path: Path) -> Path:
-    """Write a file of so many rows: the sample's, again and again, with a suffix to key, external id and e-mail."""
+    """Write a file of this many rows: the sample's, again and again, with a suffix to key, external id and e-mail."""
     with SAMPLE.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     with path.open("w", encoding="utf-8", newline="") as file:

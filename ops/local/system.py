@@ -24,7 +24,7 @@ from workers.production import DEMO_API_KEY, DEMO_WEBHOOK_SECRET
 from workers.secrets.tokens import Role, new_token, setting_of
 from workers.secrets.vault import new_key
 
-#: Who stands in histories for whoever uses the API token of a demo.
+#: Who stands in histories for the user of the API token of a demo.
 TOKEN_NAME = "demo"  # noqa: S105 -- a name
 #: With a sandbox of our own no limits have to be kept.
 PLENTY = {"IRON_RATE_PER_SECOND": "1000", "IRON_IDENTIFICATIONS_PER_MINUTE": "60000"}
@@ -151,17 +151,17 @@ def _must_be_free(port: int, part: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            why = "is in use: stop what listens there, or" if error.errno == errno.EADDRINUSE else "cannot be had:"
-            raise CommandError(f"Port {port}, for {part}, {why} name another pair with --port.") from None
+            why = "is in use: stop what listens there, or" if error.errno == errno.EADDRINUSE else "cannot be used:"
+            raise CommandError(f"Port {port}, for {part}, {why} choose another pair with --port.") from None
 
 
 def _keys(folder: Path) -> str:
-    """Give the encryption keys of this folder, made when it is used first."""
+    """Return the encryption keys of this folder, made when it is used first."""
     return _kept(folder / "encryption_keys", new_key)
 
 
 def _token(folder: Path) -> str:
-    """Give the API token of this folder, made when it is used first."""
+    """Return the API token of this folder, made when it is used first."""
     return _kept(folder / "api_token", new_token)
 
 

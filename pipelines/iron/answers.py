@@ -71,7 +71,7 @@ def transport_error(error: Exception) -> Exception:
     """Translate what the transport raised; anything that is not httpx's is not ours to judge."""
     for kind, meaning in TRANSPORT_ERRORS:
         if isinstance(error, kind):
-            return meaning(f"{(meaning.__doc__ or '').strip()} ({type(error).__name__})")
+            return meaning(_sentence(meaning, type(error).__name__))
     return error
 
 
@@ -85,32 +85,38 @@ def status_error(answer: Answer) -> IronError:
         headers = answer.headers
         return RateLimitedError(retry_after_s=retry_after_s(headers.get("retry-after"), headers.get("date")))
     said, code = said_with(answer), code_with(answer)
-    text = f"{(meaning.__doc__ or '').strip()} (HTTP {status}{code and f', {code}'}{_trace(answer)})"
-    error = meaning(text, status=status, said=said)
+    text = f"HTTP {status}{code and f', {code}'}{_trace(answer)}"
+    error = meaning(_sentence(meaning, text), status=status, said=said)
     error.iron_code = code
     return error
 
 
+def _sentence(meaning: type[Exception], detail: str) -> str:
+    """Return the message of an error, with a detail in brackets at the end of its first sentence."""
+    first, _, rest = (meaning.__doc__ or "").strip().partition(". ")
+    return f"{first.rstrip('.')} ({detail}). {rest}".rstrip()
+
+
 def answered_by(answer: Answer) -> str:
-    """Give the API version that an answer names; "" where it names none, or nothing like a version."""
+    """Return the API version that an answer names; "" where it names none, or nothing like a version."""
     named = answer.headers.get("x-api-version", "")
     return named if VERSION.fullmatch(named) else ""
 
 
 def said_with(answer: Answer) -> str:
-    """Give the text of a refusal. It may hold personal data; what is given as a code and is none is text too."""
+    """Return the text of a refusal. It may hold personal data; what is given as a code and is none is text too."""
     code, text = _refusal(answer)
     return ": ".join(part for part in ("" if is_code(code) else code, text) if part)[:LONGEST_SAID]
 
 
 def code_with(answer: Answer) -> str:
-    """Give the code of a refusal, which says nothing about a person; "" where there is none."""
+    """Return the code of a refusal, which says nothing about a person; "" where there is none."""
     code, text = _refusal(answer)
     return code if is_code(code) else text if is_code_alone(text) else ""
 
 
 def _refusal(answer: Answer) -> tuple[str, str]:
-    """Give what a refusal calls its code, and its text: a JSON string, members of an object, or plain text.
+    """Return what a refusal calls its code, and its text: a JSON string, members of an object, or plain text.
 
     Source: iron-api 1.6.
     """
@@ -125,13 +131,13 @@ def _refusal(answer: Answer) -> tuple[str, str]:
 
 
 def _words(value: Any) -> str:
-    """Give a text on one line. An HTML page, of a proxy, says nothing that is worth keeping."""
+    """Return a text on one line. An HTML page, of a proxy, says nothing that is worth keeping."""
     text = " ".join(optional(value).split())
     return "" if text.startswith("<") else text
 
 
 def _trace(answer: Answer) -> str:
-    """Give Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
+    """Return Iron's trace id of a fault, which its support asks for; nothing else of the body is shown."""
     try:
         trace = json.loads(answer.content)["trace_id"]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -265,7 +265,7 @@ class Iron:
 
 @lru_cache(maxsize=16)
 def _headers(api_key: str, api_version: str) -> httpx.Headers:
-    """Give the headers of every request."""
+    """Return the headers of every request."""
     given = {"X-API-Key": api_key, "X-API-Version": api_version, "Accept": "application/json"}
     return httpx.Headers({**given, "User-Agent": USER_AGENT})
 

@@ -120,7 +120,7 @@ def _webhook(item: Mapping[str, Any]) -> Webhook:
 
 
 def faults(found: list[Webhook], ours: str | None) -> Iterator[str]:
-    """Say in sentences what keeps news from us. `ours`: the address at which our gateway takes webhooks, if known."""
+    """Return in sentences what keeps news from us. `ours`: the address where our gateway takes webhooks, if known."""
     fitting = [hook for hook in found if ours is None or _same(hook.url, ours)]
     if not found:
         yield "Iron has no webhook registered: customers are only followed by polling. Add one in Iron's dashboard."

@@ -81,7 +81,7 @@ class ThreadTransport(httpx.BaseTransport):
         return line
 
     def trusted(self) -> ssl.SSLContext:
-        """Give the context for https, made once: it holds all certificates."""
+        """Return the context for https, made once: it holds all certificates."""
         with self._lock:
             if self._context is None:
                 self._context = httpx.create_ssl_context()
@@ -99,7 +99,7 @@ class _Line:
         self.sock: socket.socket | None = None
 
     def connected(self, url: httpx.URL, limit_s: float | None, name: str | None = None) -> socket.socket:
-        """Give a connection on which nothing is under way: the one at hand if it is sound, else a new one.
+        """Return a connection on which nothing is under way: the one at hand if it is sound, else a new one.
 
         `name`: what the server is called, where the URL has its address.
         """
@@ -113,7 +113,7 @@ class _Line:
         return self.sock
 
     def _sound(self) -> bool:
-        """Say whether the other side may still be there: it is silent, as it has to be, and was used of late."""
+        """Return whether the other side may still be there: it is silent, as it has to be, and was used of late."""
         if self.sock is None or not self._free or time.monotonic() - self._used > IDLE_S:
             return False
         poll = select.poll()
@@ -188,7 +188,7 @@ class _Answer:
             self.lasting = False
 
     def pieces(self) -> list[bytes]:
-        """Give what has arrived of the body since this was asked last."""
+        """Return what has arrived of the body since this was asked last."""
         pieces, self._pieces = self._pieces, []
         return pieces
 

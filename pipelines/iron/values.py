@@ -49,7 +49,7 @@ class Requirement:
     texts: tuple[str, ...] = field(default=(), repr=False)
 
     def said(self) -> dict[str, Any]:
-        """Give all of it as JSON, without what is empty."""
+        """Return all of it as JSON, without what is empty."""
         given = {
             "code": self.code,
             "labels": list(self.labels),
@@ -175,7 +175,7 @@ def text_of(value: Mapping[str, Any], name: str) -> str:
 
 
 def _is_text(text: str) -> bool:
-    """Say whether a string can be written as UTF-8: JSON can name halves of characters, which nothing can store."""
+    """Return whether a string can be written as UTF-8: JSON can name halves of characters, which nothing can store."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -26,7 +26,7 @@ MARGIN_MS = 120_000
 #: Nothing is decided in the first moments of open hours and of a day, in ms: for a clock that is fast, they come early.
 EARLY_MS = 10_000
 
-#: Those who are late all at once, after a downtime or quiet hours, are spread over so many ms.
+#: Those who are late all at once, after a downtime or quiet hours, are spread over this many ms.
 LATE_SPREAD_MS = 3_600_000
 
 Span = tuple[int, int]
@@ -34,7 +34,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A length of time on the calendar: so many months, or so many days."""
+    """A length of time on the calendar: this many months, or this many days."""
 
     months: int = 0
     days: int = 0
@@ -61,14 +61,14 @@ class Interval:
         return self.days + self.months * 28 + self.months // 12 * 29
 
     def after(self, day: date) -> date:
-        """Give the day so long after another; where the month has no such day, its last one: never a day too late."""
+        """Return the day so long after another; where the month has no such day, its last one: never a day too late."""
         month = day.month - 1 + self.months
         year, month = day.year + month // 12, month % 12 + 1
         last = calendar.monthrange(year, month)[1]
         return date(year, month, min(day.day, last)) + timedelta(days=self.days)
 
     def before(self, day: date) -> date:
-        """Give the latest day from which this interval does not lead past another."""
+        """Return the latest day from which this interval does not lead past another."""
         month = day.year * 12 + day.month - 1 - self.months
         first = date(month // 12, month % 12 + 1, 1) - timedelta(days=self.days)
         latest = first + timedelta(days=31 + ONE_DAY.days)
@@ -92,16 +92,16 @@ class Hours:
     quiet: tuple[time, time] | None = None
 
     def day(self, at_ms: int) -> date:
-        """Give the day of an instant."""
+        """Return the day of an instant."""
         day = _wall(self.zone, at_ms).date()
         return day + ONE_DAY if at_ms >= day_start(self.zone, day + ONE_DAY) else day
 
     def is_open(self, at_ms: int) -> bool:
-        """Say whether something may start now, with time enough for it to take effect."""
+        """Return whether something may start now, with time enough for it to take effect."""
         return any(begin <= at_ms < end for begin, end in open_spans(self, self.day(at_ms)))
 
     def next_open(self, at_ms: int) -> int:
-        """Give the first instant from here on at which something may start."""
+        """Return the first instant from here on at which something may start."""
         day = self.day(at_ms)
         while True:
             for begin, end in open_spans(self, day):
@@ -110,7 +110,7 @@ class Hours:
             day += ONE_DAY
 
     def moment(self, day: date, place: float) -> int:
-        """Give the instant of a day at a place between 0 and 1 of its open hours; the next day if it has none."""
+        """Return the instant of a day at a place between 0 and 1 of its open hours; the next day if it has none."""
         while not (spans := open_spans(self, day)):
             day += ONE_DAY
         rest = int(place * sum(end - begin for begin, end in spans))
@@ -121,14 +121,14 @@ class Hours:
         return spans[-1][1] - 1
 
     def soon(self, at_ms: int, place: float) -> int:
-        """Give an instant from here on, in open hours, for somebody who is late: at once, or an hour's spread after."""
+        """Return an instant from here on, in open hours, for who is late: at once, or an hour's spread after."""
         opens = self.next_open(at_ms)
         return at_ms if opens == at_ms else self.next_open(opens + int(place * LATE_SPREAD_MS))
 
 
 @lru_cache(maxsize=8192)
 def open_spans(hours: Hours, day: date) -> tuple[Span, ...]:
-    """Give the spans of a day in which something may be decided, each without the margins at its ends."""
+    """Return the spans of a day in which something may be decided, each without the margins at its ends."""
     begin, end = day_start(hours.zone, day), day_start(hours.zone, day + ONE_DAY)
     spans = []
     for quiet_from, quiet_to in _quiet_spans(hours, day):
@@ -142,20 +142,20 @@ def open_spans(hours: Hours, day: date) -> tuple[Span, ...]:
 
 @lru_cache(maxsize=8192)
 def day_start(zone: str, day: date) -> int:
-    """Give the first instant of a day."""
+    """Return the first instant of a day."""
     return _instant(zone, day, MIDNIGHT)
 
 
 @lru_cache(maxsize=65_536)
 def places(key: str) -> tuple[float, float, float]:
-    """Give three numbers from 0 up to 1 that a key always has: where it stands wherever many are spread."""
+    """Return three numbers from 0 up to 1 that a key always has: where it stands wherever many are spread."""
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=24).digest()
     first, second, third = (int.from_bytes(digest[i : i + 6], "big") / 2**48 for i in (0, 8, 16))
     return first, second, third
 
 
 def _quiet_spans(hours: Hours, day: date) -> list[Span]:
-    """Give the quiet hours that begin on the day before and on this one."""
+    """Return the quiet hours that begin on the day before and on this one."""
     if hours.quiet is None:
         return []
     begin, end = hours.quiet
@@ -167,12 +167,12 @@ def _quiet_spans(hours: Hours, day: date) -> list[Span]:
 
 
 def _wall(zone: str, at_ms: int) -> datetime:
-    """Give what the clocks of a zone show, without the zone."""
+    """Return what the clocks of a zone show, without the zone."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
 def _instant(zone: str, day: date, at: time, fold: int = 0) -> int:
-    """Give the instant of a local time; `fold` 1: the second one where it comes twice. A skipped one ends its gap."""
+    """Return the instant of a local time; `fold` 1: the second one where it comes twice. A skipped one ends its gap."""
     wanted = datetime.combine(day, at)
     found = _ms(wanted, zone, fold)
     if _wall(zone, found) == wanted:

@@ -100,7 +100,7 @@ def _passing(queue: list[Queued], today: date) -> Iterable[tuple[Cohort, float]]
 def _arrivals(
     cohorts: Iterable[tuple[Cohort, int]], rule: InForce, days: list[Week]
 ) -> tuple[dict[int, list[Queued]], int]:
-    """Say who is planned for which day, counting from the first, and how many are over their date on it."""
+    """Return who is planned for which day, counting from the first, and how many are over their date on it."""
     arriving: dict[int, list[Queued]] = defaultdict(list)
     first, overdue = days[0].begins, 0
     for cohort, count in cohorts:
@@ -121,7 +121,7 @@ def _arrivals(
 def _spread(due: date, count: int, rule: InForce, today: date) -> list[tuple[date, float]]:
     """Spread a cohort as the plan does: evenly over the days before the date, or over those of the backlog.
 
-    Whoever is still counted has not started, so days that are over have no part in it.
+    A customer who is still counted has not started, so days that are over have no part in it.
     """
     policy, earliest = rule.policy, rule.earliest
     usual = [due - timedelta(days=MARGIN_DAYS + n) for n in range(policy.spread_days + 1)]

@@ -60,10 +60,10 @@ class Plan:
 
 
 def plan(record: Planned, rule: InForce, now_ms: int) -> Plan | None:
-    """Say what is to be done about an active customer's next identification; None: nothing, ever, by this policy."""
+    """Return what is to be done about an active customer's next identification; None: nothing, ever, by this policy."""
     again = record.again
     if again is not None and again.asked and again.by_hand:
-        return _start(record, rule, now_ms, None, now_ms, "asked for by a person")
+        return _start(record, rule, now_ms, None, now_ms, "requested by a person")
     day = date_of(record, rule)
     if day is None:
         return None
@@ -81,7 +81,7 @@ def plan(record: Planned, rule: InForce, now_ms: int) -> Plan | None:
 
 
 def date_of(record: Planned, rule: InForce) -> date | None:
-    """Give the day by which a customer is to be identified again; None: the policy says nothing about it."""
+    """Return the day by which a customer is to be identified again; None: the policy says nothing about it."""
     interval = rule.policy.tiers.get(record.risk_tier)
     if not rule.policy.enabled or interval is None or record.identified_ms is None:
         return None
@@ -89,13 +89,13 @@ def date_of(record: Planned, rule: InForce) -> date | None:
 
 
 def announced(record: Planned, rule: InForce, now_ms: int) -> int:
-    """Give the start to be named in a notice that goes out now: not before the whole time of notice has passed."""
+    """Return the start to be named in a notice that goes out now: not before the whole time of notice has passed."""
     soonest = rule.policy.hours.next_open(now_ms + rule.policy.notice_days * DAY_MS)
     return max(planned_start(record, rule), soonest)
 
 
 def announced_start(record: Planned, rule: InForce) -> int | None:
-    """Give the start that a notice named, while it still stands.
+    """Return the start that a notice named, while it still stands.
 
     It does not once the date has moved away from it: the customer was identified meanwhile, or the policy wants it
     later. Where the policy wants it earlier it stands, because that is what upstream was told.
@@ -108,12 +108,12 @@ def announced_start(record: Planned, rule: InForce) -> int | None:
 
 
 def planned_start(record: Planned, rule: InForce, *, noticed: bool = False) -> int:
-    """Give the instant at which a customer with a date would start; `noticed`: no time for a notice is needed."""
+    """Return the instant at which a customer with a date would start; `noticed`: no time for a notice is needed."""
     return _moment(record, rule, planned_day(record, rule, noticed=noticed))
 
 
 def planned_day(record: Planned, rule: InForce, *, noticed: bool = False) -> date:
-    """Give the day of the start: some days before the date, or as soon after it as the policy allows.
+    """Return the day of the start: some days before the date, or as soon after it as the policy allows.
 
     Where the usual day is before the first one that the policy allows, the start is spread over what is left until the
     date; where the date itself is before it, over the days of the backlog.
@@ -131,12 +131,12 @@ def planned_day(record: Planned, rule: InForce, *, noticed: bool = False) -> dat
 
 
 def days_left(day: date, earliest: date, rule: InForce) -> int:
-    """Give over how many days those are spread who cannot start on the usual day: until the date, if it is to come."""
+    """Return over how many days to spread those who cannot start on the usual day: until the date, if it is to come."""
     return max((day - earliest).days, 1) if day >= earliest else rule.backlog_days
 
 
 def turn_ms(rule: InForce, now_ms: int, position: int) -> int:
-    """Give the instant at which whoever has this position (from 0) in the queue for the days to come has its turn."""
+    """Return the instant at which this position (from 0) of the queue for the days to come has its turn."""
     days, place = divmod(max(position, 0), rule.policy.max_per_day)
     day = rule.policy.hours.day(now_ms) + timedelta(days=1 + days)
     return rule.policy.hours.moment(day, (place + 0.5) / rule.policy.max_per_day)

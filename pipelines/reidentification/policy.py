@@ -49,12 +49,12 @@ class ReidentificationPolicy:
     automatic: bool = True
     max_per_day: int = MAX_PER_DAY
     notice_days: int = 14
-    #: Planned starts are spread over so many days before the date, less the margin.
+    #: Planned starts are spread over this many days before the date, less the margin.
     spread_days: int = 7
     hours: Hours = field(default_factory=Hours)
     #: No scheduled start before this day.
     start: date | None = None
-    #: Those whose date is over when the policy comes into force are spread over so many days; None: as the cap allows.
+    #: Those past their date when the policy comes into force are spread over this many days; None: as the cap allows.
     backlog_days: int | None = None
     tiers: Mapping[str, Interval] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class InForce:
         return replace(self, backlog_days=chosen)
 
     def changed_to(self, policy: ReidentificationPolicy, *, at_ms: int, by: str) -> InForce:
-        """Give the rule with another policy: the next version. Dates that it does not concern stay as they are."""
+        """Return the rule with another policy: the next version. Dates that it does not concern stay as they are."""
         following = InForce(policy, self.version + 1, at_ms, by, since_ms=at_ms)
         if self.policy.enabled and _dates(policy) == _dates(self.policy):
             return replace(following, since_ms=self.since_ms, backlog_days=self.backlog_days)
@@ -136,7 +136,7 @@ def policy_of(given: Mapping[str, Any]) -> ReidentificationPolicy:
 
 
 def unsafe(policy: ReidentificationPolicy) -> list[str]:
-    """Say why a policy that can be read could not be kept."""
+    """Return why a policy that can be read could not be kept."""
     problems = []
     if policy.enabled and not policy.tiers:
         problems.append("No tier has an interval: name one in [reidentification.tiers], or set enabled to false.")
@@ -187,7 +187,7 @@ def fields_of(policy: ReidentificationPolicy) -> dict[str, Any]:
 
 
 def _dates(policy: ReidentificationPolicy) -> tuple[object, ...]:
-    """Give what decides anybody's date."""
+    """Return what decides anybody's date."""
     spread = (policy.notice_days, policy.spread_days, policy.start, policy.backlog_days)
     return policy.enabled, dict(policy.tiers), policy.hours.zone, *spread
 
@@ -235,7 +235,7 @@ def _quiet(given: Mapping[str, Any], problems: list[str]) -> tuple[time, time] |
     return begin, end
 
 
-#: A day must have so many minutes that are not quiet: at the change of the clocks an hour of them may be missing.
+#: A day must have this many minutes that are not quiet: at the change of the clocks an hour of them may be missing.
 LEAST_OPEN_MIN = 120 + MARGIN_MS // 60_000
 
 

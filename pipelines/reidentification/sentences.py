@@ -14,7 +14,7 @@ from pipelines.reidentification.policy import (
 
 
 def explained(rule: InForce) -> Iterator[str]:
-    """Say what a policy does, a sentence each."""
+    """Return what a policy does, a sentence each."""
     policy = rule.policy
     if not policy.enabled:
         yield "The policy is off: nobody is identified again by a date. Customers can still be named one by one."
@@ -27,13 +27,13 @@ def explained(rule: InForce) -> Iterator[str]:
     if policy.enabled:
         yield from _when(policy)
         yield (
-            f"Nobody who had no notice yet starts before {rule.earliest}; whose date is over by then is spread over"
-            f" {_days(rule.backlog_days)}, beginning with that day."
+            f"Customers without a notice start on {rule.earliest} or later. Those who are past their date by then are"
+            f" spread over {_days(rule.backlog_days)} from that day on."
         )
-        by_whom = "workers begin it by themselves" if policy.automatic else "it waits for `reidentify --due`"
+        by_whom = "workers start it by themselves" if policy.automatic else "it waits for `reidentify --due`"
         yield f"When a start is due, {by_whom}."
     cap, zone = policy.max_per_day, policy.hours.zone
-    yield f"At most {cap:,} start on a day ({zone}); the rest waits in the order of the dates."
+    yield f"At most {cap:,} start per day ({zone}), earliest date first."
     if policy.hours.quiet:
         begin, end = policy.hours.quiet
         yield f"Nothing starts from {begin:%H:%M} to {end:%H:%M}."
@@ -41,14 +41,14 @@ def explained(rule: InForce) -> Iterator[str]:
 
 def _when(policy: ReidentificationPolicy) -> Iterator[str]:
     latest = MARGIN_DAYS + policy.spread_days
-    yield f"The start is {MARGIN_DAYS} to {latest} days before the date, so that a day of downtime makes nobody late."
+    yield f"Each start is {MARGIN_DAYS} to {latest} days early, so that a day of downtime makes nobody late."
     if policy.notice_days:
         yield (
-            f"Upstream hears of it (onboarding.reidentification_due) at least {_days(policy.notice_days)} before the"
-            f" start, usually {_days(policy.notice_days + NOTICE_MARGIN_DAYS)}."
+            f"The event onboarding.reidentification_due comes at least {_days(policy.notice_days)} before the start,"
+            f" usually {_days(policy.notice_days + NOTICE_MARGIN_DAYS)}."
         )
     else:
-        yield "Nobody is told before the start: notice_days is 0."
+        yield "There is no notice before the start: notice_days is 0."
 
 
 def changes(before: ReidentificationPolicy, after: ReidentificationPolicy) -> list[str]:

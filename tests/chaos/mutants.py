@@ -254,9 +254,9 @@ GUARDS = (
     ),
     Guard(
         "a correction takes another key after the first refusal", SAFETY, "pipelines/acts.py",
-        '    """Let the table decide anew, with a key under which Iron has not refused yet."""\n    '
+        '    """Let the table decide again, with a key under which Iron has not refused yet."""\n    '
         "effect = record.effect\n    if effect is not None and (effect.refused or effect.strikes):",
-        '    """Let the table decide anew, with a key under which Iron has not refused yet."""\n    '
+        '    """Let the table decide again, with a key under which Iron has not refused yet."""\n    '
         "effect = record.effect\n    if effect is not None and effect.refused:",
     ),
     Guard(

@@ -68,7 +68,7 @@ def test_check_names_and_mends(run: Run, pending: World, capsys: pytest.CaptureF
     assert run("audit", "--check") == 5
     told = capsys.readouterr().err
     assert "due_missing  k-1  An unfinished record has no due time" in told
-    assert "1 findings, 1 of them to be repaired; `--mend` repairs what is safe to repair." in told
+    assert "1 findings, 1 of them to repair; `--mend` repairs what is safe to repair." in told
     assert run("audit", "--check", "--mend", "--json") == 0
     assert [one["mended"] for one in lines(capsys)] == [True]
     assert run("audit", "--check") == 0
@@ -81,7 +81,7 @@ def test_check_says_when_not_all_is_mended(run: Run, pending: World, capsys: pyt
     assert run("audit", "--check", "--mend") == 5
     told = capsys.readouterr().err
     assert "Repaired." in told
-    assert "2 findings, 1 of them to be repaired." in told
+    assert "2 findings, 1 of them to repair." in told
 
 
 def test_information_is_no_fault(run: Run, pending: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +146,7 @@ def test_one_broken_history(run: Run, pending: World, capsys: pytest.CaptureFixt
 def test_unknown_key(run: Run, pending: World, capsys: pytest.CaptureFixture[str]) -> None:
     """An onboarding that is not there is a sentence and status 1."""
     assert run("audit", "k-9") == 1
-    assert "There is no onboarding with the key 'k-9'" in capsys.readouterr().err
+    assert "There is no customer with the key 'k-9'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

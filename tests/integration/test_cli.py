@@ -18,6 +18,7 @@ from pipelines.iron import CALL, IDENTIFICATION
 from pipelines.lifecycle import Phase
 from tests.world import Run, World, a_job
 from workers.budget.gate import Gate
+from workers.intake.submit import SENTENCES
 from workers.ledger import PREFIX, Ledger
 from workers.secrets.vault import Vault, new_key
 
@@ -91,9 +92,9 @@ def test_the_same_job_again_changes_nothing(
     words = ("submit", "--key", "k-1", "--email", "ada@example.com")
     assert run(*words) == 0
     assert run(*words) == 0
-    assert "accepted before; nothing changed" in capsys.readouterr().err
+    assert SENTENCES["unchanged"] in capsys.readouterr().err
     assert run("submit", "--key", "k-1", "--email", "bob@example.com") == 1
-    assert "used for another job" in capsys.readouterr().err
+    assert SENTENCES["idempotency_key_reused"] in capsys.readouterr().err
     assert run("submit", "--key", "k-2", "--external-id", "k-1", "--email", "bob@example.com") == 1
     assert "It belongs to the key k-1." in capsys.readouterr().err
     assert queued("interactive") == 1
@@ -108,7 +109,7 @@ def test_a_job_comes_from_a_file_or_from_standard_input(
     with file.open() as standard_input:
         monkeypatch.setattr("sys.stdin", standard_input)
         assert run("submit", "-") == 0
-    assert "nothing changed" in capsys.readouterr().err
+    assert SENTENCES["unchanged"] in capsys.readouterr().err
 
 
 def test_a_wait_that_is_over_says_where_the_record_stands(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +129,7 @@ def test_an_unknown_key_is_told(run: Run, command: str, capsys: pytest.CaptureFi
     """One sentence, status 1, nothing on standard output."""
     assert run(command, "k-9") == 1
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == ["There is no onboarding with the key 'k-9': check it, or submit the job first."]
+    assert printed.err.splitlines() == ["There is no customer with the key 'k-9'. Check it, or submit the job first."]
     assert printed.out == ""
 
 
@@ -139,7 +140,7 @@ def test_an_ended_onboarding_is_not_waited_for(run: Run, world: World, capsys: p
     world.sandbox.move("k-1", "archive")
     world.run_until("k-1", Phase.ARCHIVED)
     assert run("status", "k-1", "--wait", "active", "--timeout", "3600") == 1
-    assert "has ended in the phase archived and will not be active" in capsys.readouterr().err
+    assert "ended in the phase archived and will not be active" in capsys.readouterr().err
 
 
 def test_status_shows_what_is_needed(run: Run, pending: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,7 +308,7 @@ def test_rows_with_mistakes_are_named_and_the_others_go_through(
     printed = capsys.readouterr()
     assert json.loads(printed.out)["create"] == 2
     assert json.loads(printed.out)["error"] == 2
-    for words in ("not_an_email", "idempotency_key_reused", "4 rows of customers: 2 created"):
+    for words in ("not_an_email", "idempotency_key_reused", "4 rows, 2 new"):
         assert words in printed.err
     assert "Cleo" not in printed.err
     assert "dora@" not in printed.err
@@ -445,7 +446,7 @@ def test_only_what_is_asked_for_can_be_signed(
     world.run(until=lambda: any(one.consented_ms for one in world.record().signings))
     capsys.readouterr()
     assert run("sign", "k-1", "--document", documents[0], "--signed-by", "Ada") == 0
-    assert "was recorded before; nothing changed" in capsys.readouterr().err
+    assert "This consent is already recorded" in capsys.readouterr().err
     assert client.llen(f"{PREFIX}evidence:k-1") == 1
 
 
@@ -512,7 +513,7 @@ def test_a_queue_that_is_away_costs_a_delay_only(
     """The job is accepted and due; the sentence says that it takes some seconds longer."""
     monkeypatch.setenv("ONBOARDING_BROKER_URL", "redis://127.0.0.1:1/0")
     assert run("submit", "--key", "k-1", "--email", "ada@example.com") == 0
-    assert "The queue does not answer" in capsys.readouterr().err
+    assert "The queue is not reachable" in capsys.readouterr().err
     assert Ledger(client).read("k-1") is not None
     assert client.zcard(f"{PREFIX}due:interactive") == 1
     assert run("summary") == 1
@@ -543,7 +544,7 @@ def test_redis_goes_away_in_the_middle_of_an_import(tmp_path: Path) -> None:
         out, err = importing.communicate(timeout=30)
     assert (importing.returncode, out) == (1, "")
     [line] = err.splitlines()
-    assert "The rows before are stored: import the same file again." in line
+    assert "The earlier rows are stored. Import the same file again." in line
     assert "Traceback" not in err
     with EmbeddedRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as owner:
         out, err = start(server.url).communicate(timeout=60)

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.world import API_KEY, Run, World, a_job
-from workers.budget.gate import Gate
+from pipelines.acts import ACTS, IN_PROGRESS
+from tests.world import API_KEY, Run, World, a_job, noted
+from workers.budget.gate import HELD_BACK, Gate
 from workers.ledger import PREFIX
 
 
@@ -38,13 +39,13 @@ def test_cancel_and_restart(run: Run, world: World, capsys: pytest.CaptureFixtur
     settle(world)
     assert world.record().phase == "cancelled"
     assert run("cancel", "k-1", "--reason", "again") == 1
-    assert "cancelled already" in capsys.readouterr().err
+    assert "already cancelled" in capsys.readouterr().err
     assert run("restart", "k-1", "--reason", "came back", "--by", "ops") == 0
     settle(world)
     assert world.record().phase == "identification_pending"
-    assert notes(world)[-2:] == ["cancel by ops (the customer left)", "restart by ops (came back)"]
+    assert notes(world)[-2:] == [noted("cancel", "ops", "the customer left"), noted("restart", "ops", "came back")]
     assert run("restart", "k-1", "--reason", "once more") == 1
-    assert "under way" in capsys.readouterr().err
+    assert IN_PROGRESS in capsys.readouterr().err
     assert world.effects()["k-1"]["identifications"] == 1
 
 
@@ -55,7 +56,7 @@ def test_correct(run: Run, world: World, tmp_path: Path, capsys: pytest.CaptureF
     file = tmp_path / "job.json"
     file.write_text(json.dumps(a_job("k-2")), encoding="utf-8")
     assert run("correct", "k-1", file) == 2
-    assert "another idempotency key" in capsys.readouterr().err
+    assert "a different idempotency key" in capsys.readouterr().err
     file.write_text(json.dumps({"idempotency_key": "k-1", "customer": {"email": "nobody"}}), encoding="utf-8")
     assert run("correct", "k-1", file) == 2
     told = capsys.readouterr().err
@@ -80,7 +81,7 @@ def test_retry(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> No
     world.sandbox.faults.clear("revoked")
     assert run("retry", "k-0") == 0
     assert run("retry", "--problem", "access_refused") == 0
-    assert "3 onboardings have the problem" in capsys.readouterr().err
+    assert "3 customers with the problem" in capsys.readouterr().err
     assert run("retry", "--problem", "access_refused", "--yes", "--reason", "new key", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"problem": "access_refused", "count": 3, "done": True}
     world.run(
@@ -101,7 +102,7 @@ def test_personal_data(run: Run, world: World, capsys: pytest.CaptureFixture[str
     assert run("status", "k-1", "--personal", "--json") == 0
     assert json.loads(capsys.readouterr().out)["personal"]["customer"]["name"] == "Ada Example"
     settle(world)
-    assert notes(world)[-1].startswith("read by ")
+    assert notes(world)[-1].endswith(f" {ACTS['read'].done}.")
 
 
 @pytest.mark.parametrize("command", ["cancel", "restart", "retry"])
@@ -152,13 +153,13 @@ def test_adopt(
     assert run("adopt") == 0
     told = capsys.readouterr().err
     assert "2 adopted." in told
-    assert "1 known already." in told
+    assert "1 already known." in told
     assert sorted(record.key for record in world.records()) == ["e-0", "e-1", "e-2"]
     assert run("adopt", "--external-id", "nobody") == 0
     assert "no such customer" in capsys.readouterr().err
     Gate(world.ledger).pause(["sweep"], by="ada")
     assert run("adopt", "--external-id", "e-1") == 1
-    assert "`onboarding resume sweep` lets them go on" in capsys.readouterr().err
+    assert HELD_BACK["paused"].format(lane="sweep") in capsys.readouterr().err
     Gate(world.ledger).resume(["sweep"])
     monkeypatch.setenv("IRON_API_KEY", "short")
     assert run("adopt") == 1
@@ -191,23 +192,23 @@ def test_link(run: Run, world: World, capsys: pytest.CaptureFixture[str], monkey
     assert run("status", "k-1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["customer_link"] == told["customer_link"]
     settle(world)
-    assert "revoke_links by ops (wrong address)" in notes(world)
+    assert noted("revoke_links", "ops", "wrong address") in notes(world)
     assert run("link", "k-404") == 1
-    assert "no onboarding with the key" in capsys.readouterr().err
+    assert "no customer with the key" in capsys.readouterr().err
 
 
 def test_pause_and_resume(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A lane is paused with who and why after the count was shown; nothing is called until it is resumed."""
     world.submit(tag="manual", lane="bulk")
     assert run("pause", "bulk") == 0
-    assert "1 onboardings are due in bulk; with --yes" in capsys.readouterr().err
+    assert "1 customers are due in bulk. With --yes" in capsys.readouterr().err
     assert Gate(world.ledger).standing().paused == {}
     assert run("pause", "bulk", "--reason", "a talk with Iron", "--by", "ada", "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"lanes": ["bulk"], "due": 1, "paused": ["bulk"], "done": True}
     assert run("pause", "all", "--by", "bob", "--yes") == 0
     told = capsys.readouterr().err
-    assert "Paused: interactive, reidentify, sweep." in told
-    assert "bulk was paused already, by ada." in told
+    assert "Paused interactive, reidentify, sweep." in told
+    assert "bulk was already paused, by ada." in told
     settle(world)
     assert world.sandbox.traffic.total == 0
     assert run("summary") == 0
@@ -216,11 +217,11 @@ def test_pause_and_resume(run: Run, world: World, capsys: pytest.CaptureFixture[
     paused = json.loads(capsys.readouterr().out)["paused"]
     assert (set(paused), paused["bulk"]["by"]) == ({"interactive", "bulk", "reidentify", "sweep"}, "ada")
     assert run("resume", "all", "--yes") == 0
-    assert "Resumed: interactive, bulk, reidentify, sweep." in capsys.readouterr().err
+    assert "Resumed interactive, bulk, reidentify, sweep." in capsys.readouterr().err
     settle(world)
     assert world.record().phase == "identification_pending"
     assert run("resume", "bulk", "--yes") == 0
-    assert "Nothing of bulk was paused." in capsys.readouterr().err
+    assert "bulk was not paused." in capsys.readouterr().err
     assert run("pause", "express", "--yes") == 2
 
 
@@ -235,7 +236,7 @@ def test_summary_of_a_fleet_that_is_held_back(
     assert (budget["rate_per_second"], budget["rate_per_second_now"]) == (40, pytest.approx(20, abs=2))
     assert budget["closed_until"] is not None
     assert run("summary") == 0
-    assert "Iron wants no call before" in capsys.readouterr().err
+    assert "Iron asked us to wait until" in capsys.readouterr().err
 
 
 def test_summary_while_iron_rejects_all(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,4 +244,4 @@ def test_summary_while_iron_rejects_all(run: Run, world: World, capsys: pytest.C
     world.client.hset(f"{PREFIX}pace", mapping={"opened": 1, "retry_at": 1, "refusal": 400})
     assert run("summary") == 0
     told = capsys.readouterr().err
-    assert "The breaker is open: Iron rejects every call (HTTP 400). Check IRON_API_VERSION first" in told
+    assert "Iron rejects every call (HTTP 400). Check IRON_API_VERSION first" in told

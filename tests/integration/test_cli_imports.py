@@ -67,14 +67,14 @@ def test_show(run: Run, loaded: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The counts first, --yes does it, and a second time changes nothing."""
     assert run("imports", "pause", "customers") == 0
-    assert "2 customers of customers who have not started would wait; with --yes they do." in capsys.readouterr().err
+    assert "2 customers of customers who have not started would wait. Do it with --yes." in capsys.readouterr().err
     assert len(world.ledger.take({"bulk": 1}).nudges) == 1
     assert run("imports", "pause", "customers", "--yes", "--reason", "a look", "--by", "olga", "--json") == 0
     assert data(capsys)["halted"]["by"] == "olga"
     world.shift_ms += 10_000
     assert world.ledger.take({"bulk": 1}).nudges == ()
     assert run("imports", "pause", "customers", "--yes") == 0
-    assert "it was paused already" in capsys.readouterr().err
+    assert "it was already paused" in capsys.readouterr().err
     assert run("imports", "show", "customers") == 0
     assert "(a look)" in capsys.readouterr().err
     assert run("imports", "resume", "customers", "--yes", "--json") == 0
@@ -85,12 +85,12 @@ def test_pause_and_resume(run: Run, world: World, loaded: Path, capsys: pytest.C
 def test_cancel(run: Run, world: World, loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The counts first; then it is for good, and later commands say so."""
     assert run("imports", "cancel", "customers", "--reason", "the wrong list") == 0
-    assert "2 customers of customers who have not started would be cancelled" in capsys.readouterr().err
+    assert "2 customers of customers have not started. Cancel them with --yes." in capsys.readouterr().err
     assert run("imports", "cancel", "customers", "--reason", "the wrong list", "--yes", "--json") == 0
     assert data(capsys)["phases"] == {"cancelled": 2}
     assert world.ledger.take({"bulk": 1}).nudges == ()
     for words, sentence in (
-        (("imports", "pause", "customers"), "is cancelled: there is nothing to pause"),
+        (("imports", "pause", "customers"), "is cancelled. There is nothing to pause"),
         (("imports", "resume", "customers"), "is cancelled for good"),
         (("import", loaded), "is cancelled: give another name"),
         (("import", loaded, "--dry-run"), "is cancelled: give another name"),

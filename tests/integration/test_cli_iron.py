@@ -12,7 +12,8 @@ import pytest
 
 from ops.sandbox import Fault
 from ops.sandbox.world.outbox import WebhookSettings
-from tests.world import API_KEY, Run, World
+from pipelines.acts import ACTS
+from tests.world import API_KEY, Run, World, noted
 from workers.budget.gate import Gate
 
 SECRET = "whsec_c2FuZGJveC1kZW1vLXNlY3JldA"
@@ -87,7 +88,7 @@ def test_personal_data_is_shown_and_noted(run: Run, world: World, capsys: pytest
     world.advance(6)
     world.pulse.run_once()
     world.drain()
-    assert any(entry.get("note", "").startswith("read by") for entry in world.ledger.history("k-1"))
+    assert any(entry.get("note", "").endswith(f" {ACTS['read'].done}.") for entry in world.ledger.history("k-1"))
 
 
 def test_a_part_that_iron_refuses_does_not_hide_the_others(
@@ -107,7 +108,7 @@ def test_nobody_at_iron_yet(run: Run, world: World, capsys: pytest.CaptureFixtur
     """A job that was not sent has no customer there; a key that nobody has is told as everywhere."""
     world.submit()
     assert run("iron", "customer", "k-1") == 1
-    assert "does not know this customer yet" in capsys.readouterr().err
+    assert "does not exist at Iron yet" in capsys.readouterr().err
     assert run("iron", "approve", "k-1") == 1
     assert "no identification yet" in capsys.readouterr().err
     assert run("iron", "customer", "nobody") == 1
@@ -212,7 +213,7 @@ def test_archive_only_with_yes(run: Run, world: World, capsys: pytest.CaptureFix
     assert world.record().archive == ""
     assert run("iron", "archive", "k-1", "--reason", "a double", "--by", "ada", "--yes") == 0
     world.run_until("k-1", "archived")
-    assert any(entry.get("note") == "archive by ada (a double)" for entry in world.ledger.history("k-1"))
+    assert any(entry.get("note") == noted("archive", "ada", "a double") for entry in world.ledger.history("k-1"))
     assert run("iron", "archive", "k-1", "--reason", "again", "--yes") == 1
-    assert "archived the customer already" in capsys.readouterr().err
+    assert "Iron closed this customer" in capsys.readouterr().err
     assert run("iron", "archive", "k-1", "--identification", "--reason", "again", "--yes") == 1

@@ -15,12 +15,22 @@ from structlog.testing import capture_logs
 
 from ops.gateway.http.access import ACCESS
 from ops.gateway.pages.console.session import COOKIE, IDLE_S, LASTS_S, SECURE_COOKIE
-from ops.gateway.pages.console.words import ACTORS, ACTS, IMPORT_ACTS, PERSONAL, PHASES, ago, iron_state
+from ops.gateway.pages.console.words import (
+    ACTORS,
+    ACTS,
+    BREAKER,
+    IMPORT_ACTS,
+    PERSONAL,
+    PHASES,
+    TAP_CLOSED,
+    ago,
+    iron_state,
+)
 from ops.sandbox import Fault
 from pipelines.acts import refusal
-from pipelines.lifecycle import Actor, Phase
+from pipelines.lifecycle import STATUSES, Actor, Phase
 from tests.gateway import TOKENS, Gateway
-from tests.world import World, a_job, contents, cut_off
+from tests.world import World, a_job, contents, cut_off, noted
 from workers.budget.gate import BreakerState, BudgetStatus, Gate
 from workers.events.endpoints import Endpoints
 from workers.imports.imports import Imports
@@ -165,7 +175,7 @@ def test_a_wrong_token(console: Operator, token: str) -> None:
     with capture_logs() as lines:
         answer = console.send("/console/login", token=token)
     assert (answer.status_code, answer.headers.get("set-cookie")) == (401, None)
-    assert "not known" in answer.text
+    assert "This token is wrong" in answer.text
     assert not token or token not in str(lines)
 
 
@@ -286,7 +296,7 @@ def test_forms_of_others_are_refused(console: Operator, case: str) -> None:
     with capture_logs() as lines:
         answer = console.send("/console/act", headers.get(case), csrf=csrf, key="k-1", act="cancel", reason="x")
     assert answer.status_code == 403
-    assert "not from here" in text(answer)
+    assert "This form has expired" in text(answer)
     assert everything(console.world) == before
     assert [line["outcome"] for line in lines if line["event"] == "request.answered"] == ["refused"]
 
@@ -328,13 +338,13 @@ def test_the_overview(console: Operator) -> None:
     world.submit("k-2", lane="bulk")
     console.sign_in("viewer")
     said = text(console.see("/"))
-    assert "3 onboardings" in said
-    assert "Identification pending 1" in said
-    assert "Somebody has to look" in said
+    assert "3 customers" in said
+    assert f"{STATUSES[Phase.IDENTIFICATION_PENDING]} 1" in said
+    assert "Needs attention" in said
     assert "k-bad" in said
-    assert "An operator must act" in said
+    assert "Needs an operator" in said
     assert "bulk 1" in said
-    assert "Last sweep none yet" in said
+    assert "Compared with Iron's list not yet" in said
 
 
 def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
@@ -342,7 +352,7 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
     world = console.world
     console.sign_in("viewer")
     before = text(console.see("/"))
-    assert "Calls leave" in before
+    assert BREAKER["closed"][0] in before
     assert "No receiver is set up" in before
     Gate(world.ledger).pause(["bulk"], by="ada", reason="a talk with Iron")
     world.sandbox.faults.add(Fault(name="much", operation="create_customer", status=429, retry_after="300"))
@@ -356,8 +366,8 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
     page = console.see("/")
     said = text(page)
     for words in (
-        *("Asked for a pause", "That ends in", "ada paused the lane bulk 2 min ago : a talk with Iron"),
-        *("onboarding resume bulk", "crm Paused", "By bob: it moves. It is 2 min behind.", "late Delivering"),
+        *(TAP_CLOSED[0], "We go on in", "ada paused the bulk lane 2 min ago : a talk with Iron"),
+        *("onboarding resume bulk", "crm Paused", "By bob: it moves. 2 min behind.", "late Delivering"),
     ):
         assert words in said, (words, said)
     assert "token=t" not in page.text
@@ -366,11 +376,11 @@ def test_the_overview_tells_what_holds_work_back(console: Operator) -> None:
 @pytest.mark.parametrize(
     ("breaker", "closed_ms", "refusal", "words"),
     [
-        ("closed", None, None, "Calls leave"),
-        ("closed", 9, None, "Asked for a pause"),
-        ("open", None, None, "In trouble"),
-        ("open", 9, None, "In trouble"),
-        ("half_open", None, None, "Probing"),
+        ("closed", None, None, BREAKER["closed"][0]),
+        ("closed", 9, None, TAP_CLOSED[0]),
+        ("open", None, None, BREAKER["open"][0]),
+        ("open", 9, None, BREAKER["open"][0]),
+        ("half_open", None, None, BREAKER["half_open"][0]),
         ("open", None, 400, "Rejecting our calls"),
         ("half_open", None, 401, "Rejecting our calls"),
     ],
@@ -387,7 +397,7 @@ def test_how_we_stand_with_iron(breaker: BreakerState, closed_ms: int | None, re
     told = iron_state({"budget": budget, "sweep": {"running": False, "finished_at": None}}, standing)
     assert told.state == words
     assert {400: "IRON_API_VERSION", 401: "IRON_API_KEY", None: ""}[refusal] in told.meaning
-    assert told.rates == (("Calls", "5 a second now, of 10"), ("Identifications", "60 a minute"))
+    assert told.rates == (("Calls", "5 a second now (limit 10)"), ("Identifications", "60 a minute"))
 
 
 def test_lists_filters_and_pages(console: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,8 +415,8 @@ def test_lists_filters_and_pages(console: Operator, monkeypatch: pytest.MonkeyPa
     assert sorted(seen) == [f"k-{number:03}" for number in range(120)]
     labelled = console.see("/console/onboardings?label=source%3Dcrm&phase=received").text
     assert set(re.findall(r">k-(\d+)</a>", labelled)) <= {f"{number:03}" for number in range(1, 120, 2)}
-    assert "There is none" in text(console.see("/console/onboardings?phase=active"))
-    assert "There is none" in text(console.see("/console/onboardings?longer=1d"))
+    assert "No customer matches" in text(console.see("/console/onboardings?phase=active"))
+    assert "No customer matches" in text(console.see("/console/onboardings?longer=1d"))
     world.advance(2 * 86_400)
     console.sign_in("viewer")
     assert "k-000" in text(console.see("/console/onboardings?longer=1d"))
@@ -432,7 +442,7 @@ def test_finding(console: Operator) -> None:
             answer = console.send("/console/find", csrf=console.csrf, text=f" {wanted} ")
         assert answer.headers["location"] == "/console/onboarding?key=k-1", wanted
         assert "example.com" not in str(lines)
-    assert "Nothing found" in text(console.send("/console/find", csrf=console.csrf, text="nobody@example.com"))
+    assert "No customer found" in text(console.send("/console/find", csrf=console.csrf, text="nobody@example.com"))
 
 
 def test_finding_by_email_is_for_those_who_act(console: Operator) -> None:
@@ -481,9 +491,14 @@ def test_one_onboarding(console: Operator) -> None:
     console.sign_in("viewer")
     answer = console.see("/console/onboarding?key=k-1")
     said = text(answer)
-    for words in ("Identification pending", "Waiting for the customer", "opens the link", "Read the status again"):
+    for words in (
+        STATUSES[Phase.IDENTIFICATION_PENDING],
+        "Waiting for the customer",
+        "opens the link",
+        "We check again",
+    ):
         assert words in said
-    assert "retry by ada (<script>)" in said
+    assert "Not done: retry by ada: “<script>”." in said
     assert "<script>" not in answer.text
     assert f"https://go.example.com/go/{console.links.token('k-1')}" in said
     assert "example.com/start" not in said
@@ -532,7 +547,10 @@ def test_acts_stand_in_the_history_with_name_and_reason(console: Operator) -> No
     assert console.act("k-1", "restart", reason="came back").status_code == 303
     settle(world)
     notes = [entry.get("note") for entry in world.ledger.history("k-1")]
-    assert notes[-2:] == ["cancel by the-operator (the customer left)", "restart by the-operator (came back)"]
+    assert notes[-2:] == [
+        noted("cancel", "the-operator", "the customer left"),
+        noted("restart", "the-operator", "came back"),
+    ]
 
 
 def test_a_correction(console: Operator) -> None:
@@ -541,7 +559,11 @@ def test_a_correction(console: Operator) -> None:
     world.submit(customer={"customer_type": "Person", "email": "ada@example.local"})
     world.run_until("k-1", "failed")
     console.sign_in("operator")
-    wrong = [("{", "not JSON"), ('{"customer": {}}', "/idempotency_key"), (json.dumps(a_job("k-2")), "keeps the key")]
+    wrong = [
+        ("{", "is not JSON"),
+        ('{"customer": {}}', "/idempotency_key"),
+        (json.dumps(a_job("k-2")), "Keep this customer's key"),
+    ]
     for job, words in wrong:
         answer = console.act("k-1", "correct", reason="typo", job=job)
         assert (answer.status_code, words in text(answer)) == (422, True), job
@@ -563,7 +585,9 @@ def test_revoking_the_customers_link(console: Operator) -> None:
     assert console.act("k-1", "revoke_links", reason="lost phone").status_code == 303
     assert console.links.token("k-1", 1) in console.see("/console/onboarding?key=k-1").text
     settle(world)
-    assert "revoke_links by the-operator (lost phone)" in [one.get("note") for one in world.ledger.history("k-1")]
+    assert noted("revoke_links", "the-operator", "lost phone") in [
+        one.get("note") for one in world.ledger.history("k-1")
+    ]
 
 
 def test_an_act_that_makes_no_sense_is_refused(console: Operator) -> None:
@@ -573,7 +597,7 @@ def test_an_act_that_makes_no_sense_is_refused(console: Operator) -> None:
     console.sign_in("operator")
     assert "act=restart" not in console.see("/console/onboarding?key=k-1").text
     for answer in (console.see("/console/act?key=k-1&act=restart"), console.act("k-1", "restart", reason="x")):
-        assert (answer.status_code, "under way" in text(answer)) == (409, True)
+        assert (answer.status_code, "in progress" in text(answer)) == (409, True)
     assert console.act("k-1", "cancel", reason="  ").status_code == 422
     assert console.act("k-1", "cancel", reason="x" * 501).status_code == 422
     assert console.act("k-1", "sign", reason="x").status_code == 404
@@ -616,7 +640,7 @@ def test_personal_data(console: Operator, role: Role) -> None:
     assert (answer.status_code, "Ada Example" in answer.text) == ((200, True) if may else (403, False))
     settle(world)
     assert [note for one in world.ledger.history("k-1") if "read" in (note := one.get("note", ""))] == (
-        [f"read by the-{role}"] if may else []
+        [noted("read", f"the-{role}")] if may else []
     )
 
 
@@ -647,8 +671,8 @@ def test_imports(console: Operator, imported: str) -> None:
     console.sign_in("operator")
     assert "spring" in text(console.see("/console/imports"))
     said = text(console.see("/console/import?name=spring"))
-    assert "0 of 2 customers are finished" in said
-    assert "With mistakes 1" in said
+    assert "0 of 2 customers finished" in said
+    assert "Mistakes 1" in said
     assert "by ada" in said
     imports = Imports(console.world.ledger)
 

@@ -103,18 +103,18 @@ def test_the_demo_from_end_to_end(start: Start, tmp_path: Path) -> None:
 
     out, err = (demo := start("demo", "--customers", 12, "--folder", tmp_path)).communicate(timeout=PATIENCE_S)
     assert (demo.returncode, out) == (0, ""), err
-    told = re.search(r"Checked against the sandbox: (\d+) customers, (\d+) identifications, (\d+) signings; as", err)
+    told = re.search(r"Checked against the sandbox: (\d+) customers, (\d+) identifications, (\d+) signings\.", err)
     assert told, err
     assert int(told[1]) > 8
     assert re.search(r"active +\d+ +nobody +approve \d+", err)
-    assert "12 rows of customers: " in err
+    assert ": 12 rows, " in err
     assert "Nothing new was created" not in err
     assert not alive(groups(tmp_path))
 
     out, err = (demo := start("demo", "--customers", 12, "--folder", tmp_path)).communicate(timeout=PATIENCE_S)
     assert (demo.returncode, out) == (0, ""), err
-    assert f"{told[0]} expected for each customer, and nothing for anybody else. Nothing new was created." in err
-    assert f" 0 created, {told[1]} unchanged" in err
+    assert f"{told[0]} Every effect happened exactly once. Nothing new was created." in err
+    assert f" 0 new, {told[1]} already known" in err
 
 
 def test_ctrl_c_stops_everything(start: Start, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_ctrl_c_stops_everything(start: Start, tmp_path: Path) -> None:
     _, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 130, err
     assert alive(started) == []
-    assert "everything that was started is stopped" in err
+    assert "Everything is stopped" in err
     assert "Traceback" not in err
 
 

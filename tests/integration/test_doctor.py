@@ -93,8 +93,8 @@ def test_all_is_well(look: Look) -> None:
 @pytest.mark.parametrize(
     ("settings", "name", "state", "words"),
     [
-        ({"ONBOARDING_REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "broken", "start it"),
-        ({"ONBOARDING_BROKER_URL": "redis://127.0.0.1:1/1"}, "queue", "broken", "start it"),
+        ({"ONBOARDING_REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "broken", "Start it"),
+        ({"ONBOARDING_BROKER_URL": "redis://127.0.0.1:1/1"}, "queue", "broken", "Start it"),
         ({"ONBOARDING_REDIS_URL": ""}, "settings", "broken", "ONBOARDING_REDIS_URL is not set"),
         ({"ONBOARDING_SETTLE_S": "soon"}, "settings", "broken", "ONBOARDING_SETTLE_S is malformed"),
         ({"ONBOARDING_ENCRYPTION_KEYS": ""}, "settings", "warning", "no worker and no gateway starts here"),
@@ -162,8 +162,8 @@ def test_a_server_that_is_not_right(
         (404, "Check IRON_BASE_URL"),
         (302, "Check IRON_BASE_URL"),
         (200, "Check IRON_BASE_URL"),
-        (500, "no answer of use"),
-        (429, "no answer of use"),
+        (500, "does not answer properly"),
+        (429, "does not answer properly"),
     ],
 )
 def test_iron_that_does_not_answer(status: int, words: str, look: Look) -> None:

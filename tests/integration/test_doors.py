@@ -347,7 +347,7 @@ def test_g24_found_however_it_was_typed(
     for words in (["status"], ["history"], ["link"], ["retry"], ["audit"]):
         capsys.readouterr()
         run(*words, here["key"])
-        assert "There is no onboarding" not in capsys.readouterr().err, words
+        assert "There is no customer" not in capsys.readouterr().err, words
     assert run("list", "--label", label, "--json") == 0
     assert plain["key"] in capsys.readouterr().out
     again = gateway.request("POST", "/v1/onboardings", role="submitter", json=job)

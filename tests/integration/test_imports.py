@@ -16,7 +16,7 @@ from pipelines.intake import IntakeError
 from pipelines.lanes import BEGUN
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from tests.world import World, a_job
+from tests.world import World, a_job, noted
 from workers.imports.imports import ImportNameError, Imports, NoSuchImportError, default_name
 from workers.intake.submit import ImportCancelledError
 from workers.ledger import PREFIX, Claim, Ledger, Lists, New, connect
@@ -403,7 +403,7 @@ def test_cancelling_ends_what_is_not_begun(world: World, imports: Imports, tmp_p
     assert imports.cancel("customers", by="olga", reason="again") == 0
     one = imports.get("customers")
     assert (one.state, one.waiting, one.phases) == ("cancelled", 0, {"cancelled": 249, "received": 1})
-    assert world.ledger.history("customers-7")[-1]["note"] == "cancel by olga (the wrong list)"
+    assert world.ledger.history("customers-7")[-1]["note"] == noted("cancel", "olga", "the wrong list")
     assert world.client.pttl(f"{PREFIX}input:customers-7") > 0
     assert healthy(world)
     assert claim is not None
@@ -433,7 +433,7 @@ def test_what_somebody_did_before_is_not_lost_by_cancelling(world: World, import
     assert imports.cancel("customers", by="olga", reason="the wrong list") == 2
     world.run_until("customers-0", Phase.CANCELLED)
     notes = world.ledger.history("customers-0")[-1]["note"]
-    assert notes == "read by anna; cancel by olga (the wrong list)"
+    assert notes == f"{noted('read', 'anna')} {noted('cancel', 'olga', 'the wrong list')}"
     assert world.effects() == {}
     assert healthy(world)
 

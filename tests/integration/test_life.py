@@ -9,7 +9,7 @@ import pytest
 
 from ops.sandbox import Fault
 from pipelines.view import read_view
-from tests.world import World
+from tests.world import World, noted
 from workers.ledger import POISON_CRASHES, Claim
 
 FAULTS = "its faults are named after the sandbox's operations; the schedules put theirs before the second stand-in"
@@ -195,7 +195,7 @@ def test_restart(world: World) -> None:
     world.drain()
     assert world.holds(lambda: world.effects()["k-1"]["identifications"] == 2)
     notes = [entry.get("note", "") for entry in world.ledger.history("k-1")]
-    assert any("restart by a test (the customer asked)" in note for note in notes)
+    assert any(noted("restart", "a test", "the customer asked") in note for note in notes)
 
 
 def test_cancel(world: World) -> None:

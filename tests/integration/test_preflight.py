@@ -45,8 +45,8 @@ def test_a_policy_that_drops_keys_is_refused(server: EmbeddedRedis, policy: str)
     spoil(server, "CONFIG", "SET", "maxmemory-policy", policy)
     [sentence] = check(server.url)
     assert f"maxmemory-policy {policy}" in sentence
-    assert "customers would be forgotten or created twice" in sentence
-    assert "set `maxmemory-policy noeviction`" in sentence
+    assert "Customers could be forgotten or created twice" in sentence
+    assert "Set `maxmemory-policy noeviction`" in sentence
 
 
 def test_config_need_not_be_allowed(server: EmbeddedRedis) -> None:
@@ -81,7 +81,7 @@ def test_a_server_that_is_not_there_is_told_with_its_address(server: EmbeddedRed
     [sentence] = check(url)
     place = url.rpartition("@")[2]
     assert sentence.startswith(f"No Redis answers at redis://{place} (Connection refused)")
-    assert "start it, or correct ONBOARDING_REDIS_URL." in sentence
+    assert "Start it, or correct ONBOARDING_REDIS_URL." in sentence
     assert url not in sentence
 
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from ops.cli import main
+from pipelines.acts import IN_PROGRESS
 from pipelines.reidentification import Interval
 from tests.integration.test_reidentify import DAY_S, POLICY, again, hear, in_time, put_in_force
 from tests.world import Run, World
@@ -68,10 +69,10 @@ def test_a_policy_is_explained_and_only_stored_when_told(run: Run, world: World,
         assert "Nothing is stored" in told
     assert policy_store.in_force(world.ledger).version == 0
     assert run("--policy", file, "--yes", "--by", "ada") == 0
-    assert "due times of 1 active customers" in capsys.readouterr().err
+    assert "Applied to 1 active customers." in capsys.readouterr().err
     assert (policy_store.in_force(world.ledger).version, policy_store.in_force(world.ledger).by) == (1, "ada")
     assert run("--policy", file, "--yes") == 0
-    assert "nothing to change" in capsys.readouterr().err
+    assert "Nothing to change" in capsys.readouterr().err
     assert run("--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["enabled"], shown["version"], shown["moving"], shown["started_today"]) == (True, 1, False, 0)
@@ -104,7 +105,7 @@ def test_more_than_the_cap_by_hand(run: Run, world: World, capsys: Any) -> None:
     assert days in told.err
     assert [json.loads(line)["result"] for line in told.out.splitlines()] == ["asked"] * 12
     assert run(*keys, "--reason", "a regulator asks", "--run", "audit-1") == 0
-    assert "0 are asked for in the run audit-1; 12 were in it already" in capsys.readouterr().err
+    assert "Requested 0 in the run audit-1; 12 were already in it" in capsys.readouterr().err
     settle(world)
     begun = [key for key in keys if world.effects()[key]["identifications"] == 2]
     assert len(begun) == 5
@@ -124,8 +125,8 @@ def test_who_is_refused_and_why(run: Run, world: World, capsys: Any) -> None:
     assert run("k-1") == 2
     assert run("k-2", "k-9", "--reason", "r") == 1
     told = capsys.readouterr().err
-    assert "k-2 is left alone: An identification is under way" in told
-    assert "k-9 is left alone: There is no onboarding with this key." in told
+    assert f"Skipped k-2: {IN_PROGRESS}" in told
+    assert "Skipped k-9: There is no customer with this key." in told
     assert run("k-1", "k-2", "--reason", "r") == 5
     settle(world)
     assert [effects["identifications"] for effects in world.effects().values()] == [2, 1]

@@ -189,9 +189,9 @@ def test_g9_what_a_user_may_be_called(user: str, name: str | None, monkeypatch: 
 
 
 JSON: dict[str, tuple[bytes, str]] = {
-    "deep": (b'{"a":' * 100_000, "nested too deeply"),
-    "deep lists": (b"[" * 1_000_000, "nested too deeply"),
-    "huge number": (b'{"a": ' + b"9" * 100_000 + b"}", "a number that is too long"),
+    "deep": (b'{"a":' * 100_000, "nested too deep"),
+    "deep lists": (b"[" * 1_000_000, "nested too deep"),
+    "huge number": (b'{"a": ' + b"9" * 100_000 + b"}", "too many digits"),
     "half": (b'{"a": ', "is not JSON (line 1"),
     "nothing": (b"", "is not JSON (line 1"),
     "binary": (b"\x00\xff" * 100, "is not"),
@@ -225,7 +225,7 @@ def test_g16_json_that_is_none(
 
 
 TOML: dict[str, tuple[bytes, int, str]] = {
-    "mark": (b"\xef\xbb\xbf[reidentification]\r\nenabled = false\r\n", 0, "nothing to change"),
+    "mark": (b"\xef\xbb\xbf[reidentification]\r\nenabled = false\r\n", 0, "Nothing to change"),
     "deep": (b"a = " + b"[" * 100_000, 2, "nested too deeply"),
     "huge number": (b"[reidentification]\nmax_per_day = " + b"9" * 10_000, 2, "number that is too long"),
     "latin": ('[reidentification]\ntime_zone = "Jürgen"'.encode("latin-1"), 2, "not text in UTF-8"),
@@ -254,7 +254,7 @@ def test_keys_on_standard_input(fed: Callable[..., int], capsys: pytest.CaptureF
     """Keys for re-identification are read as UTF-8 whatever the locale, and what is none is told."""
     words = ("reidentify", "-", "--reason", "r", "--dry-run")
     assert fed("\ufeffMüller\r\n".encode(), *words) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("Müller is left alone: There is no onboarding")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("Skipped Müller: There is no customer")
     assert fed(b"M\xfcller\n", *words) == 2
     assert fed(None, *words) == 2
 
@@ -267,7 +267,7 @@ def test_an_error_of_ours_says_that_nothing_is_lost(
     assert main(["keys", "new"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert re.fullmatch(
-        r"Internal error \(KeyError at [\w.:> ]+\)\. Please report this line; nothing is known to be lost\.", line
+        r"Internal error \(KeyError at [\w.:> ]+\)\. Report this line; nothing is known to be lost\.", line
     )
 
 
@@ -319,5 +319,5 @@ def test_the_dry_run_of_named_customers(run: Run, world: World, capsys: pytest.C
     said = capsys.readouterr().err
     assert re.search(r"k-1 +standard +a regulator asks +\d{4}-\d\d-\d\d", said)
     assert "1 are in the run audit already" in said
-    assert "k-9 is left alone: There is no onboarding with this key." in said
+    assert "Skipped k-9: There is no customer with this key." in said
     assert world.effects()["k-1"]["identifications"] == 1

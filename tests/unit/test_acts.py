@@ -152,11 +152,11 @@ def test_an_act_is_applied_or_passed_over_with_a_sentence(name: str, phase: Phas
     why_not = refusal(record, name)
     assert (why_not is None) == (phase in TAKEN[name])
     if why_not is None:
-        assert result.note == f"{name} by ops (as agreed)"
+        assert result.note == f"ops {ROWS[name].done}: “as agreed”."
         assert result.record != record
     else:
         assert re.fullmatch(r"[A-Z].{15,}\.", why_not)
-        assert result == Applied(record, (stored,), f"{name} by ops (as agreed) passed over: {why_not}")
+        assert result == Applied(record, (stored,), f"Not done: {name} by ops: “as agreed”. {why_not}")
 
 
 @EACH_PHASE
@@ -229,7 +229,7 @@ def test_acts_are_applied_in_their_order() -> None:
     assert (cancelled.record.phase, cancelled.delay_s) == (Phase.CANCELLED, None)
     reopened = applied(RECORDS[Phase.DECLINED], act("cancel"), act("restart"))
     assert (reopened.record.phase, reopened.record.restart) == (Phase.DECLINED, False)
-    assert reopened.note == "cancel by ops; restart by ops"
+    assert reopened.note == f"ops {ROWS['cancel'].done}. ops {ROWS['restart'].done}."
 
 
 def test_the_last_correction_counts() -> None:
@@ -270,7 +270,7 @@ def test_a_field_of_a_later_release_is_ignored() -> None:
 
 def test_an_unknown_act_is_refused_in_words() -> None:
     """Whoever asks before storing hears that there is no such act."""
-    assert refusal(WAITING, "dance") == "There is no act 'dance'."
+    assert refusal(WAITING, "dance") == "There is no such action."
 
 
 # --- sign ------------------------------------------------------------------------------------------------------------
@@ -291,13 +291,13 @@ def test_consent_reopens_nothing(phase: Phase) -> None:
     following = applied(record, act("sign"))
     assert (following.record.phase, following.delay_s) == (phase, None)
     assert following.record.signings == record.signings
-    assert following.note == f"sign by ops passed over: The onboarding is {phase.value}."
+    assert following.note == f"Not done: sign by ops. {refusal(record, 'sign')}"
 
 
 def test_consent_to_what_is_signed_already_is_passed_over() -> None:
     """Where no document is open there is nothing to agree to."""
     record = replace(RECORDS[Phase.ACTIVE], signings=(Signing("d-1", consented_ms=1, signed_ms=2),))
-    assert refusal(record, "sign") == "No document is waiting for consent."
+    assert refusal(record, "sign") == "No document needs consent now."
 
 
 # --- correct ---------------------------------------------------------------------------------------------------------
@@ -460,7 +460,7 @@ def test_a_restart_never_supersedes_what_is_in_flight(status: str, phase: Phase)
     assert following.record.step != "create_identification"
     assert not following.record.restart
     if phase is not Phase.CANCELLED:
-        assert "An identification is under way" in following.note
+        assert str(refusal(record, "restart")) in following.note
 
 
 @pytest.mark.parametrize("status", ["Pending", "Processed", "PendingReview"])
@@ -503,7 +503,7 @@ def test_a_retry_wants_a_problem(phase: Phase) -> None:
     following = applied(replace(RECORDS[phase], problem=PROBLEM, attempts=5), act("retry"))
     assert following.record.attempts == 0
     assert following.record.problem is None or following.record.phase is Phase.ON_HOLD
-    assert "passed over" not in following.note
+    assert "Not done" not in following.note
 
 
 # --- what the customer may do ----------------------------------------------------------------------------------------

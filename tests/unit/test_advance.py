@@ -818,10 +818,10 @@ def test_two_refusals_in_a_row_end_a_job(before: Record) -> None:
 def test_a_refusal_says_what_iron_rejected(step: str, what: str, said: str) -> None:
     """Which details, the status and Iron's code, and what to do; nothing of Iron's other words."""
     before = begin(JOB) if step == "create_customer" else READY
-    error, effect = struck(step, 2, text=f"Iron refuses the request itself. ({said})")
+    error, effect = struck(step, 2, text=f"Iron rejected the request ({said}).")
     problem = after_error(before, error, at(effect=effect)).record.problem
     assert problem is not None
-    assert problem.text == f"Iron rejected {what} ({said}). Correct the job to go on."
+    assert problem.text == f"Iron rejected {what} ({said}). Correct the details to go on."
 
 
 def test_what_iron_said_is_kept_once_and_sealed() -> None:
@@ -1068,7 +1068,7 @@ def test_consent_leads_to_submission_at_once() -> None:
     assert following.record.signings == (Signing("d-1", consented_ms=NOW_MS + 5), Signing("d-2"))
     assert (following.record.step, following.delay_s) == ("submit_signings", 0)
     assert following.record.effect == EFFECT
-    assert "sign" in following.note
+    assert following.note.startswith("ops passed on")
 
 
 def test_consent_to_what_is_not_asked_for_changes_nothing() -> None:

@@ -34,8 +34,8 @@ def test_all_is_well_is_said_with_the_counts(story: Story) -> None:
     """The first run, a run that went on, and one that had nothing to do are told apart."""
     assert story.unfinished({"k-1": ACTIVE}) == []
     assert story.differences(FINE) == []
-    assert story.all_is_well({}).startswith("Checked against the sandbox: 1 customers, 1 identifications, 2 signings;")
-    assert story.all_is_well({}).endswith("nothing for anybody else.")
+    assert story.all_is_well({}).startswith("Checked against the sandbox: 1 customers, 1 identifications, 2 signings.")
+    assert story.all_is_well({}).endswith("exactly once.")
     assert story.all_is_well(FINE).endswith("Nothing new was created.")
     begun = {"x-1": {"customers": 1, "identifications": 0, "signings": 0}}
     assert story.all_is_well(begun).endswith("3 of these effects are new.")

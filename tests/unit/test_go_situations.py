@@ -11,11 +11,10 @@ from typing import Any, get_args
 import pytest
 
 from ops.gateway.pages.customer.situation import SOON_MS, Name, situation
-from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, REASONS, SITUATIONS, language
+from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, SITUATIONS, language
 from pipelines.acts import MAX_ROUNDS_ASKED
 from pipelines.lifecycle import TABLE, UNKNOWN, Phase
 from pipelines.model import Problem, Record, Signing
-from pipelines.view import REASONS as CODES
 from workers.ledger import Read
 
 NOW_MS = 1_795_341_600_000
@@ -111,10 +110,9 @@ def test_documents_are_named() -> None:
 
 
 def test_every_text_is_in_every_language() -> None:
-    """Each situation, phrase and reason has its words in each language, with the same places for names."""
+    """Each situation and phrase has its words in each language, with the same places for names."""
     assert set(SITUATIONS) == set(get_args(Name))
-    assert set(REASONS) == set(CODES)
-    for table in (SITUATIONS, PHRASES, REASONS, {"nobody": NOBODY}):
+    for table in (SITUATIONS, PHRASES, {"nobody": NOBODY}):
         for name, texts in table.items():
             assert set(texts) == set(LANGUAGES), name
             places = {

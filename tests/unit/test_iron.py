@@ -397,7 +397,7 @@ def test_a_code_of_irons_shows_in_the_message(said: str, shows: bool) -> None:
     with pytest.raises(RequestRefusedError) as raised:
         answering(400, said).customer("c-1")
     assert (f"(HTTP 400, {said})" in str(raised.value)) == shows
-    assert str(raised.value).endswith(f"(HTTP 400, {said})" if shows else "(HTTP 400)")
+    assert str(raised.value).endswith(f"(HTTP 400, {said})." if shows else "(HTTP 400).")
     assert raised.value.iron_code == (said if shows else "")
 
 

@@ -10,8 +10,8 @@ import pytest
 from pipelines.codes import LONGEST, is_code, is_code_alone
 from pipelines.lifecycle import Phase
 from pipelines.model import Problem, Record
+from pipelines.plain_reasons import CODES as REASONS
 from pipelines.reasons import PARTS, iron_says
-from pipelines.view import REASONS
 
 #: The labels of Iron's documents and a few of Sumsub's.
 LABELS = ("SCREENSHOTS", "UNSATISFACTORY_PHOTOS", "FORGERY", "BAD_PROOF_OF_ADDRESS", "ID_INVALID")

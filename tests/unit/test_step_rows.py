@@ -149,7 +149,7 @@ def test_adding_an_act_touches_one_file(copy: Path) -> None:
         copy,
         "pipelines/acts.py",
         ("\n#: Every act by its name", ACT),
-        (row, f'        "praise": Act(_always, _praise),\n{row}'),
+        (row, f'        "praise": Act(_always, _praise, "praised the customer"),\n{row}'),
     )
     assert tried(copy, TRY_ACT) == {"refused": None, "applied": "high", "waits": True}
 

@@ -83,7 +83,7 @@ def test_a_refused_update_is_left_to_an_operator(status: int, stage: Stage) -> N
         assert (record.phase, record.step) == (Phase.IDENTIFICATION_PENDING, "refresh")
         assert read_view(record, 1)["waiting_on"] == "operator"
         assert record.problem is not None
-        assert record.problem.text.startswith(f"Iron rejected the corrected e-mail or external id (HTTP {status})")
+        assert record.problem.text.startswith(f"Iron rejected the corrected e-mail or external ID (HTTP {status})")
     assert len([method for method, *_ in stage.requests if method == "PUT"]) == MAX_UPDATES
     stage.move("approve")
     stage.later(5)

@@ -182,7 +182,7 @@ def test_two_refusals_end_the_onboarding(operation: str, status: int, stage: Sta
     problem = stage.record.problem
     assert problem is not None
     assert (problem.code, problem.operator, problem.retryable) == ("request_refused", True, False)
-    assert problem.text == f"Iron rejected {STEPS[operation].carries} (HTTP {status}). Correct the job to go on."
+    assert problem.text == f"Iron rejected {STEPS[operation].carries} (HTTP {status}). Correct the details to go on."
     assert "marker" not in repr(stage.record)
     assert stage.kept == [{"iron_said": {"status": status, "text": f"bad {EMAIL}"}}]
     watch = "create_customer" if operation == "create_customer" else "refresh"

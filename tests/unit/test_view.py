@@ -44,9 +44,9 @@ EXAMPLE: dict[str, Any] = json.loads("""{
   "idempotency_key": "crm-2026-000123", "external_id": "crm-000123", "lane": "interactive", "risk_tier": "standard",
   "phase": "identification_pending", "waiting_on": "customer",
   "since": "2026-11-22T10:00:00Z", "due": "2026-11-22T10:05:00Z",
-  "needs": [{"code": "complete_identification", "text": "The customer opens the link and completes identification.",
+  "needs": [{"code": "complete_identification", "text": "The customer opens the link and completes the identification.",
              "link": "https://verify.iron.test/start?token=1"}],
-  "next": "Read the status again at 10:05 UTC, or at once when Iron's webhook arrives.",
+  "next": "We check again at 10:05 UTC, or as soon as Iron notifies us.",
   "round": 1, "revision": 0, "attempts": 0, "version": 7,
   "iron": {"customer_id": "c-1", "customer_status": "IdentificationRequired",
            "identification_id": "i-1", "identification_status": "Pending"},
@@ -228,7 +228,7 @@ def test_everybody_reads_codes_and_labels(may_retry: bool) -> None:
     [need] = view["needs"]
     for told in (view, need):
         assert (told["reasons"], told["reject_labels"]) == (["kyc_selfie", "kyc_data_new"], ["BAD_FACE"])
-    assert need["text"].endswith("It is about: a selfie, kyc_data_new.")
+    assert need["text"].endswith("Iron's reasons: a selfie, kyc_data_new.")
 
 
 @EACH
@@ -258,4 +258,4 @@ def test_an_active_customer_is_never_shown_as_under_way(status: str | None) -> N
 def test_a_step_of_a_later_release_can_be_read() -> None:
     """A record whose step this release does not know is shown all the same."""
     view = read_view(replace(NEW, step="dance"), DUE_MS)
-    assert view["next"] == "Look again at 2026-11-22 10:05:00 UTC."
+    assert view["next"] == "We check again at 2026-11-22 10:05:00 UTC."

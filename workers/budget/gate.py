@@ -24,13 +24,13 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 #: Why a call may not leave, for people.
 HELD_BACK = {
-    "paused": "Calls to Iron are paused for the lane {lane}: `onboarding resume {lane}` lets them go on.",
-    "closed": "Iron has asked for a pause of all calls (429).",
+    "paused": "The {lane} lane is paused. Resume it with `onboarding resume {lane} --yes`.",
+    "closed": "Iron asked us to wait with all calls (429).",
     "open": (
-        "Iron is in trouble, or refuses all calls: none leaves until a probe gets through. `onboarding doctor` says"
-        " what is wrong."
+        "Iron is not answering, or rejects all calls. Calls go on as soon as a test call succeeds. `onboarding doctor`"
+        " says what is wrong."
     ),
-    "budget": "The budget for calls to Iron is used up for now.",
+    "budget": "The call limit is used up. The next call goes out shortly.",
 }
 
 
@@ -95,7 +95,7 @@ class Gate:
             raise held_back(lane, answer[1].decode(), answer[2])
 
     def close_tap(self, pause_s: float, class_: str = CALL) -> None:
-        """Keep the whole fleet from calling Iron for so long, and halve the rate of the class that met a 429."""
+        """Keep the whole fleet from calling Iron for this long, and halve the rate of the class that met a 429."""
         self._ledger.call("close", int(pause_s * 1000), class_)
 
     def pause(self, lanes: Sequence[str], *, by: str, reason: str = "") -> list[str]:
@@ -108,7 +108,7 @@ class Gate:
         return [lane.decode() for lane in self._ledger.call("resume_lanes", *lanes)]
 
     def standing(self) -> BudgetStatus:
-        """Tell how Iron's budget stands: tap, breaker, learned rates and pauses."""
+        """Return how Iron's budget stands: tap, breaker, learned rates and pauses."""
         found = json.loads(self._ledger.call("standing", CALL, IDENTIFICATION))
         opened = found["opened"]
         return BudgetStatus(

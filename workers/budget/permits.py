@@ -20,7 +20,7 @@ ASK_AHEAD_S = 0.004
 #: So often a permit that has lapsed is asked for again. After that the call leaves all the same: one that is late is
 #: better than one that never leaves.
 ASKED_AGAIN = 2
-#: The tap reopens up to so many seconds later than Iron asks for: those whom it sent away do not come all at once.
+#: The tap reopens up to this many seconds later than Iron asks for: those whom it sent away do not come all at once.
 REOPENING_S = 0.25
 
 
@@ -28,7 +28,7 @@ class Permits:
     """The permits of a claim's calls: `before_call` waits until a call may leave."""
 
     def __init__(self, ledger: Ledger, claim: Claim, sleep: Callable[[float], object] = time.sleep) -> None:
-        """Begin with what the claim brings. `sleep` waits for so many seconds."""
+        """Begin with what the claim brings. `sleep` waits for this many seconds."""
         self._ledger = ledger
         self._gate = Gate(ledger)
         self._claim = claim
@@ -69,7 +69,7 @@ class Permits:
 
 
 def tap_pause_s(error: RateLimitedError) -> float:
-    """Give for how long a 429 closes the tap: as long as Iron says, and a little more, so that not all come at once."""
+    """Return for how long a 429 limits us: as long as Iron says, and a little more, so that not all come at once."""
     pause_s = RATE_LIMITED_PAUSE_S if error.retry_after_s is None else error.retry_after_s
     return pause_s + spread(REOPENING_S)
 

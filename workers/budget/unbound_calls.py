@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-#: The lane of these calls: whoever pauses it lets nothing read Iron's list.
+#: The lane of these calls: while it is paused, nothing reads Iron's list.
 LANE = "sweep"
 #: So long, in seconds, a command waits while Iron wants no call or is in trouble: longer than the usual Retry-After,
-#: shorter than the patience of whoever sits there.
+#: shorter than the patience of the user.
 PATIENCE_S = 120.0
 #: A wait for the budget is told when it gets longer than this, in seconds.
 WORTH_TELLING_S = 2.0
@@ -54,7 +54,7 @@ class Aside:
         say: Callable[[str], object] = lambda _: None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`say` hears in plain words what is waited for; `sleep` waits for so many seconds."""
+        """`say` hears in plain words what is waited for; `sleep` waits for this many seconds."""
         self._ledger = ledger
         self._iron = iron.on_behalf_of(sub_partner_id, self._before_call)
         self._say = say

@@ -70,12 +70,12 @@ def decoded(queue: str, id_: bytes, data: bytes | None) -> Decoded:
 
 
 def refused(message: dramatiq.Message[Any], problem: str) -> dramatiq.Message[Any]:
-    """Say of a message that it is no job, and why."""
+    """Return a message that says why it is no job."""
     return message.copy(options={PROBLEM: problem})
 
 
 def named(text: object) -> str:
-    """Give a text that looks like a name, as it is; '' for anything else."""
+    """Return a text that looks like a name, as it is; '' for anything else."""
     return text if isinstance(text, str) and _NAME.fullmatch(text) else ""
 
 
@@ -97,7 +97,7 @@ def _is_doubled(data: bytes) -> bool:
 
 
 def _number(value: object) -> float:
-    """Give a number as it is, as far as one can be written; 0 for anything else."""
+    """Return a number as it is, as far as one can be written; 0 for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return 0.0
     return float(max(-_FAR_MS, min(value, _FAR_MS)))

@@ -60,7 +60,7 @@ class Inventory:
     partial: bool = False
 
     def stuck(self) -> list[Lying]:
-        """Give what does not move, the largest first."""
+        """Return what does not move, the largest first."""
         return sorted((one for one in self.lying if one.stuck), key=lambda one: -one.count)
 
     def delayed(self) -> int:
@@ -118,7 +118,7 @@ def _found(broker: NudgeBroker) -> _Found:
 
 
 def _of(keys: Mapping[str, _Key], found: _Found, *, alone: bool) -> Iterator[Lying]:
-    """Tell what lies in these keys. `alone`: every one of them should be of a queue, since no other program is here."""
+    """Return what lies in these keys. `alone`: each of them should be of a queue, since no other program is here."""
     fetched = _fetched(keys, found)
     for name, key in keys.items():
         base = name.removesuffix(".msgs")
@@ -136,7 +136,7 @@ def _is_messages(name: str, key: _Key) -> bool:
 
 
 def _is_part(name: str, key: _Key, keys: Mapping[str, _Key]) -> bool:
-    """Say whether a key is what stands beside messages: an index of them, what workers have, signs of life."""
+    """Return whether a key is what stands beside messages: an index of them, what workers have, signs of life."""
     if name.startswith("__acks__."):
         return key.kind == "set"
     if name == "__heartbeats__":
@@ -156,7 +156,7 @@ def _fetched(keys: Mapping[str, _Key], found: _Found) -> dict[str, dict[bool, in
 
 
 def _messages(base: str, key: _Key, index: _Key | None, fetched: Mapping[bool, int], found: _Found) -> Iterator[Lying]:
-    """Tell what lies in a hash of messages, by whether something names them."""
+    """Return what lies in a hash of messages, by whether something names them."""
     suffix = next((suffix for suffix in _PLACES if base.endswith(suffix)), "")
     queue, place = _told(base.removesuffix(suffix)), _PLACES.get(suffix, "queue")
     age_ms = _age_ms(key.first, found.now_ms)
@@ -172,14 +172,14 @@ def _messages(base: str, key: _Key, index: _Key | None, fetched: Mapping[bool, i
 
 
 def _age_ms(messages: Sequence[bytes], now_ms: float) -> float | None:
-    """Give the age of the oldest of these messages that has a date; None: none has."""
+    """Return the age of the oldest of these messages that has a date; None: none has."""
     dates = [decoded("", b"", message).sent_ms for message in messages]
     ages = [max(0.0, now_ms - date) for date in dates if date > 0]
     return max(ages, default=None)
 
 
 def _told(name: str) -> str:
-    """Give a name that looks like a queue's; another may be anything, a customer's address too."""
+    """Return a name that looks like a queue's; another may be anything, a customer's address too."""
     return name if _NAME.fullmatch(name) else "?"
 
 

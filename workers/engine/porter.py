@@ -25,7 +25,7 @@ LOOK_EVERY_S = 0.5
 AWAY_S = 2.0
 #: Turns from one search for what workers left behind to the next.
 SEARCH_EVERY = 8
-#: A worker without a sign of life for so long is dead, in ms: with the search after it half a minute, and sixty signs.
+#: A worker without a sign of life for this long is dead, in ms: with the search after it half a minute, sixty signs.
 DEAD_MS = 30_000
 #: Messages of each kind that a turn brings to a queue: some seconds of work at most for those that wait there.
 MOST_AT_ONCE = 500

@@ -76,7 +76,7 @@ class Pulse(Background):
 
 
 def _pause_s(beat: Beat) -> float:
-    """Give the pause after a look: until the budget allows more, but no longer than an idle one."""
+    """Return the pause after a look: until the budget allows more, but no longer than an idle one."""
     if beat.again_s is not None:
         return min(max(beat.again_s, BUSY_S), IDLE_S)
     return BUSY_S if beat.nudges else IDLE_S

@@ -41,7 +41,7 @@ local function push(source, queue, id)
 end
 
 -- fetch queue worker count longest: takes up to count messages; answers the time, then id and message by turns. Of a
--- message that is longer than so many bytes only the id comes, and after so many bytes of messages no further one.
+-- message that is longer than this many bytes only the id comes, and after this many bytes of messages no further one.
 function operations.fetch(queue, worker, count, longest)
   local messages, found, bytes = namespace .. queue .. '.msgs', {int(now_ms)}, 0
   alive(worker)
@@ -168,7 +168,7 @@ local function relist(queue, workers, most)
 end
 
 -- recover dead_ms most number queue... worker...: what these workers have fetched of these queues, as far as they gave no
--- sign of life for so long, goes back, and so does what nobody names; answers how many.
+-- sign of life for this long, goes back, and so does what nobody names; answers how many.
 function operations.recover(dead_ms, most, number, ...)
   local names, brought, since = {...}, 0, now_ms - dead_ms
   local living = redis.call('ZRANGEBYSCORE', heartbeats, int(since), '+inf')

@@ -39,7 +39,7 @@ GOING_ON_S = 5.0
 
 
 class UnexpectedError(OnboardingError):
-    """The program met something that it does not foresee; the log says where."""
+    """Internal error in the program. Its log says where."""
 
     code = "unexpected"
     retryable = True
@@ -62,7 +62,7 @@ class Runner:
     going_on: bool = True
     #: Whether a customer's calls name the API version under which Iron created the customer.
     keep_version: bool = False
-    #: Waits for Iron's budget, so many seconds.
+    #: Waits for Iron's budget, this many seconds.
     sleep: Callable[[float], object] = time.sleep
     rules: Rules = field(init=False)
 
@@ -172,7 +172,7 @@ class Runner:
         return after_outcome(record, outcome, attempt)
 
     def _outcome(self, record: Record, iron: Iron, attempt: Attempt) -> Outcome:
-        """Run the step; what it raises is an outcome too, but for a claim that is over and Redis being away."""
+        """Run the step; what it raises is an outcome too, except for a claim that is over and Redis being away."""
         try:
             return STEPS[record.step].run(record, iron, attempt)
         except (StaleClaimError, redis.RedisError):

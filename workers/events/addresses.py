@@ -41,7 +41,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class AddressRefusedError(Exception):
-    """An endpoint's address is not one that we deliver to; the text says why and how to mend it."""
+    """An endpoint's address is not one that we deliver to; the text says why and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def target(url: httpx.URL, *, private: bool, resolve: Resolve = look_up) -> Targ
 
 
 def allowed(text: str, *, private: bool) -> bool:
-    """Say whether we may connect to an address."""
+    """Return whether we may connect to an address."""
     address = _embedded(ip_address(text.partition("%")[0]))
     if address.is_multicast or address.is_unspecified or any(address in block for block in _METADATA):
         return False
@@ -111,12 +111,12 @@ def allowed(text: str, *, private: bool) -> bool:
 
 
 def is_public(text: str) -> bool:
-    """Say whether an address is one of the Internet, and none of a network's own."""
+    """Return whether an address is one of the Internet, and none of a network's own."""
     return _is_public(_embedded(ip_address(text.partition("%")[0])))
 
 
 def is_inside(host: str) -> bool:
-    """Say whether a host is an address of this machine or of a private network; a name is neither."""
+    """Return whether a host is an address of this machine or of a private network; a name is neither."""
     try:
         return not is_public(host)
     except ValueError:
@@ -130,7 +130,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> Address:
-    """Give the IPv4 address that an IPv6 address stands for, where it does."""
+    """Return the IPv4 address that an IPv6 address stands for, where it does."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return address.ipv4_mapped

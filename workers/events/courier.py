@@ -31,7 +31,7 @@ from workers.secrets.vault import Vault
 
 log = structlog.get_logger()
 
-#: A courier that does not look for so long has lost its endpoints to another process, in ms.
+#: A courier that does not look for this long has lost its endpoints to another process, in ms.
 LEASE_MS = 15_000
 #: Pause between two looks at leases and at the stream, in seconds: the delay before a delivery, on average the half.
 LOOK_S = 0.25
@@ -166,7 +166,7 @@ class Courier(Background):
         self._leaving.append(kept)
 
     def _left(self, kept: _Kept) -> bool:
-        """Say whether a dispatcher has ended; then what it used is closed."""
+        """Return whether a dispatcher has ended; then what it used is closed."""
         if not kept.dispatcher.over():
             return False
         kept.dispatcher.close()

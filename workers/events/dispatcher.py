@@ -103,7 +103,7 @@ class Source:
         return self._ended and not self._window
 
     def waiting(self) -> Iterator[Event]:
-        """Give events that are not through yet, oldest first, reading further pages as long as there is room.
+        """Return events that are not through yet, oldest first, reading further pages as long as there is room.
 
         Raises EventsGoneError when what would come next was dropped.
         """
@@ -228,12 +228,12 @@ class Dispatcher(Background):
         self._stopped.set()
 
     def hangs(self) -> bool:
-        """Say whether a turn takes longer than any may."""
+        """Return whether a turn takes longer than any may."""
         began = self._began
         return began is not None and time.monotonic() - began > TURN_LIMIT_S
 
     def over(self, within_s: float = 0.0) -> bool:
-        """Say whether the thread has ended, waiting for it so long."""
+        """Return whether the thread has ended, waiting for it so long."""
         if self._thread.ident is not None:
             self._thread.join(within_s)
         return not self._thread.is_alive()
@@ -267,7 +267,7 @@ class Dispatcher(Background):
         return [self._live, *self._replays.values()]
 
     def _quiet(self, now_ms: int) -> bool:
-        """Say whether there is surely nothing to do, without asking anybody."""
+        """Return whether there is surely nothing to do, without asking anybody."""
         newest = self._newest()
         idle = newest is not None and not self._replays and place(newest) <= place(self._live.position)
         return idle and self._live.cursor == self._live.position and not self._due(now_ms)
@@ -275,7 +275,7 @@ class Dispatcher(Background):
     # --- choosing ------------------------------------------------------------------------------------------------
 
     def _due(self, now_ms: int) -> list[str]:
-        """Give the parked onboardings that may be tried now, the longest waiting first."""
+        """Return the parked onboardings that may be tried now, the longest waiting first."""
         due = [(parked.next_ms, key) for key, parked in self._parked.items() if parked.next_ms <= now_ms]
         return [key for _, key in sorted(due)]
 
@@ -319,7 +319,7 @@ class Dispatcher(Background):
     # --- delivering ----------------------------------------------------------------------------------------------
 
     def _deliver(self, batch: Sequence[Item]) -> list[Answer]:
-        """Deliver a batch at once; the address is looked up and judged anew for it."""
+        """Deliver a batch at once; the address is looked up and judged again for it."""
         at = self._sender.aim(self._url)
         if isinstance(at, Answer):
             return [at] * len(batch)

@@ -35,7 +35,7 @@ ALL = ("*",)
 
 
 class EndpointError(Exception):
-    """What was asked of an endpoint cannot be done; the text says why and how to mend it."""
+    """What was asked of an endpoint cannot be done; the text says why and how to fix it."""
 
 
 class NoEndpointError(EndpointError):
@@ -57,7 +57,7 @@ class Endpoint:
     created_ms: int
 
     def wants(self, event: Event) -> bool:
-        """Say whether this event is delivered here."""
+        """Return whether this event is delivered here."""
         return any(fnmatchcase(event.type, pattern) for pattern in self.types)
 
     def stored(self) -> bytes:
@@ -129,7 +129,7 @@ class Progress:
 
     @property
     def state(self) -> str:
-        """Say how it is in a word: active, failing or paused."""
+        """Return how it is in a word: active, failing or paused."""
         return "paused" if self.paused else "failing" if self.tries else "active"
 
 
@@ -246,7 +246,7 @@ class Endpoints:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def all(self) -> list[EndpointStatus]:
-        """Give every endpoint, by name."""
+        """Return every endpoint, by name."""
         stored = self._client.hgetall(f"{PREFIX}endpoints")
         endpoints = [Endpoint.restored(name.decode(), config) for name, config in sorted(stored.items())]
         with self._client.pipeline(transaction=False) as pipeline:
@@ -258,7 +258,7 @@ class Endpoints:
         return [_standing(endpoint, *part) for endpoint, part in zip(endpoints, parts, strict=True)]
 
     def lags_s(self, standings: Sequence[EndpointStatus], now_ms: int) -> dict[str, float]:
-        """Say by name how far each endpoint is behind, in seconds: the age of the first event after its cursor.
+        """Return by name how far each endpoint is behind, in seconds: the age of the first event after its cursor.
 
         What is parked is not counted: it waits for an answer, and not for us. One round trip for all.
         """
@@ -270,14 +270,14 @@ class Endpoints:
         return {standing.endpoint.name: ms / 1000 for standing, ms in zip(standings, ages_ms, strict=True)}
 
     def find(self, name: str) -> EndpointStatus:
-        """Give one endpoint. Raises NoEndpointError."""
+        """Return one endpoint. Raises NoEndpointError."""
         for standing in self.all():
             if standing.endpoint.name == name:
                 return standing
         raise NoEndpointError(name)
 
     def acts(self, name: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Give the newest acts, oldest first, of one endpoint or of all."""
+        """Return the newest acts, oldest first, of one endpoint or of all."""
         found = (json.loads(act) for act in self._client.lrange(f"{PREFIX}endpoint_acts", 0, -1))
         return [act for act in found if name in (None, act["name"])][-limit:]
 
@@ -289,7 +289,7 @@ class Endpoints:
     # --- what all of them need -----------------------------------------------------------------------------------
 
     def _act(self, name: str, act: str, by: str, **details: Any) -> tuple[str, bytes]:
-        """Give an epoch, and the act as it is noted."""
+        """Return an epoch, and the act as it is noted."""
         epoch = secrets.token_urlsafe(9)
         told = {name_: value for name_, value in details.items() if value not in ("", None)}
         entry = {"id": epoch, "at_ms": self._ledger.now_ms(), "name": name, "act": act, "by": by, **told}
@@ -344,6 +344,6 @@ def shown(url: str) -> str:
 
 
 def _before(id_: str) -> str:
-    """Give the cursor after which this id is the next."""
+    """Return the cursor after which this id is the next."""
     ms, _, number = id_.partition("-")
     return f"{ms}-{int(number) - 1}" if int(number) else f"{int(ms) - 1}-9999999"

@@ -1,4 +1,4 @@
-"""The event stream as it is read: in pages, by its ids, which are also the cursors of whoever reads it.
+"""The event stream as it is read: in pages, by its ids, which are also the cursors of its readers.
 
 It is written by the ledger's script alone, in the call that makes an event true (workers/ledger/lua/events.lua). Old
 entries are dropped by age, in the background; a reader who was away for longer is told so instead of going on as if
@@ -71,12 +71,12 @@ class EventStream:
         return [_events(entries)[0] if entries else None for entries in answers]
 
     def newest(self) -> str:
-        """Give the cursor after which only what is yet to come is read."""
+        """Return the cursor after which only what is yet to come is read."""
         entries = self._client.xrevrange(STREAM, count=1)
         return entries[0][0].decode() if entries else self.gone() or OLDEST
 
     def gone(self) -> str | None:
-        """Give the id of the newest event that was dropped; None: none was."""
+        """Return the id of the newest event that was dropped; None: none was."""
         gone = self._client.get(f"{PREFIX}events_gone")
         return gone.decode() if gone else None
 

@@ -56,7 +56,7 @@ _PROBLEMS = {
     DOUBLED: TEXTS["doubled_field"],
     TOO_LATE: "The message asks for a delay of more than a year; delays are in milliseconds.",
 }
-_UNFORESEEN = Problem("", "unexpected", "The program met something that it does not foresee; its log says where.")
+_UNFORESEEN = Problem("", "unexpected", "Internal error in the program. Its log says where.")
 
 
 class DirectEnqueueing(dramatiq.Middleware):

@@ -29,9 +29,11 @@ JOIN_PAUSE_S = 0.05
 #: What each answer means, for people.
 SENTENCES: dict[Status, str] = {
     "created": "The job is accepted.",
-    "unchanged": "This job was accepted before; nothing changed.",
-    "idempotency_key_reused": "This idempotency key was used for another job; nothing changed. Use a new key.",
-    "external_id_taken": "Another onboarding has this external id; nothing changed.",
+    "unchanged": "This job was accepted before. Nothing was changed.",
+    "idempotency_key_reused": (
+        "This key already belongs to a different job. Nothing was changed. Use a new key, or correct this customer."
+    ),
+    "external_id_taken": "Another customer has this external ID. Nothing was changed.",
 }
 
 
@@ -170,8 +172,10 @@ class FrontDoor:
                 return _submitted(record, taken)
         return None
 
-    def correct(self, job: Job | dict[str, Any], *, by: str, reason: str = "") -> Nudge | None:
+    def correct(self, job: Job | dict[str, Any], *, by: str, reason: str = "", restart: bool = False) -> Nudge | None:
         """Store a correction: the whole job, as it should have been. Applied by the next claim; answers its nudge.
+
+        `restart`: a new identification begins with it, with the job's own data where it has some.
 
         Raises JobInvalidError when it is not a job, KeyError when nothing has its idempotency key, and
         ExternalIdTakenError when another onboarding has its external id; then nothing is stored.
@@ -184,7 +188,7 @@ class FrontDoor:
         fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")
         sealed = {name: part.decode() for name, part in self.sealed(wanted.key, canonical).items()}
         parts = {"identification": "", **sealed}  # one without data drops that of before
-        act = {"act": "correct", "by": by, "reason": reason, "parts": parts}
+        act = {"act": "correct", "by": by, "reason": reason, "parts": parts} | ({"restart": True} if restart else {})
         act |= {name: getattr(wanted, name) for name in fields}
         return self._ledger.act(wanted.key, act, email=self._email(canonical))
 

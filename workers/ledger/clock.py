@@ -13,5 +13,5 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def monotonic_s() -> float:
-    """Give seconds since some moment; never less than before."""
+    """Return seconds since some moment; never less than before."""
     return time.clock_gettime(_CLOCK)

@@ -36,7 +36,7 @@ class ImportStore:
         `counts`: what became of the rows before these.
         """
         first = Record(key="")
-        entry, head = history_entry(first, self._ledger.now_ms(), "", f"submitted with the import {name}")
+        entry, head = history_entry(first, self._ledger.now_ms(), "", f"received with the import “{name}”")
         batches = [new[start : start + LOADED_AT_ONCE] for start in range(0, max(len(new), 1), LOADED_AT_ONCE)]
         calls = [
             (
@@ -114,7 +114,7 @@ class ImportStore:
         return self._ledger.read_many([key.decode() for key in keys])
 
     def keep_report(self, name: str, number: int, sealed: bytes, kept_ms: int) -> None:
-        """Keep a sealed part of an import's report for so long; 0 is the first part of a new report."""
+        """Keep a sealed part of an import's report for this long; 0 is the first part of a new report."""
         with self._client.pipeline(transaction=True) as pipeline:
             if number == 0:
                 pipeline.delete(f"{PREFIX}report:{name}")

@@ -1,6 +1,6 @@
 """The ledger: the record of each onboarding in Redis, changed only by the operations in workers/ledger/lua.
 
-A method is one round trip, but for `create` (one for each hundred), and `join` and `act` (one more, for the time). All
+A method is one round trip, except `create` (one for each hundred), and `join` and `act` (one more, for the time). All
 are safe to repeat: redis-py sends a command again when its answer was lost, and the script then recognises the token of
 the call. Times are the Redis server's. Source: design sections 2, 4 and 7.
 """
@@ -102,7 +102,7 @@ class Ledger:
         return [created_of(one.record, answer) for one, answer in zip(new, answers, strict=True)]
 
     def told_ms(self) -> int:
-        """Tell the server's time by what it said last and our own clock, without a round trip once it has."""
+        """Return the server's time by what it said last and our own clock, without a round trip once it has."""
         if self._heard is None:
             self._heard = self.now_ms() - self._shift_ms(), self.clock()
         said_ms, at = self._heard
@@ -213,7 +213,7 @@ class Ledger:
         )
 
     def _commit(self, claim: Claim, following: Next, parts: Mapping[str, bytes] | None) -> list[Any]:
-        """Give the arguments of a commit."""
+        """Return the arguments of a commit."""
         before, record = claim.record, following.record
         at_ms = claim.elapsed_ms()
         entry, head = history_entry(record, at_ms, before.step, following.note)
@@ -275,7 +275,7 @@ class Ledger:
         return nudge_of(answer)
 
     def take(self, limits: Mapping[str, int]) -> Taken:
-        """Take what is due from each lane: at most so many, and no more than will find a slot in Iron's budget.
+        """Take what is due from each lane: at most this many, and no more than will find a slot in Iron's budget.
 
         Each is due again soon unless it is claimed.
         """
@@ -366,7 +366,7 @@ class Ledger:
         return script(given) if pipeline is None else script.queue(pipeline, given)
 
     def _given(self, operation: str, *arguments: Any, budget: Budget | None = None) -> list[Any]:
-        """Give an operation's arguments as the script takes them."""
+        """Return an operation's arguments as the script takes them."""
         return [operation, self._shift_ms(), (budget or self.budget).stated, *arguments]
 
 

@@ -22,12 +22,12 @@ GIVEN_LATE = 0.4
 LEAVES_LATE = 0.6
 
 
-#: A process that is late says so with all that it asks for, in steps of so many seconds, at most so many, and for so
+#: A process that is late says so with all that it asks for, in steps of this many seconds, at most N, and for so
 #: long: the slots are then as much farther apart as its calls are late.
 LAG_STEP_S = 0.025
 LAG_MOST_S = 0.3
 LAG_KEPT_S = 5.0
-#: It says so many times the delay that it has just seen: the next may be longer.
+#: It says this many times the delay that it has just seen: the next may be longer.
 LAG_AMPLE = 1.5
 
 
@@ -53,24 +53,24 @@ class Budget:
     lag_s: float = 0.0
 
     def interval_ms(self, class_: str) -> float:
-        """Give the spacing of a class's slots at its ceiling: that of its limit, and the usual margin."""
+        """Return the spacing of a class's slots at its ceiling: that of its limit, and the usual margin."""
         per_second = self.rate_per_second if class_ == CALL else self.identifications_per_minute / 60
         return 1000 / per_second * (1 + MARGIN[class_])
 
     def window_ms(self, class_: str) -> float:
-        """Give the time in which the limit of a class is counted: longer where less than one call is allowed in it."""
+        """Return the time in which a class's limit is counted: longer where less than one call is allowed in it."""
         return max(1000.0 if class_ == CALL else 60_000.0, self.interval_ms(class_) / (1 + MARGIN[class_]))
 
     def margin_ms(self, class_: str) -> float:
-        """Give by how much a call of a class may be late."""
+        """Return by how much a call of a class may be late."""
         return self.window_ms(class_) * MARGIN[class_]
 
     def leaves_late_s(self, class_: str) -> float:
-        """Give by how much a call of a class may leave after its slot."""
+        """Return by how much a call of a class may leave after its slot."""
         return max(self.margin_ms(class_) * LEAVES_LATE / 1000, self.lag_s)
 
     def spread(self, class_: str) -> float:
-        """Give by how much farther apart than usual the slots of a class must be where its calls are so late."""
+        """Return by how much farther apart than usual the slots of a class must be where its calls are so late."""
         window_s, margin = self.window_ms(class_) / 1000, MARGIN[class_]
         return (1 + max(margin, self.leaves_late_s(class_) / LEAVES_LATE / window_s)) / (1 + margin)
 
@@ -106,7 +106,7 @@ class Lag:
         self._ends = 0.0
 
     def budget(self) -> Budget:
-        """Give the budget with the lag as it is now."""
+        """Return the budget with the lag as it is now."""
         if self._steps and not 0 < self._ends - self._clock() <= LAG_KEPT_S:
             self._steps = 0
         return self._budgets[self._steps]

@@ -66,7 +66,7 @@ class Lists:
         return [key.decode() if key else None for key in found]
 
     def keys_of_emails(self, digests: Sequence[bytes]) -> list[str]:
-        """Find the idempotency keys of whoever has, or once had, an e-mail address with one of these digests."""
+        """Find the idempotency keys of those who have, or once had, an e-mail address with one of these digests."""
         found = self._client.hmget(f"{PREFIX}email", list(digests)) if digests else []
         return list(dict.fromkeys(key.decode() for keys in found if keys for key in keys.split(b"\n")))
 
@@ -100,6 +100,6 @@ class Lists:
         return lanes
 
     def overdue_s(self, lane: str) -> float:
-        """Say for how long, in seconds, the record of a lane that has been due the longest is due; 0: none is."""
+        """Return for how long, in seconds, the record of a lane that has been due the longest is due; 0: none is."""
         first = self._client.zrange(f"{PREFIX}due:{lane}", 0, 0, withscores=True)
         return max(0.0, (self._ledger.now_ms() - first[0][1]) / 1000) if first else 0.0

@@ -46,7 +46,7 @@ class Scripts:
                 self._of |= dict.fromkeys(operations, script)
 
     def __getitem__(self, operation: str) -> Script:
-        """Give the script that an operation is in."""
+        """Return the script that an operation is in."""
         return self._of[operation]
 
 
@@ -119,7 +119,7 @@ class _Connections:
         self._close = weakref.finalize(self, _close, self._free)
 
     def free(self) -> deque[Any]:
-        """Give those that are free: one is taken from it, or made if there is none, and put back after its use."""
+        """Return those that are free: one is taken from it, or made if there is none, and put back after its use."""
         pool, process = self._client.connection_pool, os.getpid()
         if self._pool is not pool or self._process != process:
             self._close()

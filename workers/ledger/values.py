@@ -71,17 +71,17 @@ class Claim:
     bad: int = 0
     #: Whether Iron granted any of them what was asked for.
     granted: bool = False
-    #: The status with which Iron refused whoever calls, where it did.
+    #: The status with which Iron refused the caller, where it did.
     refusal: int | None = None
     #: Seconds that its calls have waited for the budget.
     waited_s: float = 0.0
 
     def elapsed_ms(self) -> int:
-        """Give the ledger's time now, as far as this process can tell."""
+        """Return the ledger's time now, as far as this process can tell."""
         return self.now_ms + int((self.clock() - self.started) * 1000)
 
     def agrees(self, now_ms: int) -> bool:
-        """Say whether this process's clock has gone on like the server's, whose time is `now_ms`, since the claim."""
+        """Return whether this process's clock went on like the server's, whose time is `now_ms`, since the claim."""
         return abs(self.elapsed_ms() - now_ms) <= CLOCK_TOLERANCE_MS
 
     def before_call(self) -> None:

@@ -95,7 +95,7 @@ def packed(acts: Sequence[bytes]) -> str:
 
 
 def verdict(claim: Claim) -> str:
-    """Say for the breaker whether Iron takes the caller's calls: "+", the status of its refusal, or "" for neither."""
+    """Return for the breaker whether Iron takes our calls: "+", the status of its refusal, or "" for neither."""
     return "+" if claim.granted else str(claim.refusal or "")
 
 

@@ -87,17 +87,17 @@ def diagnosed(ask: Ask, api_version: str) -> Diagnosis:
 
 
 def rejects_all(status: int) -> str:
-    """Say that Iron rejects every call with this status, and what to do."""
+    """Return the sentence that Iron rejects every call with this status, and what to do."""
     return f"Iron rejects every call (HTTP {status}). {cause_of(status).remedy}"
 
 
 def cause_of(status: int) -> Cause:
-    """Give the likely cause of a status other than 429 and 5xx, where it answers a call without details of a job."""
+    """Return the likely cause of a status other than 429 and 5xx, where it answers a call without details of a job."""
     return CAUSES.get(status, ADDRESS)
 
 
 def fields(status: int | None, cause: Cause | None) -> dict[str, Any]:
-    """Give what a log line tells of a problem."""
+    """Return what a log line tells of a problem."""
     return {"status": status} | ({"setting": cause.setting, "remedy": cause.remedy} if cause else {})
 
 

@@ -38,7 +38,7 @@ class FirstCall(Background):
     def __init__(self, ledger: Ledger, iron: Iron, sleep: Callable[[float], object] | None = None) -> None:
         """Take the ledger, whose budget the call comes out of; the thread starts with `start`.
 
-        `sleep` waits for so many seconds; unless it is given, a wait ends with the process.
+        `sleep` waits for this many seconds; unless it is given, a wait ends with the process.
         """
         super().__init__("first call")
         self._ledger = ledger
@@ -75,7 +75,7 @@ class FirstCall(Background):
         return 0.0
 
     def _first(self) -> bool:
-        """Say whether no other process has asked lately. A digest of the settings: another machine's may be right."""
+        """Return whether no other process asked lately. A digest of the settings: another machine's may be right."""
         settings = f"{self._iron.base_url}\n{self._iron.api_version}\n{self._iron.api_key}"
         digest = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
         return bool(self._ledger.client.set(f"{PREFIX}first_call:{digest}", 1, nx=True, ex=ASKED_S))

@@ -1,6 +1,6 @@
 """What must be true of Redis before anything is entrusted to it; what is not is said in one sentence each.
 
-A sentence names what is wrong, what that endangers and how to mend it, and never holds a password.
+A sentence names what is wrong, what that endangers and how to fix it, and never holds a password.
 Source: design section 7.
 """
 
@@ -29,25 +29,25 @@ _BROKER = "ONBOARDING_BROKER_URL"
 #: The release in which WAITAOF came.
 WAITAOF_RELEASE = (7, 2)
 
-#: What each of redis-py's errors means for whoever runs the program. The first that fits counts.
+#: What each of redis-py's errors means for the person who runs the program. The first that fits counts.
 _ANSWERS: dict[type[redis.RedisError], str] = {
-    NotDurableError: "Redis at {where} has it, but has not synced it to disk in time as ONBOARDING_WAITAOF asks:"
-    " do the same again, and look after the disk of the server and its replicas.",
+    NotDurableError: "Redis at {where} has it, but did not confirm it on disk in time (ONBOARDING_WAITAOF)."
+    " Do the same again; it is safe to repeat. Check the disk of the server and its replicas.",
     redis.AuthenticationError: "Redis at {where} does not accept the user or password, so nothing can be read or"
-    " stored: correct {setting}.",
-    redis.exceptions.AuthorizationError: "Redis at {where} lets this user do nothing: correct {setting}.",
-    redis.exceptions.NoPermissionError: "Redis at {where} does not permit this user the command:"
-    " allow the user in {setting} all commands on all keys.",
-    redis.BusyLoadingError: "Redis at {where} is still loading its data: try again when it is done.",
-    redis.ReadOnlyError: "Redis at {where} is a replica and takes no writes, so nothing could be stored:"
-    " name its primary in {setting}.",
-    redis.exceptions.OutOfMemoryError: "Redis at {where} has no memory left and stores nothing more:"
-    " give it more, then try again.",
-    redis.TimeoutError: "Redis at {where} does not answer in time, and without it nothing is stored and nothing moves:"
-    " look after it, or correct {setting}.",
-    redis.ConnectionError: "No Redis answers at {where} ({reason}), and without it nothing is stored and nothing moves:"
-    " start it, or correct {setting}.",
-    redis.RedisError: "Redis at {where} refuses a command ({reason}): correct the server, or {setting}.",
+    " stored. Correct {setting}.",
+    redis.exceptions.AuthorizationError: "Redis at {where} lets this user do nothing. Correct {setting}.",
+    redis.exceptions.NoPermissionError: "Redis at {where} does not permit this user the command."
+    " Allow the user in {setting} all commands on all keys.",
+    redis.BusyLoadingError: "Redis at {where} is still loading its data. Try again when it is done.",
+    redis.ReadOnlyError: "Redis at {where} is a replica and takes no writes, so nothing could be stored."
+    " Name its primary in {setting}.",
+    redis.exceptions.OutOfMemoryError: "Redis at {where} has no memory left and stores nothing more."
+    " Give it more, then try again.",
+    redis.TimeoutError: "Redis at {where} does not answer in time. Without it nothing is stored and nothing moves."
+    " Check the server, or correct {setting}.",
+    redis.ConnectionError: "No Redis answers at {where} ({reason}). Without it nothing is stored and nothing moves."
+    " Start it, or correct {setting}.",
+    redis.RedisError: "Redis at {where} refuses a command ({reason}). Correct the server, or {setting}.",
 }
 
 
@@ -87,7 +87,7 @@ def check_broker(client: redis.Redis) -> tuple[str, ...]:
 
 
 def _may_not(client: redis.Redis, lacks: Lacking, needs: str, endangers: str) -> str:
-    """Say what a user may not do, what that endangers, and how to allow exactly that."""
+    """Return what a user may not do, what that endangers, and how to allow exactly that."""
     commands = f"run {', '.join(lacks.commands)}" if lacks.commands else ""
     what = " or ".join(filter(None, (commands, lacks.keys and f"use the keys {lacks.keys}")))
     return (
@@ -115,15 +115,15 @@ def problems_of(facts: Mapping[str, Any], where: str, durability: Durability | N
     release = str(facts.get("redis_version", "0"))
     if release_of(facts) < OLDEST_RELEASE:
         problems.append(
-            f"Redis at {where} is release {release}, and the ledger's script needs commands that came with 6.2:"
-            " update it to Redis 6.2 or later, or Valkey."
+            f"Redis at {where} is release {release}. The ledger needs commands of 6.2."
+            " Update it to Redis 6.2 or later, or Valkey."
         )
     policy = facts.get("maxmemory_policy", SAFE_POLICY)
     if policy != SAFE_POLICY:
         problems.append(
-            f"Redis at {where} has maxmemory-policy {policy}: when its memory is full it drops keys,"
-            " so customers would be forgotten or created twice, or Iron's limits broken;"
-            f" set `maxmemory-policy {SAFE_POLICY}` in its configuration, or name another server in {_LEDGER}."
+            f"Redis at {where} has maxmemory-policy {policy}: it drops keys when its memory is full."
+            " Customers could be forgotten or created twice, and Iron's limits broken."
+            f" Set `maxmemory-policy {SAFE_POLICY}` in its configuration, or name another server in {_LEDGER}."
         )
     if facts.get("role") == "slave":
         problems.append(_ANSWERS[redis.ReadOnlyError].format(where=where, setting=_LEDGER))
@@ -133,7 +133,7 @@ def problems_of(facts: Mapping[str, Any], where: str, durability: Durability | N
 
 
 def _not_durable(facts: Mapping[str, Any], where: str, durability: Durability) -> Iterator[str]:
-    """Say why a server cannot do what ONBOARDING_WAITAOF asks of it."""
+    """Return why a server cannot do what ONBOARDING_WAITAOF asks of it."""
     ends = "or set ONBOARDING_WAITAOF to off and know that the last second of acknowledged jobs may be lost."
     if release_of(facts) < WAITAOF_RELEASE:
         release = facts.get("redis_version", "unknown")
@@ -145,7 +145,7 @@ def _not_durable(facts: Mapping[str, Any], where: str, durability: Durability) -
 
 
 def unanswered(client: redis.Redis, error: redis.RedisError, setting: str = _LEDGER) -> str:
-    """Say in one sentence why a call to Redis failed, and what to do."""
+    """Return in one sentence why a call to Redis failed, and what to do."""
     text = next(text for kind, text in _ANSWERS.items() if isinstance(error, kind))
     return text.format(where=address(client), setting=setting, reason=_reason(error))
 

@@ -55,7 +55,7 @@ class Lacking:
         return bool(self.commands or self.keys)
 
     def rules(self) -> str:
-        """Give what to add to the user, as `ACL SETUSER` takes it."""
+        """Return what to add to the user, as `ACL SETUSER` takes it."""
         return " ".join([*(f"+{command}" for command in self.commands), *([f"~{self.keys}"] if self.keys else [])])
 
 
@@ -77,13 +77,13 @@ def _in_scripts(*scripts: str) -> set[str]:
 
 
 def lacking_for_the_ledger(client: redis.Redis, durability: Durability | None = None) -> Lacking:
-    """Say what the client's user lacks for the ledger. Raises redis.RedisError where nobody answers."""
+    """Return what the client's user lacks for the ledger. Raises redis.RedisError where nobody answers."""
     more = {"WAITAOF"} if durability and durability.asked else set()
     return _lacking(client, of_the_ledger() | more, PREFIX, f"{PREFIX}preflight")
 
 
 def lacking_for_the_broker(client: redis.Redis) -> Lacking:
-    """Say what the client's user lacks for the queues. Raises redis.RedisError where nobody answers."""
+    """Return what the client's user lacks for the queues. Raises redis.RedisError where nobody answers."""
     return _lacking(client, of_the_broker(), "dramatiq", "dramatiq:preflight")
 
 
@@ -117,7 +117,7 @@ def _bare(client: redis.Redis) -> Any:
 
 
 def _call(name: str, prefix: str, key: str) -> Iterator[str]:
-    """Give a command with as many arguments as it needs."""
+    """Return a command with as many arguments as it needs."""
     yield from name.split("|")
     given = _GIVEN.get(name, ())
     yield from given
@@ -134,11 +134,11 @@ def _answer(connection: Any, *command: str) -> object:
 
 
 def _refused(answer: object) -> bool:
-    """Say whether the user may not, or the server does not know the command; full memory is another matter."""
+    """Return whether the user may not, or the server does not know the command; full memory is another matter."""
     unknown = isinstance(answer, redis.ResponseError) and "unknown" in str(answer).lower()
     return unknown or isinstance(answer, redis.exceptions.NoPermissionError) or "NOPERM" in str(answer)
 
 
 def _is_key(answer: object) -> bool:
-    """Say whether it is the key that the user may not use, and not the command."""
+    """Return whether it is the key that the user may not use, and not the command."""
     return isinstance(answer, redis.exceptions.NoPermissionError) and " key" in str(answer)

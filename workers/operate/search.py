@@ -1,4 +1,4 @@
-"""Finding onboardings: page by page with filters, or by whatever somebody has in hand. HTTP, console and CLI use it."""
+"""Finding onboardings: page by page with filters, or by any of their ids. HTTP, console and CLI use it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Filters:
     import_name: str | None = None
 
     def composed(self) -> Filters:
-        """Give the same with every text in the form in which texts are stored."""
+        """Return the same with every text in the form in which texts are stored."""
         labels = tuple((composed(name), composed(value)) for name, value in self.labels)
         external_id = None if self.external_id is None else composed(self.external_id)
         return replace(self, labels=labels, external_id=external_id)
 
     def fit(self, read: Read) -> bool:
-        """Say whether a record is wanted as it is now."""
+        """Return whether a record is wanted as it is now."""
         record = read.record
         return (
             (self.phase is None or record.phase is self.phase)
@@ -83,9 +83,9 @@ def _entries(ledger: Ledger, filters: Filters, behind: Listed | None, limit: int
 
 
 def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
-    """Give the onboardings that a text names: key, external id, e-mail address, Iron's id of the customer. Each once.
+    """Return the onboardings that a text names: key, external id, e-mail address, Iron's id of the customer. Each once.
 
-    Exact but for the case of an e-mail address and of Iron's ids, and for Unicode's forms. One that was corrected is
+    Exact except for the case of an e-mail address and of Iron's ids, and for Unicode's forms. One that was corrected is
     found by what it had before, too. Addresses are compared by their keyed digests; nothing is decrypted.
     """
     found = {read.record.key: read for read in (*by_key(ledger, text), *by_email(ledger, vault, text))}
@@ -93,14 +93,14 @@ def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
 
 
 def by_key(ledger: Ledger, text: str) -> list[Read]:
-    """Give those that a key or an id names."""
+    """Return those that a key or an id names."""
     wanted = composed(text.strip())
     keys = [wanted, *Lists(ledger).holders([wanted]), *Lists(ledger).keys_of_customers([wanted, wanted.lower()])]
     return _read(ledger, keys)
 
 
 def by_email(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
-    """Give those that an e-mail address names."""
+    """Return those that an e-mail address names."""
     wanted = composed(text.strip())
     return _read(ledger, Lists(ledger).keys_of_emails(vault.email_digests(wanted))) if "@" in wanted else []
 

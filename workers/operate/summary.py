@@ -24,7 +24,7 @@ MOST_PLACES = 50
 
 
 def summarised(ledger: Ledger, queued: Mapping[str, int], lying: Inventory) -> dict[str, Any]:
-    """Give the counts; `queued` is how many nudges are in the queue of each lane, `lying` what is in the broker."""
+    """Return the counts; `queued` is how many nudges are in the queue of each lane, `lying` what is in the broker."""
     phases, standing = Lists(ledger).phases(), Gate(ledger).standing()
     return {
         "total": sum(count for count, _ in phases.values()),
@@ -49,7 +49,7 @@ def summarised(ledger: Ledger, queued: Mapping[str, int], lying: Inventory) -> d
 
 
 def _budget(budget: Budget, standing: BudgetStatus) -> dict[str, Any]:
-    """Tell the ceilings, as they are set here, what is used of them now, and until when Iron wants no call."""
+    """Return the ceilings set here, what is used of them now, and until when Iron wants no call."""
     per_second, per_minute = budget.rate_per_second, budget.identifications_per_minute
     closed_ms = standing.closed_until_ms
     return {
@@ -62,7 +62,7 @@ def _budget(budget: Budget, standing: BudgetStatus) -> dict[str, Any]:
 
 
 def _sweep(ledger: Ledger) -> dict[str, Any]:
-    """Tell of the last sweep, and whether one is under way."""
+    """Return what the last sweep found, and whether one is under way."""
     state = SweepCursor(ledger).sweep_state()
     finished = state.get("finished")
     counts = {name: int(state[f"last_{name}"]) for name in ("read", "differ", "unknown")} if finished else {}
@@ -70,7 +70,7 @@ def _sweep(ledger: Ledger) -> dict[str, Any]:
 
 
 def _messages(lying: Inventory) -> dict[str, Any]:
-    """Tell of messages that wait for their time, and of what does not move, by queue and place."""
+    """Return the messages that wait for their time, and what does not move, by queue and place."""
     stuck = [
         {"queue": one.queue, "place": one.place, "count": one.count, "oldest_age_s": seconds(one.age_ms)}
         for one in lying.stuck()[:MOST_PLACES]
@@ -79,7 +79,7 @@ def _messages(lying: Inventory) -> dict[str, Any]:
 
 
 def seconds(ms: float | None) -> float | None:
-    """Give a length of time in seconds, where there is one."""
+    """Return a length of time in seconds, where there is one."""
     return None if ms is None else round(ms / 1000, 1)
 
 

@@ -1,4 +1,4 @@
-"""What workers count for whoever watches them: steps, calls, nudges. Kept in memory, and added up in the ledger.
+"""What workers count for those who watch them: steps, calls, nudges. Kept in memory, and added up in the ledger.
 
 A step costs no round trip for it: each process adds what it counted every two seconds, in one call. A process that is
 killed loses the counts of its last two seconds and nothing else, so nothing may ever hang on a counter.
@@ -39,7 +39,7 @@ class Counters:
         self._lock = threading.Lock()
 
     def add(self, name: str, n: int = 1, **labels: str) -> None:
-        """Count something so many times."""
+        """Count something this many times."""
         with self._lock:
             self._counts[_field(name, labels)] += n
 
@@ -51,7 +51,7 @@ class Counters:
             self._counts[_field(f"{name}_us", labels)] += round(seconds * 1_000_000)
 
     def drained(self) -> Mapping[str, int]:
-        """Give what was counted since the last time."""
+        """Return what was counted since the last time."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         return counts

@@ -17,9 +17,9 @@ from pipelines.iron import NO_FILTERS, Customer, Filters, Iron
 from workers.budget.unbound_calls import Aside
 from workers.ledger import Created, Ledger, Lists, New
 
-#: Digests an e-mail address, so that whoever has it is found by it.
+#: Digests an e-mail address, so that its holder is found by it.
 Digest = Callable[[str], bytes]
-#: Hears a sentence for people; waits for so many seconds.
+#: Hears a sentence for people; waits for this many seconds.
 Say = Callable[[str], object]
 Sleep = Callable[[float], object]
 

@@ -33,7 +33,7 @@ from workers.reconcile.cursor import SweepCursor
 
 log = structlog.get_logger()
 
-#: A holder that reads no page for so long has lost the sweep to another process, in ms; longer than the slowest page.
+#: A holder that reads no page for this long has lost the sweep to another process, in ms; longer than the slowest page.
 LEASE_MS = 60_000
 #: Longest pause between two questions whether there is something to sweep, in seconds.
 LONGEST_PAUSE_S = 60.0
@@ -59,7 +59,7 @@ class Sweep(Background):
     ) -> None:
         """Take the pause from one sweep to the next, in seconds; 0 switches it off. The thread starts with `start`.
 
-        `sleep` waits for Iron's budget, so many seconds.
+        `sleep` waits for Iron's budget, this many seconds.
         """
         super().__init__("sweep")
         self._ledger = ledger
@@ -96,7 +96,7 @@ class Sweep(Background):
         return read
 
     def _following(self, sub_partner: str, cursor: str | None) -> str | None:
-        """Give the place of the next page: of this sub-partner's list, or the beginning of the next one's."""
+        """Return the place of the next page: of this sub-partner's list, or the beginning of the next one's."""
         if cursor:
             return f"{sub_partner} {cursor}"
         later = [name for name in SweepCursor(self._ledger).sub_partners() if name > sub_partner]
@@ -122,7 +122,7 @@ class Sweep(Background):
 
 
 def differs(record: Record, customer: Customer) -> bool:
-    """Say whether Iron's list shows something else than the record; what the list leaves out does not count."""
+    """Return whether Iron's list shows something else than the record; what the list leaves out does not count."""
     if customer.status != record.customer_status:
         return True
     newest = customer.identification_status

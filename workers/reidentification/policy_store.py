@@ -35,7 +35,7 @@ LOG = f"{PREFIX}reidentification_log"
 
 #: Records whose due time is moved at once: some 20 ms in which Redis does nothing else.
 BATCH = 500
-#: Whoever moves due times and says nothing for so long has lost that to another process, in ms.
+#: A process that moves due times and says nothing for this long has lost that to another process, in ms.
 MOVE_LEASE_MS = 30_000
 #: Pause between two questions whether there is something to move, in seconds.
 IDLE_S = 10.0
@@ -56,7 +56,7 @@ class Rules:
         self._rule = InForce()
 
     def at(self, version: int) -> InForce:
-        """Give the policy of this version, or the next one where it was replaced a moment ago.
+        """Return the policy of this version, or the next one where it was replaced a moment ago.
 
         Asks the ledger only when it is another one than before.
         """
@@ -80,7 +80,7 @@ def in_force(ledger: Ledger) -> InForce:
 
 
 def proposed(ledger: Ledger, policy: ReidentificationPolicy, *, by: str) -> InForce:
-    """Give the rule that storing this policy now would make, its backlog spread over as many days as it takes."""
+    """Return the rule that storing this policy now would make, its backlog spread over as many days as it takes."""
     rule = in_force(ledger).changed_to(policy, at_ms=ledger.now_ms(), by=by)
     return rule.spread_over(overdue(ledger, rule, rule.earliest)) if rule.since_ms == rule.at_ms else rule
 
@@ -107,7 +107,7 @@ def store(ledger: Ledger, rule: InForce) -> None:
 
 
 def past_policies(ledger: Ledger) -> list[dict[str, Any]]:
-    """Give every policy that ever was in force, oldest first: what it said, who stored it, and when."""
+    """Return every policy that ever was in force, oldest first: what it said, who stored it, and when."""
     return [json.loads(entry) for entry in ledger.client.lrange(LOG, 0, -1)]
 
 
@@ -123,7 +123,7 @@ class Moved:
 class Mover(Background):
     """Moves the due times of active customers to the policy in force, in batches; goes on where another ended.
 
-    Whoever changes the policy lets it run to the end; the thread in each worker process is for what that left undone.
+    The command that changes the policy lets it run to the end; the thread in each worker process does what is left.
     """
 
     def __init__(self, ledger: Ledger, far_s: float) -> None:
@@ -175,7 +175,7 @@ class Mover(Background):
         return (f"{following[0]} -inf 0" if following else "."), []
 
     def _due(self, read: Read, rule: InForce) -> tuple[str, int, int] | None:
-        """Say when a record is due by the policy in force, where that is not when it is due anyway."""
+        """Return when a record is due by the policy in force, where that is not when it is due anyway."""
         record = read.record
         if record.phase is not Phase.ACTIVE or read.due_ms is None:
             return None
@@ -200,7 +200,7 @@ def identified(ledger: Ledger, rule: InForce, until_ms: int) -> Iterator[Read]:
 
 
 def summarised(ledger: Ledger) -> Mapping[str, Any]:
-    """Give the figures of re-identification that summaries, metrics and the doctor show."""
+    """Return the figures of re-identification that summaries, metrics and the doctor show."""
     rule = in_force(ledger)
     today = rule.policy.hours.day(ledger.now_ms())
     late_ms = rule.policy.hours.moment(today, 0)

@@ -82,7 +82,7 @@ def ask(ledger: Ledger, keys: Sequence[str], *, run: str, by: str, reason: str, 
 
 
 def would_ask(ledger: Ledger, keys: Sequence[str], *, run: str) -> tuple[list[Record], Asked]:
-    """Say what `ask` would make of these keys now, and write nothing; the records are those it would ask for."""
+    """Return what `ask` would make of these keys now, and write nothing; the records are those it would ask for."""
     wanted: list[Record] = []
     already: list[str] = []
     refused: list[tuple[str, str]] = []
@@ -101,7 +101,7 @@ def would_ask(ledger: Ledger, keys: Sequence[str], *, run: str) -> tuple[list[Re
 
 
 def due_now(ledger: Ledger, rule: InForce) -> Iterator[tuple[Read, int]]:
-    """Give the active customers whose announced start has come, each with it (ms), the oldest identification first."""
+    """Return the active customers whose announced start has come, each with it (ms), oldest identification first."""
     if not rule.policy.enabled:
         return
     now_ms = ledger.now_ms()
@@ -126,7 +126,7 @@ def control(ledger: Ledger, run: str, state: State, *, by: str, reason: str) -> 
 
 
 def state_of(ledger: Ledger, run: str) -> State:
-    """Give the state of a run; one that nobody ever touched is running."""
+    """Return the state of a run; one that nobody ever touched is running."""
     state: State = ledger.call("run", run, "", "").decode()
     return state
 
@@ -139,7 +139,7 @@ def members(ledger: Ledger, run: str) -> list[tuple[str, int]]:
 
 
 def report(ledger: Ledger, run: str) -> Iterator[Member]:
-    """Say of each customer of a run how its identification ended, or where it stands."""
+    """Return for each customer of a run how its identification ended, or where it stands."""
     for page in _pages(members(ledger, run)):
         reads = {read.record.key: read for read in ledger.read_many([key for key, _ in page])}
         for key, placed_ms in page:
@@ -187,7 +187,7 @@ _ENDS = {
 
 
 def by_day(ledger: Ledger, rule: InForce, count: int) -> list[tuple[date, int]]:
-    """Say on which days so many more would start who are asked for now: today's free places, then the days to come."""
+    """Return the days on which N more would start who are asked for now: today's free places, then the days to come."""
     hours, cap = rule.policy.hours, rule.policy.max_per_day
     day = hours.day(hours.next_open(ledger.now_ms()))
     with ledger.client.pipeline(transaction=False) as pipeline:
@@ -253,7 +253,7 @@ def counted(found: Iterable[Member]) -> Counter[str]:
 
 
 def _refusal(record: Record | None) -> str | None:
-    return "There is no onboarding with this key." if record is None else refusal(record, "reidentify")
+    return "There is no customer with this key." if record is None else refusal(record, "reidentify")
 
 
 def _pages(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -49,20 +49,20 @@ class CustomerLinks:
         self._public_url = public_url
 
     def token(self, key: str, serial: int = 0) -> str:
-        """Make the token of a record's key, good while its links were revoked so many times."""
+        """Make the token of a record's key, good while its links were revoked this many times."""
         sealed = self._ciphers[0].encrypt(f"{serial} {key}".encode(), self._context)
         return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
     def link(self, read: Read) -> str | None:
-        """Give the link of a record; None: nobody has said at which address customers reach the gateway."""
+        """Return the link of a record; None: nobody has said at which address customers reach the gateway."""
         return self.link_to(read.record.key, read.link_serial)
 
     def link_to(self, key: str, serial: int) -> str | None:
-        """Give the link of the record with this key, whose links were revoked so many times."""
+        """Return the link of the record with this key, whose links were revoked this many times."""
         return None if self._public_url is None else f"{self._public_url}{PATH}{self.token(key, serial)}"
 
     def open(self, token: str) -> tuple[str, int]:
-        """Give the record's key and the serial that a token was made for. Raises LinkUnknownError."""
+        """Return the record's key and the serial that a token was made for. Raises LinkUnknownError."""
         sealed = _bytes(token)
         for cipher in self._ciphers:
             try:

@@ -87,7 +87,7 @@ def _keys(secrets: Iterable[str]) -> list[bytes]:
 
 
 def key_of(secret: str) -> bytes | None:
-    """Give what a secret's base64 stands for; None: it is none."""
+    """Return what a secret's base64 stands for; None: it is none."""
     text = secret.removeprefix(SECRET_PREFIX).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -40,7 +40,7 @@ class StoredToken:
     revoked_by: str | None = None
 
     def state(self, now_ms: float) -> str:
-        """Say what it is now: good, expired or revoked."""
+        """Return what it is now: good, expired or revoked."""
         if self.revoked_ms is not None:
             return "revoked"
         return "good" if self.expires_ms is None or now_ms < self.expires_ms else "expired"
@@ -58,7 +58,7 @@ class TokenStore:
         self._ledger = ledger
 
     def new(self, name: str, role: Role, *, by: str, expires_s: float | None = None) -> str:
-        """Make a token and keep its digest; gives the token, which nobody can have again.
+        """Make a token and keep its digest; returns the token, which nobody can have again.
 
         Raises ValueError for a name that is none, and TokenNameTakenError.
         """
@@ -77,7 +77,7 @@ class TokenStore:
         return token
 
     def revoke(self, name: str, *, by: str) -> bool:
-        """End a token; gives False where there is none that is good."""
+        """End a token; returns False where there is none that is good."""
         now_ms = self._ledger.now_ms()
         ended = False
 
@@ -90,12 +90,12 @@ class TokenStore:
         return ended
 
     def all(self) -> list[StoredToken]:
-        """Give every token, by name, also those that are over."""
+        """Return every token, by name, also those that are over."""
         kept = self._ledger.client.hgetall(f"{PREFIX}tokens")
         return [StoredToken(**json.loads(text)) for _, text in sorted(kept.items())]
 
     def used_ms(self) -> dict[str, int]:
-        """Say when each token was last used, by name, to the hour."""
+        """Return when each token was last used, by name, to the hour."""
         return {name.decode(): int(ms) for name, ms in self._ledger.client.hgetall(f"{PREFIX}tokens_used").items()}
 
     def note_use(self, name: str, hour_ms: int) -> None:
@@ -138,7 +138,7 @@ class KnownTokens:
         return find(self._fixed, presented) or self._used(find(self._good(), presented))
 
     def holding(self, name: str, digits: str) -> ApiToken | None:
-        """Give the token of this name whose digest begins so, if it is good. Raises what Redis raises."""
+        """Return the token of this name whose digest begins so, if it is good. Raises what Redis raises."""
 
         def among(tokens: Iterable[ApiToken]) -> ApiToken | None:
             return next((one for one in tokens if one.name == name and one.digest.startswith(digits)), None)
@@ -146,7 +146,7 @@ class KnownTokens:
         return among(self._fixed) or self._used(among(self._good()))
 
     def nobody(self) -> bool:
-        """Say whether there is no token at all. Raises what Redis raises."""
+        """Return whether there is no token at all. Raises what Redis raises."""
         return not self._fixed and not self._good()
 
     def _outdated(self) -> bool:

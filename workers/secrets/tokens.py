@@ -24,11 +24,11 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class Role(StrEnum):
     """What the holder of a token is to us."""
 
-    #: An upstream system: hands in jobs and files, reads, passes on consent.
+    #: An upstream system: submits jobs and files, reads, passes on consent.
     SUBMITTER = "submitter"
     #: Reads everything but personal data.
     VIEWER = "viewer"
-    #: Reads, hands in, and acts on onboardings and imports.
+    #: Reads, submits, and acts on onboardings and imports.
     OPERATOR = "operator"
     #: Reads, personal data included, and asks for re-identification.
     COMPLIANCE = "compliance"
@@ -51,7 +51,7 @@ def new_token() -> str:
 
 
 def digest(token: str) -> str:
-    """Give the SHA-256 of a token in hexadecimal digits."""
+    """Return the SHA-256 of a token in hexadecimal digits."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -4,7 +4,7 @@ What is sealed names the record it belongs to, so that a ciphertext moved to ano
 for other purposes are derived from those of the ring, so that there is one ring to keep and to rotate.
 
 Also the keyed digest by which an e-mail address is found without being stored. A digest is made with the first key and
-looked for with all, so whoever takes a key off the ring gives up finding the addresses that it indexed.
+looked for with all, so taking a key off the ring gives up finding the addresses that it indexed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def new_key() -> str:
 
 
 def derived(key: str, purpose: str, length: int) -> bytes:
-    """Derive so many bytes of another key from a key of the ring; each purpose has its own. Source: RFC 5869."""
+    """Derive this many bytes of another key from a key of the ring; each purpose has its own. Source: RFC 5869."""
     return HKDF(SHA256(), length, salt=None, info=f"onboarding {purpose}".encode()).derive(urlsafe_b64decode(key))
 
 

@@ -26,9 +26,9 @@ Reason = Annotated[str, typer.Option(metavar="R", help="Why. Kept in the history
 RESULTS = {
     "adopted": "adopted",
     "would_adopt": "would be adopted",
-    "known": "known already",
-    "external_id_taken": "left alone: another onboarding has their external id",
-    "key_taken": "left alone: another onboarding has the key that would be theirs",
+    "known": "already known",
+    "external_id_taken": "skipped: another customer has their external ID",
+    "key_taken": "skipped: another customer has the key that they would get",
 }
 
 
@@ -55,7 +55,7 @@ def retry(
     from ops.cli.session import opened
 
     if (key is None) == (problem is None):
-        raise usage("Give one KEY, or --problem CODE for all that have this problem.")
+        raise usage("Name one KEY, or use --problem CODE for all that have this problem.")
     with opened(check=True) as session:
         if key is not None:
             return act(session, key, "retry", reason=reason, by=by, as_json=json)
@@ -63,21 +63,25 @@ def retry(
         if yes:
             for one in found:
                 _store(session, one, {"act": "retry", "by": who(by), "reason": reason})
+    count = f"{len(found):,} customer{'' if len(found) == 1 else 's'}"
     if json:
         output.give({"problem": problem, "count": len(found), "done": yes})
     output.say(
-        f"{len(found):,} onboardings with the problem {problem} are tried again."
+        f"Retrying {count} with the problem {problem}."
         if yes
-        else f"{len(found):,} onboardings have the problem {problem}; with --yes they are tried again."
+        else f"{count} with the problem {problem}. Retry with --yes."
     )
     return Status.DONE
 
 
 def correct(
     key: Key,
-    file: Annotated[str, typer.Argument(metavar="FILE or -", help="The whole job as JSON, as it should be.")],
+    file: Annotated[str, typer.Argument(metavar="FILE or -", help="The whole corrected job as JSON.")],
     reason: Reason = "",
     by: By = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin a new identification, with the job's own data.")
+    ] = False,
     wait: Wait = None,
     timeout: Timeout = TIMEOUT_S,
     allow_odd_ids: OddIds = False,
@@ -85,7 +89,8 @@ def correct(
 ) -> int:
     """Replace the details of a customer.
 
-    What Iron rejected is sent again. A customer who exists at Iron gets the new e-mail and external id there.
+    What Iron rejected is sent again. A customer who exists at Iron gets the new e-mail and external id there. Data of
+    an identification (a fresh share token, say) are for the next one; with --restart that one begins now.
 
     Example: onboarding correct crm-1 corrected.json --reason "typing error in the e-mail"
     """
@@ -101,25 +106,29 @@ def correct(
     except JobInvalidError as error:
         raise wrong(error.problems) from None
     if job.idempotency_key != key:
-        raise usage(f"The job in {file} has another idempotency key than {key}: a correction keeps it.")
+        raise usage(f"The job in {file} has a different idempotency key than {key}. A correction keeps the key.")
     with opened("input", check=True, allow_odd_ids=allow_odd_ids) as session:
         refuse_useless(session, key, "correct")
+        if restart:
+            refuse_useless(session, key, "restart")
         try:
-            nudge = session.door.correct(session.door.judge(value), by=who(by), reason=reason)
+            nudge = session.door.correct(session.door.judge(value), by=who(by), reason=reason, restart=restart)
         except JobInvalidError as error:
             raise wrong(error.problems) from None
         except ExternalIdTakenError as error:
             raise CommandError(str(error)) from None
         if nudge:
             session.send(nudge)
-        return _show(session, key, "The correction is stored; a worker applies it.", wanted, timeout, as_json=json)
+        return _show(
+            session, key, "Correction stored. A worker applies it within seconds.", wanted, timeout, as_json=json
+        )
 
 
 def restart(key: Key, reason: Reason, by: By = None, json: Json = False) -> int:
     """Restart an identification, or a cancelled customer.
 
-    For a customer who was declined and may try again, or whose links expired. Never while an identification is under
-    way.
+    For a customer who was declined and may try again, or whose links expired. Never while an identification is in
+    progress.
 
     Example: onboarding restart crm-1 --reason "the customer asked for another try"
     """
@@ -151,12 +160,12 @@ def adopt(
         list[str] | None, typer.Option("--type", metavar="T", help="Only customers of this type: Person or Business.")
     ] = None,
     search: Annotated[
-        str, typer.Option(metavar="TEXT", help="Only where name, id, e-mail or external id holds this.")
+        str, typer.Option(metavar="TEXT", help="Only where name, ID, e-mail or external ID holds this.")
     ] = "",
-    external_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this external id.")] = None,
-    iron_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this id of Iron's.")] = None,
+    external_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this external ID.")] = None,
+    iron_id: Annotated[str | None, typer.Option(metavar="ID", help="Only the one with this Iron ID.")] = None,
     sub_partner: Annotated[str | None, typer.Option(metavar="ID", help="Customers of this sub-partner.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be adopted, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be added. Write nothing.")] = False,
     json: Json = False,
 ) -> int:
     """Add customers who exist at Iron but not here.
@@ -184,12 +193,12 @@ def adopt(
                 if json:
                     output.give(_adopted(found))
         except (IronError, HeldBackError) as error:
-            done = f" {counts['adopted']:,} were adopted before that; run it again." if counts["adopted"] else ""
+            done = f" {counts['adopted']:,} were adopted before that. Run it again." if counts["adopted"] else ""
             raise CommandError(f"{error}{done}") from None
     for result, count in counts.items():
         output.say(f"{count:,} {RESULTS[result]}.")
     if not counts:
-        output.say("Iron shows no such customer.")
+        output.say("Iron has no such customer.")
     return Status.PARTLY if counts["external_id_taken"] or counts["key_taken"] else Status.DONE
 
 
@@ -197,7 +206,14 @@ def act(session: Session, key: str, name: str, *, reason: str, by: str | None, a
     """Store an act on one record, unless it would be useless."""
     refuse_useless(session, key, name)
     _store(session, key, {"act": name, "by": who(by), "reason": reason})
-    return _show(session, key, f"{name} is stored; a worker applies it.", None, 0, as_json=as_json)
+    return _show(
+        session,
+        key,
+        f"{name[:1].upper()}{name[1:]} stored. A worker applies it within seconds.",
+        None,
+        0,
+        as_json=as_json,
+    )
 
 
 def refuse_useless(session: Session, key: str, name: str) -> None:

@@ -50,7 +50,7 @@ def audit(
     Example: onboarding audit --check --mend
     """
     if (key is not None) + check + verify != 1:
-        raise usage("Give one of KEY, --check and --verify.")
+        raise usage("Use one of KEY, --check and --verify.")
     if mend and not check:
         raise usage("`--mend` goes with `--check`.")
     if export and key is None:
@@ -69,7 +69,7 @@ def audit(
 def _shown(session: Session, key: str, folder: Path | None, *, as_json: bool) -> int:
     from ops.cli.waiting import read
 
-    read(session.ledger, key)  # whoever asks for what is not there hears so
+    read(session.ledger, key)  # a key that is not there is an error
     record, stored, chain = _taken(session, key)
     if folder is not None:
         _write(folder, record, stored)
@@ -96,7 +96,7 @@ def _taken(session: Session, key: str) -> tuple[Record, tuple[str, ...], Chain]:
 
     seen = Auditor(session.ledger).see(key)
     if seen.record is None:
-        raise CommandError(f"The record of {key!r} cannot be read. `onboarding audit --check` says more.")
+        raise CommandError(f"The record of {key!r} cannot be read. Details: `onboarding audit --check`.")
     return seen.record, seen.history, seen.chain
 
 
@@ -131,9 +131,11 @@ def _write(folder: Path, record: Record, stored: tuple[str, ...]) -> None:
             path.touch(PRIVATE, exist_ok=False)
             path.write_bytes(text.encode(errors="surrogateescape"))
     except FileExistsError as error:
-        raise usage(f"{error.filename} exists already: name an empty folder with --export.") from None
+        raise usage(f"{error.filename} exists already: use an empty folder with --export.") from None
     except OSError as error:
-        raise usage(f"{error.filename} cannot be written ({error.strerror}): name another --export.") from None
+        raise usage(
+            f"{error.filename} cannot be written ({error.strerror}): use another folder with --export."
+        ) from None
 
 
 def _at(entry: dict[str, Any]) -> str | None:
@@ -216,7 +218,7 @@ def _summed(counts: Counter[str], left: int, *, mend: bool) -> str:
     found = counts.total()
     if not found:
         return "nothing is wrong."
-    told = f"{found:,} findings, {left:,} of them to be repaired"
+    told = f"{found:,} findings, {left:,} of them to repair"
     return f"{told}." if mend or not left else f"{told}; `--mend` repairs what is safe to repair."
 
 

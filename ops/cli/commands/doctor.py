@@ -1,4 +1,4 @@
-"""The command `doctor`: is everything well, and if not, what is wrong, what does it endanger, how is it mended."""
+"""The command `doctor`: is everything well, and if not, what is wrong, what does it endanger, how is it repaired."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def doctor(json: Json = False) -> int:
 
     A line each, with what is wrong and how to fix it.
 
-    Settings, certificates, proxies, Redis (release, eviction, persistence, memory), what an acknowledged job would
-    survive, clocks, queues, workers and their calls, the sweep, endpoints, refused jobs, re-identification, customers'
-    links, Iron, tokens. Secrets are tried: the API key on Iron, encryption keys on what is stored, the webhook's secret
-    on a sample. Nothing is changed. The exit status is 1 when something is broken.
+    It looks at settings, certificates, proxies, Redis (release, eviction, persistence, memory), and at what an
+    acknowledged job would survive. Then come clocks, queues, workers and their calls, the sweep, endpoints, refused
+    jobs, re-identification, customers' links, Iron and tokens. Secrets are tried: the API key on Iron, encryption keys
+    on what is stored, the webhook's secret on a sample. Nothing is changed. The exit status is 1 when something is
+    broken.
 
     Example: onboarding doctor
     """

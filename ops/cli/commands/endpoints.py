@@ -50,7 +50,7 @@ def add_(
         list[str] | None, typer.Option("--types", metavar="GLOB", help="Only these types; may be repeated.")
     ] = None,
     after: Annotated[
-        str | None, typer.Option(metavar="ID", help="Start after this event; 0-0: with all that is kept.")
+        str | None, typer.Option(metavar="ID", help="Start after this event (0-0: the oldest kept).")
     ] = None,
     by: By = None,
     json: Json = False,
@@ -80,12 +80,12 @@ def add_(
         try:
             target(parsed, private=private)
         except (OSError, UnicodeError):
-            raise usage(f"Nothing is known of the host {parsed.host}: correct it, or its entry in DNS.") from None
+            raise usage(f"The host {parsed.host} has no address in DNS. Correct it, or its DNS entry.") from None
         if after is not None:
             place(after)
         begin = after or EventStream(session.ledger).newest()
         secret = endpoints.add(called, url, types=types or (), after=begin, by=who(by), private=private)
-    _tell_secret(called, secret, "is set up", as_json=json)
+    _tell_secret(called, secret, "is added", as_json=json)
     return Status.DONE
 
 
@@ -182,7 +182,7 @@ def replay(
     name: Name,
     event: Annotated[str | None, typer.Option(metavar="ID", help="Only this event.")] = None,
     first: Annotated[str | None, typer.Option("--from", metavar="ID", help="All from this event on.")] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="ID", help="Up to this one; else up to now.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="ID", help="Up to this one (default: up to now).")] = None,
     by: By = None,
 ) -> int:
     """Deliver events again, one or a range.
@@ -195,14 +195,14 @@ def replay(
     from workers.events.stream import EventStream
 
     if (event is None) == (first is None):
-        raise usage("Give --event ID for one event, or --from ID (and --to ID) for a range.")
+        raise usage("Use --event ID for one event, or --from ID (and --to ID) for a range.")
     with _endpoints() as (session, endpoints):
         begin = str(event or first)
         end = event or last or EventStream(session.ledger).newest()
         if place(end) < place(begin):
             raise usage(f"--to {end} comes before --from {begin}: exchange them.")
         if not EventStream(session.ledger).between(begin, end, 1):
-            raise CommandError("None of these events is kept: `onboarding events` shows what is.")
+            raise CommandError("None of these events is kept. See those kept with `onboarding events`.")
         endpoints.replay(name, begin, end, by=who(by))
     output.say(f"{name} gets the events from {begin} to {end} again.")
     return Status.DONE
@@ -211,7 +211,7 @@ def replay(
 def rotate(
     name: Name,
     overlap: Annotated[
-        str, typer.Option(metavar="24h", help="How long the old secret keeps signing too; 0s: stop now.")
+        str, typer.Option(metavar="24h", help="How long the old secret keeps signing too (0s: stop now).")
     ] = "24h",
     by: By = None,
     json: Json = False,
@@ -227,7 +227,7 @@ def rotate(
     seconds = duration_s(overlap)
     with _endpoints("input") as (_, endpoints):
         secret = endpoints.rotate(name, overlap_s=seconds, by=who(by))
-    _tell_secret(name, secret, f"has a new secret; the former one signs for {overlap} more", as_json=json)
+    _tell_secret(name, secret, f"has a new secret; the old one keeps signing for {overlap} more", as_json=json)
     return Status.DONE
 
 
@@ -250,7 +250,7 @@ def remove(
     output.say(
         f"{name} is removed."
         if yes
-        else f"{name} has {waiting:,} events that it refused and that are still tried; with --yes it is removed."
+        else f"{name} has {waiting:,} events that it rejected and that we still retry. Remove it with --yes."
     )
     return Status.DONE
 
@@ -284,7 +284,7 @@ def _sent(session: Session, endpoints: Endpoints, name: str) -> tuple[Any, float
 
 
 def _tell_secret(name: str, secret: str, what: str, *, as_json: bool) -> None:
-    output.say(f"The endpoint {name} {what}. Its secret is shown this once:")
+    output.say(f"The endpoint {name} {what}. Secret (shown only once):")
     if as_json:
         output.give({"name": name, "secret": secret})
     else:

@@ -29,7 +29,9 @@ def events(
     after: Annotated[
         str | None, typer.Option(metavar="ID", help="Only events after this one (default: all that are kept).")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for new events; without --after only those.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for new events (without --after: only new ones).")
+    ] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N events.")] = None,
     json: Json = False,
 ) -> int:

@@ -69,7 +69,7 @@ def pause(name: Name, yes: Yes = False, reason: Reason = "", by: By = None, json
     with opened(check=True) as session:
         imports, one = _get(session, name)
         if one.state in ("cancelled", "finished"):
-            raise CommandError(f"The import {name} is {one.state}: there is nothing to pause.")
+            raise CommandError(f"The import {name} is {one.state}. There is nothing to pause.")
         changed = yes and imports.pause(name, by=who(by), reason=reason)
         one = imports.get(name)
     _tell(one, as_json=json)
@@ -87,7 +87,7 @@ def resume(name: Name, yes: Yes = False, json: Json = False) -> int:
     with opened(check=True) as session:
         imports, one = _get(session, name)
         if one.state == "cancelled":
-            raise CommandError(f"The import {name} is cancelled for good: import the file under another name.")
+            raise CommandError(f"The import {name} is cancelled for good. Import the file under another name.")
         changed = yes and imports.resume(name)
         one = imports.get(name)
     _tell(one, as_json=json)
@@ -98,10 +98,10 @@ def resume(name: Name, yes: Yes = False, json: Json = False) -> int:
 
 
 def cancel(name: Name, reason: Reason, yes: Yes = False, by: By = None, json: Json = False) -> int:
-    """Cancel for good who has not started of an import.
+    """Cancel customers of an import who have not started.
 
-    The others go on.
-    Each customer's history says who cancelled and why. Interrupted, the same command goes on.
+    This is final. The others go on. Each customer's history says who cancelled and why. If the command is interrupted,
+    run it again.
 
     Example: onboarding imports cancel customers --reason "the wrong list" --yes
     """
@@ -116,9 +116,9 @@ def cancel(name: Name, reason: Reason, yes: Yes = False, by: By = None, json: Js
     _tell(one, as_json=json)
     begun = one.total - one.finished - one.waiting
     output.say(
-        f"{count:,} customers of {name} who had not started are cancelled; {begun:,} are under way and go on."
+        f"Cancelled {count:,} customers of {name} who had not started; {begun:,} are in progress and go on."
         if yes
-        else f"{count:,} customers of {name} who have not started would be cancelled; with --yes they are."
+        else f"{count:,} customers of {name} have not started. Cancel them with --yes."
     )
     return Status.DONE
 
@@ -158,8 +158,8 @@ def _get(session: Session, name: str) -> tuple[Imports, Import]:
 
 def _outcome(who: str, do: str, state: str, yes: bool, changed: bool) -> str:
     if not yes:
-        return f"{who} would {do}; with --yes they do."
-    return f"{who} {do} now." if changed else f"Nothing changed: it was {state} already."
+        return f"{who} would {do}. Do it with --yes."
+    return f"{who} {do} now." if changed else f"Nothing changed: it was already {state}."
 
 
 def _line(one: Import) -> tuple[object, ...]:
@@ -176,12 +176,12 @@ def _tell(one: Import, *, as_json: bool) -> None:
         return
     view = one.as_json()
     halted = view["halted"]
-    refused = f"{one.conflict:,} in conflict, {one.error:,} with mistakes"
+    refused = f"{one.conflict:,} conflicts, {one.error:,} mistakes"
     rows = [
         ("state", one.state),
         ("by", one.by),
         ("started at", view["created_at"]),
-        ("rows", f"{one.rows:,}: {one.create:,} created, {one.unchanged:,} unchanged, {refused}"),
+        ("rows", f"{one.rows:,}: {one.create:,} new, {one.unchanged:,} already known, {refused}"),
         ("customers", f"{one.waiting:,} wait, {one.total - one.waiting:,} started, {one.finished:,} finished"),
         ("phases", ", ".join(f"{count:,} {phase}" for phase, count in one.phases.items())),
         ("speed", None if one.per_minute is None else f"{one.per_minute:,.0f} customers a minute"),

@@ -37,7 +37,7 @@ class _Desk:
     def customer_id(self) -> str:
         """The customer's id at Iron. Raises CommandError where there is none yet."""
         if self.record is None or self.record.customer_id is None:
-            raise CommandError("Iron does not know this customer yet: the customer is not created there.")
+            raise CommandError("The customer does not exist at Iron yet.")
         return self.record.customer_id
 
 
@@ -57,7 +57,8 @@ def _asking(key: str | None) -> Iterator[_Desk]:
             yield _Desk(session, aside, record)
         except (IronError, HeldBackError) as error:
             status = getattr(error, "status", None)
-            raise CommandError(f"{error}{f' (HTTP {status})' if status else ''}") from None
+            shown = f" (HTTP {status})" if status and "HTTP" not in str(error) else ""
+            raise CommandError(f"{error}{shown}") from None
 
 
 def customer(
@@ -195,7 +196,7 @@ def approve(
         status = desk.aside.ask(decided)
     if json:
         output.give({"idempotency_key": key, "identification_id": record.identification_id, "status": status})
-    output.say(f"The identification is {status} now. Iron's webhook, or the next poll, brings it here.")
+    output.say(f"The identification is now {status}. We learn it from Iron's webhook or the next check.")
     return Status.DONE
 
 
@@ -224,7 +225,7 @@ def archive(
         refuse_useless(session, key, name)
         if not yes:
             what = "newest identification" if identification else "customer, with all identifications,"
-            output.say(f"Iron would archive the {what} for good. Nothing was changed; with --yes it is done.")
+            output.say(f"Iron would archive the {what} for good. Nothing was changed. Do it with --yes.")
             return Status.DONE
         return act(session, key, name, reason=reason, by=by, as_json=json)
 

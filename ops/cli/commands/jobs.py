@@ -44,7 +44,7 @@ def submit(
     type_: Annotated[
         str | None, typer.Option("--type", metavar="Person|Business", help="Kind of customer (default: Person).")
     ] = None,
-    external_id: Annotated[str | None, typer.Option(metavar="ID", help="External id (default: the key).")] = None,
+    external_id: Annotated[str | None, typer.Option(metavar="ID", help="External ID (default: the key).")] = None,
     with_edd: Annotated[bool, typer.Option("--with-edd", help="Ask for enhanced due diligence.")] = False,
     risk_tier: Annotated[
         str | None, typer.Option(metavar="low|standard|high", help="Risk tier (default: standard).")
@@ -74,10 +74,10 @@ def submit(
         given["labels"] = pairs(label, "--label")
     if file is not None:
         if given or customer:
-            raise usage("Give the job as a file or as options, not both.")
+            raise usage("Submit the job as a file or as options, not both.")
         return _submit(read_json(file), wanted, timeout, allow_odd_ids=allow_odd_ids, as_json=json)
     if not given and not customer:
-        raise usage("Give the job as a file (or - for standard input), or at least --key and --email.")
+        raise usage("Name a file (or - for standard input), or at least --key and --email.")
     value = given | {"customer": {"customer_type": "Person"} | customer}
     return _submit(value, wanted, timeout, allow_odd_ids=allow_odd_ids, as_json=json)
 
@@ -95,7 +95,7 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare with the ledger and write nothing.")] = False,
     report: Annotated[Path | None, typer.Option(metavar="OUT.csv", help="Write what became of each row.")] = None,
     lane: Annotated[
-        Literal["interactive", "bulk"], typer.Option(metavar="interactive|bulk", help="Lane of jobs that name none.")
+        Literal["interactive", "bulk"], typer.Option(metavar="interactive|bulk", help="Lane of jobs without a lane.")
     ] = "bulk",
     map_: Annotated[
         list[str] | None,
@@ -107,8 +107,8 @@ def import_(
 ) -> int:
     """Import customers from a CSV or JSONL file.
 
-    Rows with mistakes are named and refused, the others go through; the exit status is then 5. The same file again
-    changes nothing, and goes on where an interrupted import stopped. `onboarding imports` follows, pauses and cancels.
+    Rows with mistakes are listed and rejected, the others go through; the exit status is then 5. The same file again
+    changes nothing, and continues an interrupted import. `onboarding imports` follows, pauses and cancels.
 
     Example: onboarding import customers.csv --report customers-report.csv --map "E-Mail=email"
     """
@@ -137,7 +137,7 @@ def import_(
             )  # fmt: skip
         except RedisError as error:
             why = unanswered(session.ledger.client, error)
-            raise CommandError(f"{why} The rows before are stored: import the same file again.") from None
+            raise CommandError(f"{why} The earlier rows are stored. Import the same file again.") from None
     show_import(result, report=report, dry_run=dry_run)
     if json:
         output.give(result.as_json())
@@ -179,9 +179,9 @@ def sign(
             show(read(session.ledger, key), as_json=True)
     if recorded.fresh:
         count = f"{len(recorded.fresh)} of {len(document)}"
-        output.say(f"The consent to {count} documents is recorded; a worker submits it to Iron.")
+        output.say(f"Consent to {count} documents recorded. A worker submits it to Iron within seconds.")
     else:
-        output.say("The consent to these documents was recorded before; nothing changed.")
+        output.say("This consent is already recorded. Nothing changed.")
     return Status.DONE
 
 
@@ -203,14 +203,16 @@ def _consent(given: Mapping[str, object], now_ms: Clock | None = None) -> Consen
 def show_import(result: Result, *, report: Path | None, dry_run: bool = False) -> None:
     """Tell people what became of a file."""
     if result.refused:
-        output.table(("line", "column", "code", "what is wrong"), result.refused, title="Refused rows", right=("line",))
+        output.table(
+            ("line", "column", "code", "what is wrong"), result.refused, title="Rejected rows", right=("line",)
+        )
     if result.refusals > len({line for line, *_ in result.refused}):
-        where = f"{report} has all of them" if report else "--report OUT.csv writes all of them"
-        output.say(f"More rows were refused than are shown: {where}.")
-    would = "would be " if dry_run else ""
+        where = f"See {report}" if report else "Write them all with --report OUT.csv"
+        output.say(f"Not all rejected rows are shown. {where}.")
+    done = "Checked" if dry_run else "Imported"
     output.say(
-        f"{result.rows:,} rows of {result.name}: {result.create:,} {would}created, {result.unchanged:,} unchanged,"
-        f" {result.conflict:,} in conflict, {result.error:,} with mistakes; {result.seconds:.1f} s."
+        f"{done} “{result.name}” in {result.seconds:.1f} s: {result.rows:,} rows, {result.create:,} new,"
+        f" {result.unchanged:,} already known, {result.conflict:,} conflicts, {result.error:,} mistakes."
     )
 
 

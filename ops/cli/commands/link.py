@@ -28,8 +28,8 @@ def link(
 
     It stays the same and always leads to the next step.
 
-    It holds for as long as the onboarding is open, over as many of Iron's hosted links as it takes. With --revoke every
-    link so far is void at once, and the one that is printed is new; the history says who did it.
+    It is valid for as long as the customer is not done, however often Iron's link changes. With --revoke all earlier
+    links stop working at once and a new one is printed. The history says who did it.
 
     Example: onboarding link crm-1 --revoke --reason "sent to the wrong address"
     """
@@ -42,7 +42,7 @@ def link(
         if revoke:
             if nudge := session.ledger.revoke_links(key, {"by": who(by), "reason": reason}):
                 session.send(nudge)
-            output.say("Every link so far is void; this is the new one.")
+            output.say("All earlier links are revoked. New link:")
         address = customer_links(session.settings).link(read(session.ledger, key))
     if json:
         output.give({"idempotency_key": key, "customer_link": address, "revoked": revoke})

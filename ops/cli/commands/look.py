@@ -35,15 +35,15 @@ def status(
     personal: Annotated[
         bool,
         typer.Option(
-            "--personal", help="Show the personal data and Iron's own words too; the history then says who read it."
+            "--personal", help="Show the personal data and Iron's own words too. The history records who looked."
         ),
     ] = False,
     json: Json = False,
 ) -> int:
     """Show the status of one customer.
 
-    In which phase, who must act, what exactly is needed, and what happens next. With --wait the exit status is 8 when
-    the time is over first, and 1 when it has ended in another phase.
+    In which phase, who must act, what exactly is needed, and what happens next. With --wait: exit status 8 on
+    timeout, 1 if it ended in another phase.
 
     Example: onboarding status crm-1 --wait active --timeout 300
     """
@@ -84,7 +84,7 @@ def history(key: Key, json: Json = False) -> int:
 
 
 def find(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Key, external id, e-mail address, or Iron's id.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Key, external ID, e-mail address or Iron ID.")],
     json: Json = False,
 ) -> int:
     """Find customers by key, external id, e-mail or Iron's id.
@@ -100,7 +100,7 @@ def find(
     with opened("input") as session:
         found = search(session.ledger, session.vault, text)
     if not found:
-        raise CommandError("Nothing has this as its key, external id, e-mail address or Iron's customer id.")
+        raise CommandError("No customer has this key, external ID, e-mail address or Iron ID.")
     if json:
         for one in found:
             show(one, as_json=True)
@@ -112,9 +112,7 @@ def find(
 def list_(
     phase: Annotated[str | None, typer.Option("--phase", metavar="P", help="Only this phase.")] = None,
     label: Labels = None,
-    older_than: Annotated[
-        str | None, typer.Option(metavar="3d", help="Only those in their phase for longer than this.")
-    ] = None,
+    older_than: Annotated[str | None, typer.Option(metavar="3d", help="Only those in their phase for longer.")] = None,
     import_: Annotated[
         str | None, typer.Option("--import", metavar="NAME", help="Only those of this import, in its order.")
     ] = None,
@@ -183,14 +181,14 @@ def summary(json: Json = False) -> int:
     sweep = counts["sweep"]
     if sweep["finished_at"]:
         output.say(
-            f"The last sweep ended at {sweep['finished_at']}: {sweep['read']:,} customers read,"
-            f" {sweep['differ']:,} differed, {sweep['unknown']:,} have no record."
+            f"Compared with Iron's list at {sweep['finished_at']}: {sweep['read']:,} read,"
+            f" {sweep['differ']:,} out of date, {sweep['unknown']:,} not in our records."
         )
     endpoints = counts["endpoints"]
     if endpoints["failing"] or endpoints["paused"] or endpoints["parked"]:
         output.say(
             f"Endpoints: {endpoints['failing']} failing, {endpoints['paused']} paused; events of"
-            f" {endpoints['parked']:,} onboardings are refused: `onboarding endpoints list` shows where."
+            f" {endpoints['parked']:,} customers rejected. Details: `onboarding endpoints list`."
         )
     again = counts["reidentification"]
     if again["enabled"] or again["waiting"]:
@@ -202,12 +200,12 @@ def summary(json: Json = False) -> int:
     for sentence in _messages(counts["messages"]):
         output.say(sentence)
     if counts["refused"]:
-        output.say(f"{counts['refused']:,} jobs that came as messages were refused: `onboarding refused` shows why.")
+        output.say(f"{counts['refused']:,} job messages were refused. See why with `onboarding refused`.")
     return Status.DONE
 
 
 def _messages(found: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is in the broker beside nudges that move."""
+    """Return what is in the broker beside nudges that move."""
     if found["delayed"]:
         yield f"{found['delayed']:,} messages were sent with a delay and wait until it is over."
     for one in found["stuck"]:
@@ -215,25 +213,25 @@ def _messages(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _held_back(counts: Mapping[str, Any]) -> Iterator[str]:
-    """Say what keeps calls to Iron from leaving, or makes them fewer than the budget."""
+    """Return what keeps calls to Iron from leaving, or makes them fewer than the budget."""
     from workers.operate.diagnosis import rejects_all
 
     budget = counts["budget"]
     now, per_minute = budget["rate_per_second_now"], budget["identifications_per_minute_now"]
     if (now, per_minute) != (budget["rate_per_second"], budget["identifications_per_minute"]):
-        yield f"Now it is {now:g} a second and {per_minute:g} a minute, and grows again."
+        yield f"Now limited to {now:g} calls a second and {per_minute:g} identifications a minute; recovering."
     if budget["closed_until"]:
-        yield f"Iron wants no call before {budget['closed_until']} (429)."
+        yield f"Iron asked us to wait until {budget['closed_until']} (429)."
     if counts["breaker"] != "closed":
-        why = rejects_all(counts["refusal"]) if counts["refusal"] else "Iron is in trouble."
-        yield f"The breaker is {counts['breaker']}: {why} One call at a time finds out if it still does."
+        why = rejects_all(counts["refusal"]) if counts["refusal"] else "Iron is not answering."
+        yield f"{why} We test every few seconds whether Iron is back (breaker: {counts['breaker']})."
     for lane, pause in counts["paused"].items():
         why = f": {pause['reason']}" if pause["reason"] else ""
         yield f"{lane} is paused since {pause['at']} by {pause['by']}{why}."
 
 
 def summarised(session: Session) -> dict[str, Any]:
-    """Give the counts as the contract has them."""
+    """Return the counts as the contract has them."""
     import redis
 
     from workers.engine.inventory import look

@@ -34,7 +34,7 @@ def pause(lane: Lane, yes: Yes = False, reason: Why = "", by: By = None, json: J
 
     Until it is resumed; survives restarts.
 
-    A call that is under way ends. Jobs are still accepted and wait; what people do is stored.
+    A call in progress is finished. Jobs are still accepted and wait; what people do is stored.
 
     Example: onboarding pause bulk --reason "Iron asked us to" --yes
     """
@@ -48,20 +48,20 @@ def pause(lane: Lane, yes: Yes = False, reason: Why = "", by: By = None, json: J
         if json:
             output.give({"lanes": lanes, "due": waiting, "paused": done, "done": yes})
         if not yes:
-            output.say(f"{waiting:,} onboardings are due in {_named(lanes)}; with --yes they wait until it is resumed.")
+            output.say(f"{waiting:,} customers are due in {_named(lanes)}. With --yes they wait until you resume.")
             return Status.DONE
         before = Gate(session.ledger).standing().paused
         if done:
-            output.say(f"Paused: {_named(done)}. `onboarding resume {lane} --yes` lets calls leave again.")
+            output.say(f"Paused {_named(done)}. Resume with `onboarding resume {lane} --yes`.")
         for name in sorted(set(lanes) - set(done)):
-            output.say(f"{name} was paused already, by {before[name].by}.")
+            output.say(f"{name} was already paused, by {before[name].by}.")
     return Status.DONE
 
 
 def resume(lane: Lane, yes: Yes = False, json: Json = False) -> int:
     """Resume calls to Iron for a lane, or for all.
 
-    Within the limits of calls.
+    Within the call limits.
 
     Example: onboarding resume bulk --yes
     """
@@ -75,9 +75,9 @@ def resume(lane: Lane, yes: Yes = False, json: Json = False) -> int:
         if json:
             output.give({"lanes": lanes, "due": waiting, "resumed": done, "done": yes})
         if not yes:
-            output.say(f"{waiting:,} onboardings are due in {_named(lanes)}; with --yes they go on.")
+            output.say(f"{waiting:,} customers are due in {_named(lanes)}. With --yes they go on.")
         else:
-            output.say(f"Resumed: {_named(done)}." if done else f"Nothing of {_named(lanes)} was paused.")
+            output.say(f"Resumed {_named(done)}." if done else f"{_named(lanes)} was not paused.")
     return Status.DONE
 
 
@@ -85,7 +85,7 @@ def _lanes(name: str) -> list[str]:
     from workers.budget.gate import PAUSABLE
 
     if name != "all" and name not in PAUSABLE:
-        raise usage(f"{name} is no lane: it should be one of {', '.join(PAUSABLE)}, or all.")
+        raise usage(f"{name} is not a lane. Use one of {', '.join(PAUSABLE)}, or all.")
     return list(PAUSABLE) if name == "all" else [name]
 
 

@@ -39,13 +39,11 @@ def change(policy: ReidentificationPolicy, *, by: str, store: bool, as_json: boo
     for line in differ:
         output.say(f"Change: {line}.")
     if not differ:
-        output.say("This is the policy in force; there is nothing to change.")
+        output.say("This policy is already in force. Nothing to change.")
     elif not store:
-        output.say(
-            "Nothing is stored. With --yes it is put in force, and the due times of those it concerns are moved."
-        )
+        output.say("Nothing is stored. Put it in force with --yes; that also moves the due times of these customers.")
     else:
-        output.say(f"The policy is in force (version {rule.version}); {_moved(found)}")
+        output.say(f"The policy is in force (version {rule.version}). {_moved(found)}")
     return Status.DONE
 
 
@@ -68,9 +66,9 @@ def _put_in_force(session: Session, rule: InForce) -> None:
     while not moved.done and not moved.wait_s:
         moved = mover.run_once()
     if moved.done:
-        output.say(f"The due times of {moved.count:,} active customers are looked through.")
+        output.say(f"Applied to {moved.count:,} active customers.")
     else:
-        output.say("Workers are moving the due times already; `onboarding reidentify` shows how far they are.")
+        output.say("Workers are already moving the due times. See how far they are with `onboarding reidentify`.")
 
 
 def _explain(rule: InForce, found: Forecast) -> None:
@@ -91,9 +89,9 @@ def _explain(rule: InForce, found: Forecast) -> None:
 
 def _alert(rule: InForce, found: Forecast) -> str:
     late = sum(found.passing.values())
-    overdue = f"{found.overdue:,} customers are over their date today. " if found.overdue else ""
+    overdue = f"{found.overdue:,} customers are past their date today. " if found.overdue else ""
     if late < NOBODY:
-        return f"{overdue}Nobody will pass the date because of the cap within a year."
+        return f"{overdue}Within a year, nobody will pass their date because of the cap."
     return (
         f"{overdue}ALERT: about {late:,.0f} customers will pass their date within a year because only"
         f" {rule.policy.max_per_day:,} may start on a day; up to {found.longest_queue:,.0f} will wait."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: shorter than the minute that docker-compose.yml gives. What is cut off all the same comes up when its lease ends.
 GRACE_S = 45.0
 #: What `dev` and `sandbox` say of the same flag.
-BY_CALL = "Approve nobody until POST /sandbox/identification/{id}, as Iron's own sandbox."
+BY_CALL = "Approve nobody until POST /sandbox/identification/{id}, like Iron's own sandbox."
 
 
 def register(app: typer.Typer) -> None:
@@ -34,9 +34,7 @@ def demo(
         int | None,
         typer.Option(min=1, max=100_000, metavar="N", help="Number of customers, made from the 200 samples."),
     ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the data in ./.onboarding-demo; the next run goes on there.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the data in ./.onboarding-demo for the next run.")] = False,
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the data in this folder instead.")] = None,
 ) -> int:
     """Onboard sample customers here, with a simulated Iron.
@@ -131,18 +129,16 @@ def sandbox(
     host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8701,
     speed: Annotated[
-        float, typer.Option(min=0.001, max=1e6, metavar="N", help="Divides the times of its scripts.")
+        float, typer.Option(min=0.001, max=1e6, metavar="N", help="Divide the times of its scripts by this.")
     ] = 1.0,
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from this file, and write it at the end.")
     ] = None,
     by_call: Annotated[bool, typer.Option("--by-call", help=BY_CALL)] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse members of bodies that no document of Iron names.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Reject fields that Iron does not document.")] = False,
     strange: Annotated[
         int | None,
-        typer.Option(metavar="SEED", help="Draw by this seed all that Iron leaves open; some requests meet oddities."),
+        typer.Option(metavar="SEED", help="Seed that decides what Iron leaves open; some requests meet oddities."),
     ] = None,
     webhooks: Annotated[
         str | None, typer.Option(metavar="URL", help="Send webhooks there, signed with IRON_WEBHOOK_SECRET.")
@@ -178,7 +174,7 @@ def sandbox(
 
 
 def _to(url: str) -> WebhookSettings:
-    """Say where the sandbox sends webhooks, and what it signs them with: of several secrets the gateway takes any."""
+    """Return where the sandbox sends webhooks, and what signs them: of several secrets the gateway takes any."""
     from ops.sandbox.world.outbox import WebhookSettings
     from workers.forms import FormError, plain, web_address
     from workers.settings import Settings, SettingsError
@@ -193,15 +189,15 @@ def _to(url: str) -> WebhookSettings:
 
 
 def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandError:
-    """Say why an address cannot be had, and what to do; what is wrong with a file is told as such."""
+    """Return why an address cannot be had, and what to do; what is wrong with a file is told as such."""
     if error.filename is not None:
         raise error
     if error.errno == errno.EADDRINUSE:
-        why = f"port {port} on {host} is in use: stop what listens there, or name another with --port"
+        why = f"{host}:{port} is in use. Choose another with --host and --port"
     else:
         reason = (error.strerror or str(error)).rpartition(": ")[2]
-        why = f"{host}:{port} cannot be used ({reason}): name another with --host and --port"
-    return CommandError(f"The {part} did not start, because {why}.")
+        why = f"{host}:{port} cannot be used ({reason}). Choose another with --host and --port"
+    return CommandError(f"The {part} did not start: {why}.")
 
 
 def _check(ledger_url: str, broker_url: str) -> None:
@@ -214,7 +210,7 @@ def _check(ledger_url: str, broker_url: str) -> None:
         ledger, broker = connect(ledger_url), connect(broker_url)
     except ValueError:
         names = "ONBOARDING_REDIS_URL or ONBOARDING_BROKER_URL"
-        raise usage(f"{names} is malformed: each should be like redis://:password@host:6379/0.") from None
+        raise usage(f"{names} is malformed: write it like redis://:password@host:6379/0.") from None
     with ledger, broker:
         with answering(ledger):
             require(ledger)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from ops.cli import output
 from ops.cli.exits import CommandError, Status, usage
@@ -26,7 +27,7 @@ def ask_for(
     from workers.reidentification import policy_store, runs
 
     if not reason:
-        raise usage("Say with --reason why they are identified again: it takes them offline until they are done.")
+        raise usage("Give a --reason: customers who are re-identified are offline until they are done.")
     rule = policy_store.in_force(session.ledger)
     run = run or f"hand-{rule.policy.hours.day(session.ledger.now_ms())}"
     wanted, foreseen = runs.would_ask(session.ledger, keys, run=run)
@@ -43,7 +44,7 @@ def ask_for(
         _tell(as_json, key=key, result="asked", run=run)
     for key in asked.already:
         _tell(as_json, key=key, result="already", run=run)
-    output.say(f"{len(asked.asked):,} are asked for in the run {run}; {len(asked.already):,} were in it already.")
+    output.say(f"Requested {len(asked.asked):,} in the run {run}; {len(asked.already):,} were already in it.")
     return _tell_refused(asked.refused, len(asked.asked) + len(asked.already), as_json)
 
 
@@ -60,16 +61,18 @@ def _foretell(wanted: list[Record], days: list[tuple[date, int]], *, run: str, w
 
 
 def _tell_days(session: Session, rule: InForce, count: int) -> list[tuple[date, int]]:
-    """Say how many would start on which day; answers the same as data."""
+    """Return how many would start on which day; answers the same as data."""
     from workers.reidentification import runs
 
     days = runs.by_day(session.ledger, rule, count)
-    today = rule.policy.hours.day(session.ledger.now_ms())
+    now_ms = session.ledger.now_ms()
+    today = rule.policy.hours.day(now_ms)
     when = ", ".join(f"{number:,} {'today' if day == today else f'on {day}'}" for day, number in days)
     cap = rule.policy.max_per_day
-    output.say(f"{count:,} customers are to be identified again, at most {cap:,} a day: {when or 'nobody'}.")
-    if count and not rule.policy.hours.is_open(session.ledger.now_ms()):
-        output.say("These are quiet hours: nothing starts before they are over.")
+    output.say(f"{count:,} customers will be re-identified, at most {cap:,} a day: {when or 'nobody'}.")
+    if count and (opens_ms := rule.policy.hours.next_open(now_ms)) > now_ms:
+        opens = datetime.fromtimestamp(opens_ms / 1000, ZoneInfo(rule.policy.hours.zone))
+        output.say(f"Quiet hours: nothing starts before {opens:%Y-%m-%d %H:%M %Z}.")
     return days
 
 
@@ -84,9 +87,9 @@ def _tell_refused(refused: Iterable[tuple[str, str | None]], done: int, as_json:
     for key, why in found:
         _tell(as_json, key=key, result="refused", text=why)
     for key, why in found[:SHOWN]:
-        output.say(f"{key} is left alone: {why}")
+        output.say(f"Skipped {key}: {why}")
     if len(found) > SHOWN:
-        output.say(f"{len(found) - SHOWN:,} others are left alone; --json names them.")
+        output.say(f"{len(found) - SHOWN:,} more skipped; --json lists them.")
     return Status.DONE if not found else Status.PARTLY if done else Status.FAILED
 
 
@@ -101,10 +104,10 @@ def ask_due(
     rule = policy_store.in_force(session.ledger)
     run = run or f"due-{rule.policy.hours.day(session.ledger.now_ms())}"
     if not rule.policy.enabled:
-        output.say("The policy is off: nobody is due by it. Put one in force with --policy FILE --yes.")
+        output.say("The policy is off: nobody is due. Put one in force with --policy FILE --yes.")
         return Status.DONE
     if (state := runs.state_of(session.ledger, run)) != "running":
-        raise CommandError(f"The run {run} is {state}: resume it, or give another name.")
+        raise CommandError(f"The run {run} is {state}. Resume it, or use another name.")
     due = ((date_of(read.record, rule), at_ms, read.record) for read, at_ms in runs.due_now(session.ledger, rule))
     found = sorted(due, key=lambda one: (one[0], one[1], one[2].key))[:limit]
     _tell_days(session, rule, len(found))
@@ -119,7 +122,7 @@ def ask_due(
     asked = runs.ask(session.ledger, [record.key for *_, record in found], run=run, by=by, reason=reason, due=True)
     for key in asked.asked:
         _tell(as_json, key=key, result="asked", run=run)
-    output.say(f"{len(asked.asked):,} are asked for in the run {run}; {len(asked.already):,} were in it already.")
+    output.say(f"Requested {len(asked.asked):,} in the run {run}; {len(asked.already):,} were already in it.")
     return _tell_refused(asked.refused, len(asked.asked) + len(asked.already), as_json)
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make, list and revoke API tokens for the gateway.", no_args_is_help=True, rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Who holds it; the history names them by it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the holder, as histories show it.")]
 
 #: What is wrong with a name.
-_NO_NAME = "The name is to be 1 to 64 letters, digits or any of . _ - @"
+_NO_NAME = "The name must be 1 to 64 letters, digits or any of . _ - @"
 
 
 def new(

@@ -36,8 +36,8 @@ _SUMMARIES = {
     "revoke-links": "Make the customer's links void",
 }
 _DESCRIPTIONS = {
-    "retry": "Try again once the cause is gone, such as a wrong API key. What Iron refused for its content needs"
-    " `correct`.",
+    "retry": "Try again once the cause is gone, such as a wrong API key. Details that Iron rejected need"
+    " `correct` instead.",
     "restart": "For a customer who was declined and may try again, or whose links expired. Never while an"
     " identification is under way.",
     "cancel": "Nothing is changed on Iron. `restart` takes it up again.",
@@ -110,10 +110,10 @@ def routes(ledger: Ledger, door: FrontDoor, send: Callable[[Nudge], object], sho
     )
     def correct(key: Key, caller: Who, body: JobBody) -> JSONResponse:
         """Send again what Iron refused, and bring Iron's e-mail and external id of a customer who exists up to it."""
-        reason, job = _correction(key, body, door.judge)
-        _refuse_useless(ledger, key, "correct")
+        why, job = _correction(key, body, door.judge)
+        _refuse_useless(ledger, key, "correct", restart=why.restart)
         try:
-            return stored(key, door.correct(job, by=caller.name, reason=reason))
+            return stored(key, door.correct(job, by=caller.name, reason=why.reason, restart=why.restart))
         except ExternalIdTakenError as error:
             raise ProblemError("external_id_taken", str(error), holder=error.holder) from None
 
@@ -139,22 +139,24 @@ def _add_archive(router: APIRouter, ledger: Ledger, stored: Callable[..., JSONRe
         return stored(key, ledger.act(key, {"act": name, "by": caller.name, "reason": asked.reason}))
 
 
-def _refuse_useless(ledger: Ledger, key: str, name: str) -> None:
-    if why := refusal(found(ledger, key).record, name):
+def _refuse_useless(ledger: Ledger, key: str, name: str, *, restart: bool = False) -> None:
+    """Refuse an act that makes no sense now; `restart`: a restart comes with it."""
+    record = found(ledger, key).record
+    if why := refusal(record, name) or (refusal(record, "restart") if restart else None):
         raise ProblemError("act_refused", f"{why} Nothing was changed.")
 
 
-def _correction(key: str, body: Any, judge: Judge) -> tuple[str, Job]:
-    """Read a correction: its reason and the job, with every problem of both at once."""
+def _correction(key: str, body: Any, judge: Judge) -> tuple[shapes.Correcting, Job]:
+    """Read a correction: why it is made and the job, with every problem of both at once."""
     if not isinstance(body, dict):
         checked(shapes.Correction, body)
     head = {name: value for name, value in body.items() if name != "job"}
     job = body.get("job")
-    errors = all_problems(("", lambda: checked(shapes.Act, head)), ("/job", lambda: checked_job(job, judge)))
+    errors = all_problems(("", lambda: checked(shapes.Correcting, head)), ("/job", lambda: checked_job(job, judge)))
     named = job.get("idempotency_key", key) if isinstance(job, dict) else key
     if not isinstance(named, str) or composed(named) != key:
         text = "A correction keeps the key of the onboarding: write that of the address."
         errors.append({"pointer": "/job/idempotency_key", "code": "another_key", "text": text})
     if errors:
         raise ProblemError("invalid_job", errors=errors)
-    return checked(shapes.Act, head).reason, checked_job(job, judge)
+    return checked(shapes.Correcting, head), checked_job(job, judge)

@@ -168,7 +168,7 @@ def _shown(imports: Imports, name: str) -> dict[str, Any]:
 def _may_read(imports: Imports, name: str, caller: Caller) -> None:
     """Let a submitter have only what it sent itself. Raises ProblemError."""
     if _shown(imports, name)["by"] != caller.name and caller.role is Role.SUBMITTER:
-        raise ProblemError("import_of_another", "Somebody else sent this file; its rows are personal data.")
+        raise ProblemError("import_of_another", "Another token sent this file. Its rows are personal data.")
 
 
 def _unknown() -> ProblemError:

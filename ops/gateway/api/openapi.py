@@ -19,7 +19,7 @@ _BODIES: dict[str, type[BaseModel]] = {}
 
 _DESCRIPTION = """Submit customers to be onboarded to Iron, follow them, and learn what to show each customer next.
 
-Every route below `/v1/` wants a bearer token; `x-roles` says which roles may use it. Every refusal is
+Every route below `/v1/` needs a bearer token; `x-roles` says which roles may use it. Every refusal is
 `application/problem+json` (RFC 9457) with a stable `code`; new codes may be added. Every answer has `X-Request-ID`; a
 sane one of the caller's own is kept.
 """

@@ -43,7 +43,7 @@ def place_of(cursor: str | None, filters: Any) -> Any:
     if not genuine:
         raise malformed()
     if made_with != fingerprint(filters):
-        raise ProblemError("cursor_malformed", "Ask with the filters of the first page, or begin again.")
+        raise ProblemError("cursor_malformed", "Use the same filters as for the first page, or start without a cursor.")
     return place
 
 
@@ -56,7 +56,7 @@ def number(found: Any) -> int:
 
 def malformed() -> ProblemError:
     """Make the refusal of a cursor that is none of ours."""
-    return ProblemError("cursor_malformed", "Begin again without a cursor.")
+    return ProblemError("cursor_malformed", "Start again without a cursor.")
 
 
 def _written(made_with: str, place: Any) -> str:

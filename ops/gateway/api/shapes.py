@@ -25,7 +25,7 @@ _JOB: JsonDict = {
 }
 _AT = "2026-11-22T10:00:00Z"
 
-Reason = Annotated[Text, Field(description="Why. It stands in the history, so no personal data.")]
+Reason = Annotated[Text, Field(description="Why. Kept in the history: no personal data.")]
 
 
 class Act(Shape):
@@ -48,14 +48,21 @@ class Archiving(Shape):
     what: Literal["customer", "identification"] = "customer"
 
 
-class Correction(Shape):
+class Correcting(Act):
+    """Why the input is corrected, and what begins with it."""
+
+    restart: bool = Field(
+        default=False, description="Begin a new identification with it, with the job's own data where it has some."
+    )
+
+
+class Correction(Correcting):
     """The whole job as it should be, under the idempotency key that it has."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"reason": "typing error in the e-mail address", "job": _JOB}]}
     )
 
-    reason: Reason
     job: Job
 
 
@@ -76,6 +83,21 @@ class Need(BaseModel):
     document: str | None = Field(None, description="Id of the document that it is about.")
     reasons: list[str] | None = Field(None, description="Iron's codes of what it is about.")
     reject_labels: list[str] | None = Field(None, description="Labels of the same, which say more.")
+
+
+class CustomerText(BaseModel):
+    """A text that may be shown to the customer, by language."""
+
+    en: str
+    de: str
+
+
+class Explanation(BaseModel):
+    """What one of Iron's codes or labels means."""
+
+    code: str
+    text: str = Field(description="For people here, in English. A code that is new stands for itself.")
+    customer: CustomerText | None = Field(description="For the customer; null where nothing may be said.")
 
 
 class IronState(BaseModel):
@@ -125,11 +147,11 @@ class Onboarding(BaseModel):
                     "needs": [
                         {
                             "code": "complete_identification",
-                            "text": "The customer opens the link and completes identification.",
+                            "text": "The customer opens the link and completes the identification.",
                             "link": "https://verify.example/9f3c",
                         }
                     ],
-                    "next": "Read the status again at 2026-11-22 10:05:00 UTC, or at once when Iron's webhook arrives.",
+                    "next": "We check again at 2026-11-22 10:05:00 UTC, or as soon as Iron notifies us.",
                     "round": 1,
                     "revision": 0,
                     "attempts": 0,
@@ -145,6 +167,8 @@ class Onboarding(BaseModel):
                     },
                     "reasons": [],
                     "reject_labels": [],
+                    "explanations": [],
+                    "may_retry": None,
                     "signings": [],
                     "problem": None,
                     "created_at": _AT,
@@ -178,6 +202,8 @@ class Onboarding(BaseModel):
         " `kyc_selfie`. Decide by these; Iron's texts may be personal and are read at `/personal`."
     )
     reject_labels: list[str] = Field(description="Labels of the same, which say more: `UNSATISFACTORY_PHOTOS`.")
+    explanations: list[Explanation] = Field(description="What these codes and labels mean. Texts may change.")
+    may_retry: bool | None = Field(description="After a decline: whether the customer may try again. Else null.")
     signings: list[SigningState]
     problem: ProblemState | None
     created_at: str

@@ -62,7 +62,7 @@ class Uploads:
         import interrupted. Whatever happens, place and temporary file are given back.
         """
         if not self._room.acquire(blocking=False):
-            text = "As many files as may be loaded at the same time are being loaded: send it again later."
+            text = "Nothing was stored. Send the file again later."
             raise ProblemError("imports_busy", text, headers={"Retry-After": "30"})
         with ExitStack() as held:
             held.callback(self._room.release)

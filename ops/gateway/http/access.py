@@ -73,8 +73,8 @@ _CREDENTIALS = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 _CHALLENGE = 'Bearer realm="onboarding"'
 
 _NO_TOKENS = (
-    "There is no API token, so nobody can be let in. Make one with `onboarding tokens new NAME --role R --store`; it is"
-    " good within seconds."
+    "There is no API token, so nobody can use the API. Make one with `onboarding tokens new NAME --role R --store`: it"
+    " is good within seconds."
 )
 
 
@@ -86,7 +86,7 @@ class Caller:
     role: Role
 
     def may(self, route: str) -> bool:
-        """Say whether this role may use a route, named as in ACCESS."""
+        """Return whether this role may use a route, named as in ACCESS."""
         return self.role in ACCESS[route]
 
 
@@ -114,7 +114,7 @@ def guard(door: Door) -> Guard:
             may = ", ".join(sorted(ACCESS[route]))
             raise ProblemError(
                 "role_insufficient",
-                f"The role {caller.role} may not do this; it is for: {may}.",
+                f"Role {caller.role}; allowed: {may}.",
                 headers={"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope"'},
             )
         request.state.caller = caller

@@ -46,7 +46,7 @@ class Attempts:
         self._by_network, self._over_all = Windows(most, clock), Windows(OVER_ALL, clock)
 
     def refused(self, request: Request, door: str) -> int | None:
-        """Count a wrong token; gives the seconds to wait where there were too many, else None."""
+        """Count a wrong token; returns the seconds to wait where there were too many, else None."""
         self._told(door)
         network = network_of(request)
         counts = [self._by_network.count(network), self._over_all.count("")]

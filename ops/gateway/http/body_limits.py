@@ -44,7 +44,7 @@ async def receive(request: Request, keep: Callable[[bytes], object], limit_bytes
                     raise _too_large(limit_bytes)
                 keep(part)
     except TimeoutError:
-        detail = f"The whole body is to arrive within {within_s:g} seconds."
+        detail = f"The whole body must arrive within {within_s:g} seconds."
         raise ProblemError("body_too_slow", detail, headers=_CLOSE) from None
 
 
@@ -57,4 +57,4 @@ def _refuse_encoded(request: Request) -> None:
 
 
 def _too_large(limit_bytes: int) -> ProblemError:
-    return ProblemError("body_too_large", f"At most {limit_bytes // 1024} KB are taken here.", headers=_CLOSE)
+    return ProblemError("body_too_large", f"The limit is {limit_bytes // 1024} KB.", headers=_CLOSE)

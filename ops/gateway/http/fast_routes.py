@@ -1,6 +1,6 @@
 """A short way to a route that many requests a second are for: past the router and the solving of dependencies.
 
-What the framework finds out anew for each request, which route it is for and what its endpoint wants, costs more than
+What the framework finds out again for each request, which route it is for and what its endpoint wants, costs more than
 taking a job does. The route is declared as every other one, so that the OpenAPI document, the guard and the refusals
 are the same. Source: FastAPI's "Custom Request and APIRoute class".
 """

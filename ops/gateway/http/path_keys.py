@@ -43,7 +43,7 @@ def key_of(segment: str) -> str:
 Key = Annotated[
     str,
     AfterValidator(key_of),
-    Path(description="Idempotency key of the onboarding, percent-encoded.", min_length=1),
+    Path(description="The customer's idempotency key, percent-encoded.", min_length=1),
 ]
 
 

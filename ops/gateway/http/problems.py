@@ -28,7 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 PROBLEMS: Mapping[str, tuple[int, str]] = {
     "bad_request": (400, "The request is malformed."),
     "cursor_malformed": (400, "The cursor is invalid or belongs to other filters."),
-    "idempotency_key_malformed": (400, "The header Idempotency-Key cannot be read."),
+    "idempotency_key_malformed": (400, "The header Idempotency-Key is malformed."),
     "idempotency_key_mismatch": (400, "The header and the job name different idempotency keys."),
     "idempotency_key_missing": (400, "The job has no idempotency key."),
     "not_json": (400, "The body is not JSON."),
@@ -43,25 +43,25 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "import_of_another": (403, "Only the sender can read this import's refused rows."),
     "import_unknown": (404, "There is no import with this name."),
     "not_found": (404, "No such address."),
-    "onboarding_unknown": (404, "There is no onboarding with this key."),
+    "onboarding_unknown": (404, "There is no customer with this key."),
     "method_not_allowed": (405, "Method not allowed here."),
     "body_too_slow": (408, "The body did not arrive in time."),
     "act_refused": (409, "This action is not possible in the current status."),
-    "external_id_taken": (409, "Another onboarding has this external id."),
+    "external_id_taken": (409, "Another customer has this external ID."),
     "import_cancelled": (409, "The import with this name is cancelled."),
-    "import_name_taken": (409, "This name is used by an import of another file."),
+    "import_name_taken": (409, "This name is used by an import of another file. Choose another name."),
     "input_lost": (409, "The customer's stored details can no longer be read."),
     "events_gone": (410, "Events after this cursor have been deleted."),
     "body_too_large": (413, "The body is too large."),
     "body_encoded": (415, "The body is compressed."),
     "media_type_unsupported": (415, "Unsupported content type."),
-    "idempotency_key_reused": (422, "This key already belongs to a different job."),
+    "idempotency_key_reused": (422, "This key already belongs to a different job. Nothing was changed."),
     "invalid_file": (422, "The file cannot be imported."),
     "invalid_job": (422, "The job has mistakes."),
     "invalid_request": (422, "The request has mistakes."),
     "too_many_attempts": (429, "Too many requests with wrong tokens."),
     "too_many_searches": (429, "Too many searches by e-mail address."),
-    "unexpected": (500, "Internal error. Report the request_id."),
+    "unexpected": (500, "Internal error. Report the request_id; nothing is known to be changed."),
     "api_tokens_missing": (503, "No API tokens are configured."),
     "imports_busy": (503, "Too many imports are loading. Try again later."),
     "ledger_away": (503, "The database is not reachable."),
@@ -131,9 +131,9 @@ def install(app: FastAPI) -> None:
         log.warning("ledger.away", error=type(error).__name__)
         headers = {"Retry-After": str(_RETRY_AFTER_S)}
         if isinstance(error, NotDurableError):
-            text = "It is stored, but not synced to disk as it is to be: send the same again."
+            text = "Send the same request again. It is safe to repeat."
             return answer(request, ProblemError("not_durable", text, headers=headers))
-        return answer(request, ProblemError("ledger_away", "Ask again in some seconds.", headers=headers))
+        return answer(request, ProblemError("ledger_away", "Retry after the seconds in Retry-After.", headers=headers))
 
     app.add_exception_handler(ProblemError, refused)
     app.add_exception_handler(RequestValidationError, refused_parameters)
@@ -154,11 +154,11 @@ def _methods(app: FastAPI, path: str) -> list[str]:
 
 
 def _parameter(found: Mapping[str, Any]) -> dict[str, str]:
-    """Say what is wrong with a parameter, without what was sent."""
+    """Return what is wrong with a parameter, without what was sent."""
     place, *path = (str(step) for step in found["loc"])
     pointer = "".join(f"/{step}" for step in (place, *path))
     if found["type"] == "missing":
-        return {"pointer": pointer, "code": "missing", "text": "It is required."}
+        return {"pointer": pointer, "code": "missing", "text": "Required."}
     return {"pointer": pointer, "code": "invalid", "text": f"{found['msg'].rstrip('.')}."}
 
 
@@ -204,7 +204,7 @@ SCHEMA: Mapping[str, Any] = {
         "request_id": {"type": "string"},
         "errors": {
             "type": "array",
-            "description": "Everything that is wrong, not the first alone.",
+            "description": "Everything that is wrong, not only the first mistake.",
             "items": {
                 "type": "object",
                 "required": ["pointer", "code", "text"],

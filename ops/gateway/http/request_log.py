@@ -83,7 +83,7 @@ class RequestLines:
 
 
 def _route(scope: Scope) -> str | None:
-    """Give the pattern of the route that was found, never the address."""
+    """Return the pattern of the route that was found, never the address."""
     return getattr(scope.get("route"), "path", None)
 
 

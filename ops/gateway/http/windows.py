@@ -41,7 +41,7 @@ class Windows:
         self._windows: dict[str, tuple[float, int]] = {}
 
     def __len__(self) -> int:
-        """Say how many names are counted."""
+        """Return how many names are counted."""
         return len(self._windows)
 
     def count(self, name: str) -> Count:

@@ -1,6 +1,6 @@
 """`GET /metrics` for Prometheus: what the ledger knows of the whole fleet, and what this gateway answered.
 
-The ledger's part is read anew at each scrape, in a handful of round trips, so that any number of worker processes and
+The ledger's part is read again at each scrape, in a handful of round trips, so that any number of worker processes and
 gateways shows the same values: aggregate them with max. Names are promises; labels come from closed sets only.
 """
 
@@ -95,7 +95,7 @@ class Fleet(Collector):
         self._broker = broker
 
     def collect(self) -> Iterator[Any]:
-        """Give what can be had, and which part did not answer."""
+        """Return what can be had, and which part did not answer."""
         up = GaugeMetricFamily("onboarding_part_up", "Whether a part answered this scrape.", labels=["part"])
         for part, families in (("ledger", self._of_ledger), ("broker", self._of_broker)):
             try:
@@ -205,7 +205,7 @@ class Fleet(Collector):
             yield GaugeMetricFamily(name, text, value=float(value))
 
     def _endpoints(self, now_ms: int) -> Iterator[Any]:
-        """Tell of the endpoints there are now, of which there are few: one that is removed leaves no series."""
+        """Return figures of the endpoints there are now, which are few: one that is removed leaves no series."""
         endpoints = Endpoints(self._ledger)
         standings = endpoints.all()
         lags = endpoints.lags_s(standings, now_ms)
@@ -253,7 +253,7 @@ def routes(registry: CollectorRegistry, door: Door) -> APIRouter:
         responses={200: {"content": {"text/plain": {}}}, **refusals()},
     )
     def metrics(request: Request) -> Response:
-        """Give all metrics in Prometheus's text format. Wants a bearer token of any role."""
+        """Return all metrics in Prometheus's text format. Wants a bearer token of any role."""
         identified(request, door)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -268,7 +268,7 @@ def _by_lane(name: str, text: str, values: Mapping[str, float]) -> GaugeMetricFa
 
 
 def _counted(counts: dict[str, int]) -> Iterator[Any]:
-    """Give what the workers have counted."""
+    """Return what the workers have counted."""
     plain, durations = told(counts)
     for name, (metric, text) in _COUNTERS.items():
         yield _counter(metric, text, plain.get(name, {}))

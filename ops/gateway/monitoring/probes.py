@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from ops.gateway.http.problems import ProblemError, documented
 from ops.gateway.http.request_log import note
 
-#: A part that takes longer to answer is away, in seconds: shorter than the time limit of whoever asks.
+#: A part that takes longer to answer is away, in seconds: shorter than the caller's time limit.
 ANSWER_WITHIN_S = 2.0
 
 
@@ -34,7 +34,7 @@ def routes(parts: tuple[Part, ...], within_s: float = ANSWER_WITHIN_S) -> APIRou
 
     @router.get("/healthz", summary="Whether the process lives")
     async def healthz() -> dict[str, str]:
-        """Answer. Asks nothing of anybody: a restart mends no Redis."""
+        """Answer. Asks nothing of anybody: a restart repairs no Redis."""
         return {"status": "alive"}
 
     @router.get("/readyz", summary="Whether requests can be served", responses=documented("not_ready"))

@@ -23,8 +23,8 @@ from workers.secrets.signature import Verdict, verify
 LIMIT_BYTES = 256 * 1024
 
 _UNVERIFIABLE = (
-    "IRON_WEBHOOK_SECRET is not set, so nobody can tell a genuine delivery from a forged one."
-    " Set it to the secret that Iron's dashboard shows for this webhook, and start the gateway again."
+    "IRON_WEBHOOK_SECRET is not set, so webhooks cannot be verified."
+    " Set it to the secret that Iron's dashboard shows for this webhook, and restart the gateway."
 )
 _AWAY = "Nothing was stored. Send the delivery again; until then the customer is read at the next due time."
 _REFUSALS = (
@@ -38,7 +38,7 @@ class Verification:
     """What a delivery is measured by. Without secrets the endpoint is off."""
 
     secrets: Sequence[str]
-    #: A delivery may have been signed so many seconds before or after now.
+    #: A delivery may have been signed this many seconds before or after now.
     tolerance_s: float
     clock: Callable[[], float] = time.time
     body_within_s: float = BODY_WITHIN_S

@@ -120,7 +120,7 @@ class Call:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Say where a body is wrong, and how, without repeating what was sent."""
+    """Return where a body is wrong, and how, without repeating what was sent."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(map(str, problem["loc"])) or "body"
     return f"{place}: {problem['msg']}"

@@ -42,7 +42,7 @@ def retention_s(switches: Switches, operation: str) -> float:
 
 
 def remembers(switches: Switches, status: int) -> bool:
-    """Tell whether an answer of this status is stored under its key."""
+    """Return whether an answer of this status is stored under its key."""
     if status < 400:
         return True
     return switches.stored_errors == "all" or (switches.stored_errors == "4xx" and status < 500)
@@ -110,7 +110,7 @@ class IdempotencyStore:
 
 
 def replay(stored: Stored, *, bare: bool = False) -> Answer:
-    """Give a stored answer again, with its headers or bare of them, and count that."""
+    """Return a stored answer again, with its headers or bare of them, and count that."""
     if stored.effect is not None:
         stored.effect.replays += 1
     return Answer(stored.status, stored.body, stored.content_type, bare=bare)

@@ -99,7 +99,7 @@ class Rendering:
         return self._switches.retryable_said
 
     def comment(self, identification: Identification) -> str | None:
-        """Give the reviewer's comment, if reviewers write any."""
+        """Return the reviewer's comment, if reviewers write any."""
         return identification.review_comment if self._switches.review_comments else None
 
     def _link(self, identification: Identification) -> str | None:
@@ -121,7 +121,7 @@ class Rendering:
         return stamp(at, self._switches.times)
 
     def status_of(self, customer: Customer) -> str:
-        """Give the status that reads show by now."""
+        """Return the status that reads show by now."""
         fresh = self.at < customer.status_since + self._switches.status_lag_s
         return customer.status_before or customer.status if fresh else customer.status
 

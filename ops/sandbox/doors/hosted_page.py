@@ -34,7 +34,7 @@ _HEADERS = {
 
 
 def prefix(host: str, port: int) -> str:
-    """Give what hosted links begin with when the sandbox listens here. All addresses of a machine: its own."""
+    """Return what hosted links begin with when the sandbox listens here. All addresses of a machine: its own."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}{PATH}?token="
 
@@ -66,12 +66,12 @@ def _found(sandbox: Core, token: str) -> Identification | None:
 
 
 def _open(identification: Identification) -> bool:
-    """Tell whether there is something for the customer to do."""
+    """Return whether there is something for the customer to do."""
     return identification.status == "Pending" or identification.asked
 
 
 def _shown(identification: Identification) -> Answer:
-    """Say how it stands, with the buttons while there is something to decide."""
+    """Return how it stands, with the buttons while there is something to decide."""
     customer = identification.customer
     who = escape(customer.external_id or customer.id)
     if not _open(identification):

@@ -107,7 +107,7 @@ class _Rule:
         self._path = re.compile(translate(pattern)) if pattern else None
 
     def matches(self, method: str, path: str, operation: str, key: str | None) -> bool:
-        """Tell whether the rule is about this call."""
+        """Return whether the rule is about this call."""
         fault = self.fault
         return (
             (fault.method is None or fault.method.upper() == method)

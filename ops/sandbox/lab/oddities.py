@@ -19,7 +19,7 @@ LISTS = ("items", "missing", "issues")
 
 
 def odd(answer: Answer, kind: str, refused: Callable[[RefusalError], Answer]) -> Answer:
-    """Give the odd answer of a kind, or the true one where it cannot be spoiled so."""
+    """Return the odd answer of a kind, or the true one where it cannot be spoiled so."""
     if kind.isdecimal():
         return refused(RefusalError(int(kind), "not available for this customer"))
     if kind in VALUES:

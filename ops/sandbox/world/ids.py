@@ -36,10 +36,10 @@ class Ids:
 
 
 def is_uuid(text: str) -> bool:
-    """Tell whether a text is a UUID in its usual form."""
+    """Return whether a text is a UUID in its usual form."""
     return UUID_FORM.fullmatch(text) is not None
 
 
 def token_of(identification_id: str) -> str:
-    """Give the token of an identification's link: the same for a step-up, which goes on with the same record."""
+    """Return the token of an identification's link: the same for a step-up, which goes on with the same record."""
     return hashlib.blake2b(identification_id.encode(), digest_size=16).hexdigest()

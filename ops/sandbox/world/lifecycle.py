@@ -203,7 +203,7 @@ class Lifecycle(Schedule):
             self.require_signings(customer, at, self.terms)
 
     def _signs_again(self, identification: Identification) -> bool:
-        """Tell whether a new identification asks for every document again."""
+        """Return whether a new identification asks for every document again."""
         others = (one for one in identification.customer.identifications if one is not identification)
         return (
             self.switches.new_round_signs == "all"

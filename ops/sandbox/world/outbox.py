@@ -215,7 +215,7 @@ class Outbox:
             self._waiting.append(replace(delivery, due=now + pause_s, attempt=delivery.attempt + 1))
 
     def _wants(self, kind: str) -> bool:
-        """Tell whether the webhook is on, and is told of such events."""
+        """Return whether the webhook is on, and is told of such events."""
         hook = self._hook
         return hook is None or (hook.enabled and "".join(part.title() for part in kind.split("_")) in hook.topics)
 

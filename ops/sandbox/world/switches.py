@@ -219,7 +219,7 @@ class Switches(BaseModel):
 
 
 def chosen(*, by_call: bool = False, strict: bool = False) -> dict[str, str]:
-    """Give the switches that the flags of a command stand for; those not given leave things as they are."""
+    """Return the switches that the flags of a command stand for; those not given leave things as they are."""
     switches = {}
     if by_call:
         switches["approval"] = "by_call"

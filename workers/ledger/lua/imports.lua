@@ -7,12 +7,12 @@
 local BEGUN_MAX = 128
 -- Distance of the two marks from which the speed of an import is read, in ms.
 local MARK_MS = 120000
--- Without anybody getting through for so long, in ms, nothing was going on: longer than between two of a small budget.
+-- Without anybody getting through for this long, in ms, nothing was going on: longer than between two of a small budget.
 local IDLE_MS = 300000
 local BEGUN = 'bulk/+'
--- Of so many nudges of the bulk lane one is for those who are only read again, however much else there is to do.
+-- Of this many nudges of the bulk lane one is for those who are only read again, however much else there is to do.
 local READ_EACH = 8
--- So many nudges can be owed to them at most, or be ahead of their due: a long time of either kind is soon forgotten.
+-- This many nudges can be owed to them at most, or be ahead of their due: a long time of either kind is soon forgotten.
 local READ_OWED = 8
 -- Phases in which something is to be done by us before the customer can do anything.
 local OURS = {received = true, customer_created = true}

@@ -4,11 +4,11 @@
 -- A hint is a line "<kind> <id> <status> <phases>": what a customer's or an identification's status is said to be, and the
 -- phases, with commas, to which it leads. "!" is a reason to read the customer at once, whatever the record shows.
 
--- A customer is read at most once in so many ms because of webhooks; the first of them is not held up.
+-- A customer is read at most once in this many ms because of webhooks; the first of them is not held up.
 local NEWS_EVERY_MS = 1000
 -- How long it is kept when that was, in ms: longer than the clock of a test may stand still.
 local HEARD_MS = 60000
--- What may lead to the phase that the record is in is read after so many ms: what follows it comes within that time.
+-- What may lead to the phase that the record is in is read after this many ms: what follows it comes within that time.
 local EXPECTED_MS = 3000
 -- Hints kept for one commit, in characters; more of them than fit are a reason to read the customer.
 local HINTS_MOST = 2000

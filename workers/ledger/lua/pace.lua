@@ -5,7 +5,7 @@
 -- margin of a window, no window holds more calls than its limit, wherever it begins. A slot that nobody takes is lost.
 -- Where a worker says that its calls are later than that, slots are as much farther apart for the next two windows.
 --
--- Which lane gets the next slot hangs on how far ahead each may reserve: while lanes before it want more than there is,
+-- Which lane gets the next slot depends on how far ahead each may reserve: while lanes before it want more than there is,
 -- the next slot is farther away than a lane behind them may reach. Below its floor a lane reaches farther than any other.
 --
 -- No slot is given to a lane that a person has paused, while Iron wants no call at all (429: the tap is closed), and
@@ -27,7 +27,7 @@ local FLOOR_MEMORY_MS = 300
 local SWEEP_SHARE = 0.1
 -- Nudges are sent for slots that are no farther away than this part of the lane's horizon.
 local LOOKAHEAD = 0.8
--- Records that were refused a slot come back one behind the other; none is put off for longer than this, in ms.
+-- Records that were refused a slot come back one behind the other; none is deferred for longer than this, in ms.
 local LINE_MS = 300000
 
 -- What a window adds to a class's rate that a 429 has halved, as a part of its ceiling; and the least that is left of it.
@@ -35,18 +35,18 @@ local LEARNING, LEAST = 0.02, 1 / 64
 -- The least rate there is, as the ms between two calls: beyond it a step of two calls could not end in time.
 local SLOWEST_MS = 11000
 
--- So many calls without an answer, or with 5xx, within so many ms, and at least half of all, open the breaker.
+-- This many calls without an answer, or with 5xx, within this many ms, and at least half of all, open the breaker.
 -- Where no call has a good answer they count for longer; just after closing, fewer are enough.
 local TROUBLE, TROUBLE_MS, ALL_BAD_MS, TROUBLE_AGAIN = 10, 10000, 60000, 3
--- So many onboardings whose calls Iron refused for what they all share, within so many ms and with nothing granted to
+-- This many onboardings whose calls Iron refused for what they all share, within this many ms and with nothing granted to
 -- anybody in between, open it too: then it is the key, the API version or the address that Iron refuses. Three, because
 -- one or two may meet the same odd machine of Iron's; a minute, because so few jobs may be all that there are.
 local REFUSED, REFUSED_MS = 3, 60000
 -- Pause before the first probe, and the longest between two, in ms: how late an end of the trouble is noticed.
 local FIRST_PROBE_MS, LONGEST_PROBE_MS = 1000, 5000
--- A probe that says nothing for so long is given up, in ms: longer than a call takes.
+-- A probe that says nothing for this long is given up, in ms: longer than a call takes.
 local PROBE_MS = 15000
--- After the breaker closes, rates grow from this part of themselves to their whole in so many ms.
+-- After the breaker closes, rates grow from this part of themselves to their whole in this many ms.
 local RAMP_FROM, RAMP_MS = 0.1, 12000
 
 local PACE, PAUSED = prefix .. 'pace', prefix .. 'paused'
@@ -257,7 +257,7 @@ function operations.aside()
   return {'granted', math.floor(wait)}
 end
 
--- close ms class -> 1. No call to Iron for so long, for the whole fleet, and half the rate for the class that met a 429:
+-- close ms class -> 1. No call to Iron for this long, for the whole fleet, and half the rate for the class that met a 429:
 -- once a window, and not for calls that left before the tap was closed.
 function operations.close(pause_ms, name)
   local ends = now_ms + pause_ms
@@ -291,7 +291,7 @@ local function open_breaker(refusal)
   if refusal then redis.call('HSET', PACE, 'refusal', refusal) end
 end
 
--- Whether Iron refuses whoever calls, by one more verdict. refused: the keys of the onboardings that say so, a line each.
+-- Whether Iron refuses the caller, by one more verdict. refused: the keys of the onboardings that say so, a line each.
 local function refused(key, verdict, refused_keys, since)
   if verdict == '' then return false end
   if verdict == '+' then
@@ -352,7 +352,7 @@ function operations.resume_lanes(...)
 end
 
 -- standing class* -> JSON: now, until when the tap is closed, since when the breaker is open, the status by which Iron
--- refuses whoever calls (0: it is in trouble), whether a probe is under way, what part of its ceiling each class has, and who paused which lane
+-- refuses the caller (0: it is in trouble), whether a probe is under way, what part of its ceiling each class has, and who paused which lane
 function operations.standing(...)
   local closed, opened, probe_ends, ramp_at, refusal = pace_of('closed', 'opened', 'probe_ends', 'ramp_at', 'refusal')
   local parts, paused = {}, redis.call('HGETALL', PAUSED)

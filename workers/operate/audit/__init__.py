@@ -1,7 +1,7 @@
-"""The auditor: finds every broken invariant of a ledger in use, names it, and mends what can be mended safely.
+"""The auditor: finds every broken invariant of a ledger in use, names it, and repairs what is safe to repair.
 
-It never writes a record or its history, and it mends beside a running fleet. Source: design sections 2, 5 and 7. These
-are the kinds, each a rule or a place in `records`, `motion`, `indexes` or `contents`; with an asterisk: can be mended.
+It never writes a record or its history, and it works beside a running fleet. Source: design sections 2, 5 and 7. These
+are the kinds, each a rule or a place in `records`, `motion`, `indexes` or `contents`; with an asterisk: repairable.
 
     the record      record_malformed, record_unreadable, format_newer (information), phase_unknown, step_unknown,
                     lane_unknown, step_misfit, phase_misfit, times_backwards, times_ahead, effect_old,

@@ -178,7 +178,7 @@ function operations.orphans(place, ...)
   return found
 end
 
--- The keys to which an entry of an index leads: one, but for an e-mail address, which several may have.
+-- The keys to which an entry of an index leads: one, except for an e-mail address, which several may have.
 local function led_to(index, id)
   local keys = {}
   local pattern = index == 'email' and '[^\n]+' or '.+'

@@ -89,5 +89,5 @@ def _whole(seen: Seen) -> bool:
 
 
 def _written(seen: Seen) -> bool:
-    """Say whether the history ends where the record was written."""
+    """Return whether the history ends where the record was written."""
     return seen.record is not None and seen.chain.head == seen.record.head

@@ -118,5 +118,5 @@ kind(
 
 
 def _other(seen: Seen, holder: Holder | None) -> Holder | None:
-    """Give where an id leads if that is another record that is there."""
+    """Return where an id leads if that is another record that is there."""
     return holder if holder and holder.exists and holder.key != seen.key else None

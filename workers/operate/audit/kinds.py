@@ -45,11 +45,11 @@ class Circumstances:
     budget: Budget
 
     def stands(self, lane: str) -> bool:
-        """Say whether nothing moves in a lane."""
+        """Return whether nothing moves in a lane."""
         return self.traffic.stands(lane, self.earlier)
 
     def put_off_ms(self, seen: Seen, class_: str, ms: int) -> float:
-        """Give how far away a due time may be that only waits for its turn: `ms`, and the line for Iron's budget."""
+        """Return how far away a due time may be that only waits for its turn: `ms`, and the line for Iron's budget."""
         ends_ms = self.traffic.line_ms.get(seen.header.lane, 0.0) if seen.header else 0.0
         line_ms = max(0.0, ends_ms - self.traffic.now_ms)
         return ms + line_ms + 2 * self.budget.interval_ms(class_)
@@ -81,12 +81,12 @@ def kind(code: str, sentence: str, remedy: str, mend: str | None = None) -> None
 
 
 def in_known_phase(seen: Seen) -> bool:
-    """Say whether the record is in a phase of this release."""
+    """Return whether the record is in a phase of this release."""
     return seen.header is not None and seen.header.phase in _PHASES
 
 
 def finished(seen: Seen) -> bool:
-    """Say whether there is nothing left to do or to watch."""
+    """Return whether there is nothing left to do or to watch."""
     return seen.header is not None and seen.header.phase in FINISHED
 
 

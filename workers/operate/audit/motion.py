@@ -9,7 +9,7 @@ from workers.operate.audit.kinds import Circumstances, finished, rule
 from workers.operate.audit.seen import Seen
 from workers.settings import FAR_WITH_SWEEP_S, LONGEST_S
 
-#: A lane in which nothing moves and a lease that is over are worth a word after so many ms: a fleet that was restarted
+#: A lane in which nothing moves and a lease that is over are reported after this many ms: a fleet that was restarted
 #: or pushed back by Iron's budget has long taken them up by then.
 LONG_MS = 300_000
 #: A due time no farther than this may be a nudge under way, in ms: the wait for a nudge, and as much again.
@@ -110,7 +110,7 @@ def _overdue(seen: Seen, at: Circumstances) -> bool:
 
 
 def _left_alone(seen: Seen, at: Circumstances) -> bool:
-    """Say whether a record that should be claimed again is not going to be soon."""
+    """Return whether a record that should be claimed again is not going to be soon."""
     if seen.due_ms is None:
         return finished(seen)  # an unfinished one without a due time is due_missing
     soon = at.put_off_ms(seen, "identification", SOON_MS)
@@ -119,5 +119,5 @@ def _left_alone(seen: Seen, at: Circumstances) -> bool:
 
 
 def _counts(seen: Seen, at: Circumstances) -> bool:
-    """Say whether a claim that is not the record's matters: in hand it does, else unless it is replaced soon."""
+    """Return whether a claim that is not the record's matters: in hand it does, else unless it is replaced soon."""
     return seen.held is not None and (seen.held.ends_ms > seen.now_ms or _left_alone(seen, at))

@@ -59,7 +59,7 @@ def chain(stored: Sequence[str]) -> Chain:
 
 
 def _checked(head: str, line: str) -> tuple[str, bool]:
-    """Give an entry's digest, and whether it is right.
+    """Return an entry's digest, and whether it is right.
 
     The bytes of the line itself are tried first, which is quick: when they have the digest, they are what was written.
     """
@@ -99,13 +99,13 @@ chains it to the line before:
 
 1. Take the line without its member "digest".
 2. Write the JSON array [previous, line]: previous is the digest of the line before, "" for the first line. Member names
-   are sorted by code point, no space stands between tokens, the text is UTF-8, and of the characters beyond ASCII none
-   is escaped. The lines are written like this already.
+   are sorted by code point, there is no space between tokens, the text is UTF-8, and no character beyond ASCII is
+   escaped. The lines are written like this already.
 3. Take SHA-256 of these bytes, of that the first 16 bytes, and write them as base64url without padding: 22 characters.
 
-They must be the line's "digest". The last digest is the one that the record itself keeps, "head" below; so no line was
-changed, put in or taken away since it was written, unless somebody wrote all later lines and the record again. To rule
-that out, keep the head of today somewhere else.
+They must be the line's "digest". The last digest must be the one that the record itself keeps, "head" below. Then no
+line was changed, put in or taken away since it was written, unless somebody wrote all later lines and the record again.
+To rule that out, keep the head of today somewhere else.
 
 With a shell, SHA-256 and base64 (prints nothing when all is well):
 

@@ -97,7 +97,7 @@ def sub_partner_missing(seen: Seen, _: Circumstances) -> str | None:
 
 
 def fits(record: Record) -> bool:
-    """Say whether pipelines.advance could have given this step to a record in this phase."""
+    """Return whether pipelines.advance could have given this step to a record in this phase."""
     if record.customer_id is None:
         return record.step == "create_customer"
     if record.phase in FINISHED and not record.archive:
@@ -106,7 +106,7 @@ def fits(record: Record) -> bool:
 
 
 def follows(record: Record) -> bool:
-    """Say whether the table leads from what the record holds of Iron's statuses to its phase."""
+    """Return whether the table leads from what the record holds of Iron's statuses to its phase."""
     if record.phase in (Phase.FAILED, Phase.CANCELLED):
         return True
     if record.customer_id is None:

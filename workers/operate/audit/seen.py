@@ -15,7 +15,7 @@ from pipelines.model import Record
 from workers.ledger import decode, lane_of
 from workers.operate.audit.proof import Chain, chain
 
-#: A lane that was nudged for a slot within so many ms moves, if slowly: longer than the pause between two calls can be.
+#: A lane that was nudged for a slot within this many ms moves, if slowly: longer than a pause between two calls can be.
 RARELY_MS = 30_000
 
 _HEADER = re.compile(r"(\d+) (\d+) (\S+) (\S+) (\S+) (\S+) (\d+) (\d+) (\d+)\n")
@@ -127,7 +127,7 @@ class Traffic:
         return self.closed_until_ms > self.now_ms or self.breaker_open
 
     def stands(self, lane: str, before: Traffic) -> bool:
-        """Say whether nobody takes anything from a lane although calls may leave for it.
+        """Return whether nobody takes anything from a lane although calls may leave for it.
 
         Nothing was taken since an earlier look or shortly before, and nobody has a record of it in hand. `lane` may be
         a place of a lane: then the whole lane is meant, and an import that is halted does not stand.

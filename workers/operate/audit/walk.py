@@ -65,7 +65,7 @@ class Finding:
         return not self.kind.information and not self.mended
 
     def text(self) -> str:
-        """Say it in a sentence."""
+        """Return it as a sentence."""
         return f"{self.kind.sentence[:-1]} ({self.words})." if self.words else self.kind.sentence
 
 
@@ -127,7 +127,7 @@ class Auditor:
         yield from self._confirmed(self._owned(("history",)))
 
     def see(self, key: str) -> Seen:
-        """Give everything about one record as it is now."""
+        """Return everything about one record as it is now."""
         [answer] = self._call("seen", self._places(), key)
         return read_seen(key, answer)
 

@@ -73,7 +73,7 @@ def examined(transport: httpx.BaseTransport | None = None) -> Iterator[Check]:
 
 
 def _good_tokens(ledger: Ledger) -> list[StoredToken]:
-    """Give the tokens of the ledger that are good now; none where it does not answer, which is told elsewhere."""
+    """Return the tokens of the ledger that are good now; none where it does not answer, which is told elsewhere."""
     with contextlib.suppress(redis.RedisError):
         now_ms = ledger.now_ms()
         return [token for token in TokenStore(ledger).all() if token.state(now_ms) == "good"]
@@ -116,7 +116,7 @@ def _of_redis(client: redis.Redis, settings: Settings) -> Iterator[Check]:
     except redis.RedisError:
         return  # said above
     if not problems:
-        yield Check("redis", "ok", f"{product_of(facts)} at {where} evicts nothing and takes writes.")
+        yield Check("redis", "ok", f"{product_of(facts)} at {where} accepts writes and never evicts records.")
     yield _persistence(client, facts, settings)
     yield _memory(facts)
     apart_s = seconds + micros / 1e6 - time.time()
@@ -216,7 +216,7 @@ def _queues(broker: NudgeBroker, ledger: Ledger) -> Check:
 
 
 def _due(ledger: Ledger) -> Check:
-    """Say whether anybody takes what is due."""
+    """Return whether anybody takes what is due."""
     late_s = Lists(ledger).overdue_s("interactive")
     if late_s <= OVERDUE_S:
         return Check("workers", "ok", "No interactive onboarding waits for a worker.")
@@ -228,7 +228,7 @@ def _due(ledger: Ledger) -> Check:
 
 
 def _calls(standing: BudgetStatus) -> Check:
-    """Say whether workers' calls to Iron leave, as the breaker stands."""
+    """Return whether workers' calls to Iron leave, as the breaker stands."""
     if standing.refusal is not None:
         text = f"{rejects_all(standing.refusal)} So it answers the workers; when it accepts a call, all go on."
         return Check("calls", "broken", text)
@@ -324,11 +324,11 @@ def _diagnosis(found: Diagnosis, settings: Settings) -> Check:
     if found.cause:
         text = f"{where} takes no call of ours: {found.text} {found.cause.remedy} Customers wait; nothing is lost."
         return Check("iron", "broken", text)
-    text = f"{where} gives no answer of use: {found.text} Nothing moves, and nothing is lost."
+    text = f"{where} does not answer properly: {found.text} Customers wait; nothing is lost."
     return Check("iron", "broken", text)
 
 
 def _without_password(url: str) -> str:
-    """Give an address without what stands before its host."""
+    """Return an address without what stands before its host."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

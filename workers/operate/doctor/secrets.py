@@ -81,7 +81,7 @@ def encryption_keys(settings: Settings, ledger: Ledger) -> Iterator[Check]:
     if not settings.key_ring:
         return  # told already: neither worker nor gateway starts
     if len(set(settings.key_ring)) < len(settings.key_ring):
-        text = "ONBOARDING_ENCRYPTION_KEYS holds a key twice: one of them was to be another. Check it."
+        text = "ONBOARDING_ENCRYPTION_KEYS holds a key twice. One of them should be another: check it."
         yield Check("encryption", "warning", text)
     outcomes = Counter(_opens(Vault(settings.key_ring), *sample) for sample in _samples(ledger))
     tried, lost = outcomes.total(), outcomes[False]

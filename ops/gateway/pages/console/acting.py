@@ -1,7 +1,7 @@
 """The acts: each is confirmed on a page of its own that says what will happen, and stored as every other act.
 
 A worker applies it, and the history says whose API token it was, and why. There is no act for consent: it is the
-customer's, and whoever asks the customer for it passes it on with its evidence (`POST /v1/onboardings/{key}/signings`).
+customer's, and the system that asks for it passes it on with its evidence (`POST /v1/onboardings/{key}/signings`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ops.gateway.http.request_log import note
 from ops.gateway.pages.console.desk import Desk, address_of, line_of
 from ops.gateway.pages.console.page import Form, PageError, Present, must, rendered
 from ops.gateway.pages.console.session import SignedIn
-from ops.gateway.pages.console.words import ACTS, Act
+from ops.gateway.pages.console.words import ACTS, ENTER_A_REASON, Act
 from pipelines import strict_json
 from pipelines.acts import refusal
 from pipelines.job import JobInvalidError
@@ -66,7 +66,7 @@ def _act(caller: Caller, name: str) -> Act:
     """Find an act that this role may do. Raises PageError."""
     act = ACTS.get(name)
     if act is None:
-        raise PageError(404, "There is no such act", "Go back to the onboarding and choose one there.")
+        raise PageError(404, "Unknown action", "Go back and choose one of the buttons.")
     must(caller, act.route)
     return act
 
@@ -74,8 +74,10 @@ def _act(caller: Caller, name: str) -> Act:
 def _stored(desk: Desk, read: Read, name: str, act: Act, by: str, form: Mapping[str, str]) -> Nudge | None:
     """Store an act. Raises _MistakesError, and then nothing is stored."""
     key, reason = read.record.key, form.get("reason", "").strip()
-    if (act.reason and not reason) or len(reason) > LONGEST_REASON:
-        raise _MistakesError("Say why, in a sentence: it will stand in the history.")
+    if act.reason and not reason:
+        raise _MistakesError(ENTER_A_REASON)
+    if len(reason) > LONGEST_REASON:
+        raise _MistakesError(f"The reason is too long: at most {LONGEST_REASON} characters.")
     if name == "revoke_links":
         return desk.ledger.revoke_links(key, {"by": by, "reason": reason})
     if name == "correct":
@@ -91,7 +93,7 @@ def _corrected(desk: Desk, key: str, by: str, reason: str, text: str) -> Nudge |
     except StrictJsonError as error:
         raise _MistakesError(f"The job {error.predicate}") from None
     if job.idempotency_key != key:
-        raise _MistakesError("/idempotency_key: A correction keeps the key of the onboarding.")
+        raise _MistakesError("/idempotency_key: Keep this customer's key. To use another key, submit a new job.")
     try:
         return desk.door.correct(job, by=by, reason=reason)
     except ExternalIdTakenError as error:
@@ -120,7 +122,7 @@ def _confirmation(
         back=address_of(read.record.key),
         subject=read.record.key,
         fields={"key": read.record.key, "act": name},
-        hint="It stands in the history under your name for ever: no personal data.",
+        hint="Kept in the history for ever, with your name. No personal data.",
         why_not=why_not,
         mistakes=mistakes,
         reason=(form or {}).get("reason", ""),

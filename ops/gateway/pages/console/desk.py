@@ -12,7 +12,8 @@ from ops.gateway.pages.console.page import PageError
 from ops.gateway.pages.console.words import ACTORS, ACTS, PERSONAL, PHASES
 from ops.gateway.searches import Searches
 from pipelines.acts import refusal
-from pipelines.view import explained, read_view, reasons
+from pipelines.plain_reasons import explained
+from pipelines.view import read_view, reasons
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, Nudge, Read
@@ -35,8 +36,7 @@ class Desk:
         """Read a record. Raises PageError when there is none."""
         read = self.ledger.read(key)
         if read is None:
-            text = "Check the key, or look for the customer with the field above."
-            raise PageError(404, "There is no such onboarding", text)
+            raise PageError(404, "No such customer", "Check the key, or search above.")
         return read
 
     def page_of(self, read: Read, caller: Caller) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Desk:
         return {
             "now_ms": read.now_ms,
             "view": read_view(record, read.due_ms, link),
-            "reasons": [(code, explained(code)) for code in reasons(record)],
+            "reasons": [(code, explained(code)) for code in (*reasons(record), *record.reject_labels)],
             "record": record,
             "due_ms": read.due_ms,
             "acts_waiting": read.acts_waiting,
@@ -68,7 +68,7 @@ class Desk:
 
 
 def told(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tell a history, newest first; what happened in the same way again and again is one entry."""
+    """Return a history, newest first; what happened in the same way again and again is one entry."""
     entries: list[dict[str, Any]] = []
     for entry in history:
         same = ("phase", "step", "note")
@@ -99,5 +99,5 @@ def line_of(read: Read) -> dict[str, Any]:
 
 
 def address_of(key: str) -> str:
-    """Give the address of a record's page."""
+    """Return the address of a record's page."""
     return f"/console/onboarding?{urlencode({'key': key})}"

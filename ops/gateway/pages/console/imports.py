@@ -10,7 +10,7 @@ from ops.gateway import pages
 from ops.gateway.http.request_log import note
 from ops.gateway.pages.console.desk import Desk
 from ops.gateway.pages.console.page import Form, PageError, Present, must, rendered
-from ops.gateway.pages.console.words import IMPORT_ACTS, IMPORT_STATES, PHASES, ImportAct
+from ops.gateway.pages.console.words import ENTER_A_REASON, IMPORT_ACTS, IMPORT_STATES, PHASES, ImportAct
 from workers.imports.imports import Import, Imports, NoSuchImportError
 
 
@@ -70,7 +70,7 @@ def _do(imports: Imports, key: str, name: str, by: str, reason: str) -> None:
 
 
 def _address_of(name: str) -> str:
-    """Give the address of an import's page."""
+    """Return the address of an import's page."""
     return f"/console/import?{urlencode({'name': name})}"
 
 
@@ -78,12 +78,12 @@ def _found(imports: Imports, name: str) -> Import:
     try:
         return imports.get(name)
     except NoSuchImportError as error:
-        raise PageError(404, "There is no such import", str(error)) from None
+        raise PageError(404, "No such import", str(error)) from None
 
 
 def _chosen(act: str) -> ImportAct:
     if act not in IMPORT_ACTS:
-        raise PageError(404, "There is no such act", "Go back to the import and choose one there.")
+        raise PageError(404, "Unknown action", "Go back and choose one of the buttons.")
     return IMPORT_ACTS[act]
 
 
@@ -101,8 +101,8 @@ def _confirmation(request: Request, present: Present, one: Import, key: str, *, 
         back=_address_of(one.name),
         subject=one.name,
         fields={"name": one.name, "act": key},
-        hint="Others read it: no personal data.",
+        hint="Visible to everybody here. No personal data.",
         why_not=why_not,
-        mistakes=["Say why: it will stand in each customer's history."] if missing else [],
+        mistakes=[ENTER_A_REASON] if missing else [],
         reason="",
     )

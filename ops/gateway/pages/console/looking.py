@@ -75,7 +75,7 @@ def add(router: APIRouter, desk: Desk) -> None:
             "list.html",
             present,
             now_ms=now_ms,
-            heading="Onboardings",
+            heading="Customers",
             lines=[line_of(read) for read in reads],
             filters=given,
             phases=PHASES,
@@ -93,7 +93,7 @@ def add(router: APIRouter, desk: Desk) -> None:
             "list.html",
             present,
             now_ms=ledger.now_ms(),
-            heading=f"{len(found)} onboardings found" if found else "Nothing found",
+            heading=f"{len(found)} customers found" if found else "No customer found",
             lines=[line_of(read) for read in found],
             filters=None,
             more="",
@@ -111,7 +111,7 @@ def add(router: APIRouter, desk: Desk) -> None:
         try:
             opened = desk.door.personal(record.key, by=present.caller.name)
         except InputLostError as error:
-            raise PageError(409, "It cannot be read", str(error)) from None
+            raise PageError(409, "The stored data cannot be read", str(error)) from None
         given = {name: json.dumps(part, ensure_ascii=False, indent=2) for name, part in opened.items()}
         parts = [(name, text) for name, text in given.items() if name not in PARTS]
         said, address = [in_words(one) for one in iron_says(record, opened)], address_of(record.key)
@@ -119,7 +119,7 @@ def add(router: APIRouter, desk: Desk) -> None:
 
 
 def _endpoints(ledger: Ledger, now_ms: int) -> list[dict[str, Any]]:
-    """Tell of each endpoint how its deliveries are."""
+    """Return for each endpoint how its deliveries are."""
     endpoints = Endpoints(ledger)
     standings = endpoints.all()
     lags = endpoints.lags_s(standings, now_ms)
@@ -132,7 +132,7 @@ def _swept_ms(ledger: Ledger) -> int | None:
 
 
 def _stuck(ledger: Ledger) -> list[Read]:
-    """Give those that wait for a person, the longest first."""
+    """Return those that wait for a person, the longest first."""
     found = [
         read
         for phase in (Phase.ON_HOLD, Phase.FAILED)
@@ -145,12 +145,12 @@ def _filters(given: dict[str, str], now_ms: int) -> tuple[Filters, int]:
     """Read the filters of a list, and since when at the latest its records are in their phase. Raises PageError."""
     name, sign, value = given["label"].partition("=")
     if given["label"] and not (sign and name.strip()):
-        raise PageError(400, "This is no label", "Write it as name=value.")
+        raise PageError(400, "Invalid label", "Write it as name=value, for example source=crm.")
     if given["phase"] and given["phase"] not in set(Phase):
-        raise PageError(400, "There is no such phase", "Choose one of the list.")
+        raise PageError(400, "No such status", "Choose one from the list.")
     try:
         longer_s = duration_s(given["longer"]) if given["longer"] else 0
-    except ValueError as error:
-        raise PageError(400, "This is no length of time", str(error)) from None
+    except ValueError:
+        raise PageError(400, "Invalid duration", "Write 30m, 12h or 3d.") from None
     labels = ((name.strip(), value.strip()),) if given["label"] else ()
     return Filters(Phase(given["phase"]) if given["phase"] else None, labels), now_ms - longer_s * 1000

@@ -13,12 +13,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from ops.gateway import pages
-from ops.gateway.http.access import Caller
+from ops.gateway.http.access import ACCESS, Caller
 from ops.gateway.http.body_limits import BODY_WITHIN_S, read_body
 from ops.gateway.http.problems import PROBLEMS, ProblemError
 from ops.gateway.http.request_log import note
 from ops.gateway.pages.console.session import SignedIn
-from ops.gateway.pages.console.words import ago
+from ops.gateway.pages.console.words import ago, span
 from pipelines.times import timestamp
 
 #: A form is at most so large, in bytes: room for a corrected job with some documents.
@@ -41,7 +41,7 @@ _POLICY = pages.policy(style_src="'self'", script_src="'self'", connect_src="'se
 
 
 class PageError(Exception):
-    """There is no such page, or it is not for this role; `text` says it to whoever asked."""
+    """There is no such page, or it is not for this role; `text` says it to the person who asked."""
 
     def __init__(self, status: int, heading: str, text: str) -> None:
         """Take the HTTP status, and what the page says."""
@@ -93,15 +93,15 @@ def rendered(
 ) -> Response:
     """Write a page."""
     html = _TEMPLATES.get_template(template).render(
-        assets=_ASSETS, present=present, path=request.url.path, ago=ago, utc=timestamp, **values
+        assets=_ASSETS, present=present, path=request.url.path, ago=ago, span=span, utc=timestamp, **values
     )
     return pages.page(html, _POLICY, status, _HEADERS)
 
 
 def asset(name: str) -> Response:
-    """Give the style or the script."""
+    """Return the style or the script."""
     if name not in _TEXTS:
-        raise PageError(404, "There is nothing here", "The address leads nowhere.")
+        raise PageError(404, "No such page", "Use the menu above.")
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
     return Response(_TEXTS[name], headers=headers, media_type=_TYPES[name])
 
@@ -112,14 +112,15 @@ async def fields_of(request: Request, limit_bytes: int = FORM_BYTES) -> dict[str
     try:
         return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS))
     except ValueError:
-        raise ProblemError("bad_request", "The form cannot be read.") from None
+        raise ProblemError("bad_request", "The form is malformed. Nothing was changed.") from None
 
 
 def must(caller: Caller, route: str) -> None:
     """Refuse who may not use this route. Raises PageError."""
     if not caller.may(route):
-        text = f"You are signed in as {caller.name} with the role {caller.role}."
-        raise PageError(403, "Your role may not do this", text)
+        may = ", ".join(sorted(ACCESS[route]))
+        text = f"You are signed in as {caller.name}, role {caller.role}; allowed: {may}. Nothing was changed."
+        raise PageError(403, "Your role cannot do this", text)
 
 
 def local(address: str) -> str:
@@ -140,12 +141,12 @@ def _page_of(error: Exception) -> PageError:
         case PageError():
             return error
         case ProblemError():
-            return PageError(PROBLEMS[error.code][0], "This cannot be done", error.detail)
+            return PageError(PROBLEMS[error.code][0], "This is not possible", error.detail)
         case redis.RedisError():
             text = "Redis is not reachable. Nothing was changed and nothing is lost. Reload in a minute."
-            return PageError(503, "The ledger is away", text)
+            return PageError(503, "The ledger does not answer", text)
         case _:
-            return PageError(400, "This address is not right", "Go on from a page of the console.")
+            return PageError(400, "This address is invalid", "Use the menu above.")
 
 
 def _refused(request: Request, error: PageError) -> Response:

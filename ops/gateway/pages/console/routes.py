@@ -31,7 +31,7 @@ def routes(desk: Desk, sessions: Sessions) -> APIRouter:
         if request.method == "POST":
             request.state.form = await fields_of(request)
             if not sessions.genuine(request, signed_in, request.state.form):
-                raise PageError(403, "This form is not from here", "Go back, reload the page, and send the form again.")
+                raise PageError(403, "This form has expired", "Nothing was changed. Open the page again and repeat.")
 
     router = APIRouter(route_class=Page, include_in_schema=False)
     inside = APIRouter(route_class=Page, include_in_schema=False, dependencies=[Depends(let_in)])

@@ -52,7 +52,7 @@ class Sessions:
         self._ledger, self._door, self._secure = ledger, door, secure
 
     def open(self, presented: str, request: Request, response: Response) -> ApiToken | None:
-        """Sign in whoever has this API token, by a cookie in the response; None: nobody has it."""
+        """Sign in the holder of this API token, by a cookie in the response; None: nobody has it."""
         token = self._door.tokens.find(presented.strip())
         if token is None:
             return None
@@ -70,7 +70,7 @@ class Sessions:
         response.delete_cookie(name, httponly=True, samesite="strict", secure=secure)
 
     def of(self, request: Request, *, used: bool = True) -> SignedIn | None:
-        """Say who is signed in. `used`: somebody does something, so that the session is not idle."""
+        """Return who is signed in. `used`: somebody does something, so that the session is not idle."""
         id_ = request.cookies.get(self._cookie(request)[0], "")
         kept = self._ledger.client.get(_place(id_)) if 0 < len(id_) <= _LONGEST_ID else None
         if kept is None:
@@ -90,11 +90,11 @@ class Sessions:
         return self._door.tokens.nobody()
 
     def refused(self, request: Request) -> int | None:
-        """Count a wrong token; gives the seconds to wait where there were too many."""
+        """Count a wrong token; returns the seconds to wait where there were too many."""
         return self._door.attempts.refused(request, "console")
 
     def genuine(self, request: Request, signed_in: SignedIn, form: Mapping[str, str]) -> bool:
-        """Say whether a form was sent by a page of this session."""
+        """Return whether a form was sent by a page of this session."""
         same = hmac.compare_digest(form.get("csrf", "").encode(), signed_in.csrf.encode())
         return from_here(request) and same
 
@@ -113,7 +113,7 @@ def _digest(purpose: str, id_: str) -> str:
 
 
 def from_here(request: Request) -> bool:
-    """Say whether a request comes from a page of ours, as the browser tells: no page can write these headers itself.
+    """Return whether a request comes from a page of ours, as the browser tells: no page can write these headers itself.
 
     A browser that tells nothing is believed: its requests need the form's token all the same. Source: Fetch Metadata.
     """

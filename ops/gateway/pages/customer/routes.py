@@ -21,8 +21,9 @@ from markupsafe import Markup
 from ops.gateway import pages
 from ops.gateway.http.request_log import note
 from ops.gateway.pages.customer.situation import Name, Situation, situation
-from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, REASONS, SITUATIONS, language
+from ops.gateway.pages.customer.texts import LANGUAGES, NOBODY, PHRASES, SITUATIONS, language
 from pipelines.iron.values import web_link
+from pipelines.plain_reasons import for_customer
 from workers.ledger import Ledger, Nudge, Read
 from workers.secrets.links import CustomerLinks, LinkRevokedError, LinkUnknownError
 
@@ -41,20 +42,23 @@ LOOK_EVERY_S = 0.1
 ANSWER_WITHIN_S = 3.0
 
 #: Who did it, for the history.
-BY = "the customer's link"
+BY = "The customer"
 
 _STATUS: dict[str, int] = {"closed": 410, "revoked": 410, "unknown": 404, "away": 503}
 _PAGE: dict[int | str, dict[str, Any]] = {
-    404: {"description": "No such link: altered or cut off.", "content": {"text/html": {}}},
-    410: {"description": "The link was revoked, or the case is closed.", "content": {"text/html": {}}},
-    503: {"description": "The ledger cannot be reached.", "content": {"text/html": {}}},
+    404: {"description": "No such link: changed or cut off.", "content": {"text/html": {}}},
+    410: {
+        "description": "The link was revoked, or the customer was cancelled or closed.",
+        "content": {"text/html": {}},
+    },
+    503: {"description": "The database is not reachable.", "content": {"text/html": {}}},
 }
 
 _TEMPLATES = pages.templates("ops.gateway.pages.customer")
 _CSS = pages.text_of("ops.gateway.pages.customer", "page.css")
 _STYLE = pages.source_of(_CSS)
 
-#: Nothing that a customer's browser sends is refused: whatever is no language is as good as none.
+#: Nothing that a customer's browser sends is refused: an unknown language counts as none.
 Asked = Annotated[str | None, Query(alias="lang", description="`en` or `de`; else what the browser prefers.")]
 
 
@@ -95,7 +99,7 @@ def routes(visits: Visits) -> APIRouter:
     router = APIRouter(tags=["customer's link"], default_response_class=HTMLResponse)
 
     async def look(request: Request, token: str, lang: Asked = None) -> Response:
-        """Say what is the case."""
+        """Return the page with the customer's status."""
         return _page(request, visits, await _situation(request, visits, token), lang)
 
     router.get(
@@ -188,7 +192,7 @@ def _language(request: Request, asked: str | None) -> str:
 
 
 def _looked(request: Request) -> int:
-    """Say how often the page has looked again by itself."""
+    """Return how often the page has looked again by itself."""
     again = request.query_params.get("again", "")
     return int(again) if re.fullmatch(r"[0-9]{1,3}", again) else 0
 
@@ -202,7 +206,7 @@ def _page(request: Request, visits: Visits, found: Situation, asked: str | None)
 
     heading, *paragraphs = (text.format_map(names) for text in SITUATIONS[found.name][lang])
     lists = [
-        (phrase("reasons"), [REASONS[code][lang] for code in found.reasons if code in REASONS]),
+        (phrase("reasons"), for_customer(found.reasons, lang)),
         (phrase("documents"), list(found.documents)),
     ]
     again_s = AGAIN_S[again] if found.changing and again < len(AGAIN_S) else None
@@ -214,8 +218,9 @@ def _page(request: Request, visits: Visits, found: Situation, asked: str | None)
         heading=heading,
         paragraphs=paragraphs,
         lists=[(title, items) for title, items in lists if items],
-        button=phrase(found.button) if found.button else None,
+        button=phrase("try_again" if found.name == "declined" else found.button) if found.button else None,
         where=phrase("where") if found.button == "open" else None,
+        by_itself=phrase("by_itself") if again_s is not None else None,
         slow=phrase("slow") if found.changing and again_s is None else None,
         look_again=phrase("again") if found.changing or found.name == "away" else None,
         promise=phrase("promise"),

@@ -46,14 +46,14 @@ class Situation:
     changing: bool = False
     #: The hosted page. It is a secret: it stands in no page, only in the redirection to it.
     link: str | None = None
-    #: Iron's codes of what it wants, or why it declined.
+    #: Iron's codes and labels of what it wants, or why it declined.
     reasons: tuple[str, ...] = ()
     #: Names of the documents to be signed.
     documents: tuple[str, ...] = ()
 
 
 def situation(read: Read) -> Situation:
-    """Say what is the case for the customer."""
+    """Return the situation of the customer."""
     record = read.record
     match record.phase:
         case Phase.RECEIVED | Phase.CUSTOMER_CREATED:
@@ -61,7 +61,7 @@ def situation(read: Read) -> Situation:
             found = Situation("delayed") if stuck else Situation("preparing", changing=True)
         case Phase.IDENTIFICATION_PENDING | Phase.STEP_UP_REQUIRED if record.link:
             name: Name = "identify" if record.phase is Phase.IDENTIFICATION_PENDING else "step_up"
-            found = Situation(name, "open", link=record.link, reasons=record.reasons)
+            found = Situation(name, "open", link=record.link, reasons=_reasons(record))
         case Phase.EXPIRED | Phase.DECLINED | Phase.ON_HOLD:
             found = _over(read)
         case Phase.SIGNINGS_REQUIRED:
@@ -72,7 +72,7 @@ def situation(read: Read) -> Situation:
 
 
 def _over(read: Read) -> Situation:
-    """Say what is the case when an identification came to nothing: another is on its way, can be had, or cannot."""
+    """Return the situation when an identification came to nothing: another is on its way, can be had, or cannot."""
     record, phase = read.record, read.record.phase
     looking = phase is Phase.DECLINED and record.step == "explain_decline"  # whether there may be another round
     soon = phase is Phase.EXPIRED and read.due_ms is not None and read.due_ms - read.now_ms < SOON_MS
@@ -82,10 +82,15 @@ def _over(read: Read) -> Situation:
     renewable = refusal(record, "renew") is None
     if phase is Phase.DECLINED:
         name: Name = "declined" if renewable else "declined_final"
-        return Situation(name, "renew" if renewable else None, reasons=record.reasons)
+        return Situation(name, "renew", reasons=_reasons(record)) if renewable else Situation(name)
     if renewable:
         return Situation("expired", "renew")
     return Situation("expired_for_good" if phase is Phase.EXPIRED else "delayed")
+
+
+def _reasons(record: Record) -> tuple[str, ...]:
+    """Return what it is about, by Iron's codes and labels."""
+    return (*record.reasons, *record.reject_labels)
 
 
 def _signings(record: Record) -> Situation:

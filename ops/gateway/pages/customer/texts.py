@@ -20,33 +20,33 @@ NOBODY: Texts = {
     "de": "das Unternehmen, das Ihnen diesen Link geschickt hat",
 }
 
-#: Situation -> heading, and paragraphs.
+#: Situation -> heading, and paragraphs. No sentence begins with {company}: the name may be the words of NOBODY.
 SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "identify": {
         "en": (
             "Confirm your identity",
-            "Before your account can be opened, you need to show who you are. It takes about five minutes.",
-            "Have your identity card or passport at hand, and use a device with a camera.",
+            "To open your account we need to confirm who you are. It takes about 5 minutes.",
+            "You need an identity card or passport and a device with a camera.",
         ),
         "de": (
             "Bestätigen Sie Ihre Identität",
-            "Bevor Ihr Konto eröffnet werden kann, weisen Sie sich bitte aus. Das dauert etwa fünf Minuten.",
-            "Halten Sie Personalausweis oder Reisepass bereit, und nehmen Sie ein Gerät mit Kamera.",
+            "Für Ihr Konto müssen wir wissen, wer Sie sind. Das dauert etwa 5 Minuten.",
+            "Sie brauchen einen Personalausweis oder Reisepass und ein Gerät mit Kamera.",
         ),
     },
     "step_up": {
         "en": (
-            "Something more is needed",
+            "We need something more",
             "You can use your account again as soon as we have what is missing.",
         ),
         "de": (
             "Es fehlt noch etwas",
-            "Sobald Sie nachgereicht haben, was fehlt, können Sie Ihr Konto wieder nutzen.",
+            "Sie können Ihr Konto wieder nutzen, sobald wir haben, was fehlt.",
         ),
     },
     "preparing": {
-        "en": ("One moment", "Your personal link is being prepared. This page looks again by itself."),
-        "de": ("Einen Moment", "Ihr persönlicher Link wird vorbereitet. Diese Seite sieht von selbst wieder nach."),
+        "en": ("Just a moment", "We are preparing your personal link."),
+        "de": ("Einen Moment", "Wir bereiten Ihren persönlichen Link vor."),
     },
     "delayed": {
         "en": (
@@ -63,101 +63,111 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "review": {
         "en": (
             "Your details are being checked",
-            "Thank you, nothing more is needed from you now. A check takes from some minutes to a few working days.",
+            "Thank you. You have nothing to do now.",
+            "It usually takes a few minutes, sometimes a few working days.",
             "You can open this link at any time to see the status.",
         ),
         "de": (
             "Ihre Angaben werden geprüft",
-            "Vielen Dank, mehr ist jetzt nicht nötig. Eine Prüfung dauert einige Minuten bis wenige Werktage.",
-            "Dieser Link bleibt gültig: Öffnen Sie ihn jederzeit, um den Stand zu sehen.",
+            "Vielen Dank. Sie müssen jetzt nichts tun.",
+            "Meist dauert es einige Minuten, manchmal einige Werktage.",
+            "Mit diesem Link können Sie den Stand jederzeit ansehen.",
         ),
     },
     "expired": {
         "en": (
             "Start again",
-            "Your last attempt was not finished in time and has expired. That is no problem: begin a new one.",
+            "Your last attempt was not finished in time. That happens. You can start again now.",
         ),
         "de": (
-            "Noch einmal beginnen",
-            "Ihr letzter Versuch ist abgelaufen. Das macht nichts: Beginnen Sie einfach einen neuen.",
+            "Neu beginnen",
+            "Ihr letzter Versuch wurde nicht rechtzeitig fertig. Das kommt vor. Sie können jetzt neu beginnen.",
         ),
     },
     "expired_for_good": {
         "en": (
-            "This attempt has expired",
-            "We cannot start another attempt here. Please contact {company}.",
+            "Please contact us",
+            "Your last attempt has expired. We cannot start another one here.",
+            "Please contact {company}.",
         ),
         "de": (
-            "Dieser Versuch ist abgelaufen",
-            "Hier können Sie gerade keinen weiteren beginnen. Bitte wenden Sie sich an {company}.",
+            "Bitte melden Sie sich bei uns",
+            "Ihr letzter Versuch ist abgelaufen. Hier können wir keinen neuen beginnen.",
+            "Bitte wenden Sie sich an {company}.",
         ),
     },
     "declined": {
         "en": (
             "Your identity could not be confirmed",
-            "That happens, for example with a blurred photo. You can try again.",
+            "This often has a simple reason, such as a blurred photo. You can try again.",
         ),
         "de": (
             "Ihre Identität konnte nicht bestätigt werden",
-            "Das kommt vor, zum Beispiel bei einem unscharfen Foto. Sie können es noch einmal versuchen.",
+            "Das hat oft einen einfachen Grund, etwa ein unscharfes Foto. Sie können es noch einmal versuchen.",
         ),
     },
     "declined_final": {
         "en": (
             "Your identity could not be confirmed",
-            "You cannot try again here. To go on, please get in touch with {company}.",
+            "You cannot try again here. To go on, please contact {company}.",
         ),
         "de": (
             "Ihre Identität konnte nicht bestätigt werden",
-            "Hier können Sie es nicht noch einmal versuchen. Wie es weitergeht, erfahren Sie von {company}.",
+            "Hier können Sie es nicht noch einmal versuchen. Wie es weitergeht, sagt Ihnen {company}.",
         ),
     },
     "signings": {
         "en": (
             "Your identity is confirmed",
-            "Now only your consent to the documents is missing. You will be asked for it by {company}.",
+            "One last step: {company} will ask you to agree to these documents.",
         ),
         "de": (
             "Ihre Identität ist bestätigt",
-            "Jetzt fehlt nur noch Ihre Zustimmung zu den Dokumenten. Darum bittet Sie {company}.",
+            "Es fehlt nur noch Ihre Zustimmung zu diesen Dokumenten. Darum bittet Sie {company}.",
         ),
     },
     "finishing": {
-        "en": ("Almost done", "Your identity is confirmed, and the last steps run by themselves."),
-        "de": ("Fast geschafft", "Ihre Identität ist bestätigt, und die letzten Schritte laufen von selbst."),
+        "en": ("Almost done", "Your identity is confirmed. We are finishing the last steps."),
+        "de": ("Fast geschafft", "Ihre Identität ist bestätigt. Wir erledigen die letzten Schritte."),
     },
     "active": {
-        "en": ("All done", "Your identity is confirmed and your account is open. There is nothing left to do here."),
+        "en": ("All done", "Your identity is confirmed and your account is open. You have nothing left to do here."),
         "de": ("Alles erledigt", "Ihre Identität ist bestätigt und Ihr Konto ist offen. Hier ist nichts mehr zu tun."),
     },
     "suspended": {
         "en": (
-            "Your account is on hold",
-            "You cannot use it now. {company} can explain why.",
+            "Your account is paused",
+            "You cannot use it now. To learn why, please ask {company}.",
         ),
         "de": (
-            "Ihr Konto ist angehalten",
-            "Es kann gerade nicht genutzt werden. Hier ist nichts zu tun; mehr erfahren Sie von {company}.",
+            "Ihr Konto ist vorübergehend gesperrt",
+            "Sie können es zurzeit nicht nutzen. Den Grund nennt Ihnen {company}.",
         ),
     },
     "closed": {
-        "en": ("This case is closed", "There is nothing left to do here. If you have questions, please ask {company}."),
-        "de": ("Dieser Vorgang ist abgeschlossen", "Hier ist nichts mehr zu tun. Fragen beantwortet {company}."),
+        "en": ("This process has ended", "You have nothing left to do here. Questions? Please ask {company}."),
+        "de": ("Dieser Vorgang ist beendet", "Hier ist nichts mehr zu tun. Fragen beantwortet {company}."),
     },
     "revoked": {
-        "en": ("This link is no longer valid", "It was replaced or withdrawn. Please ask {company} for a new one."),
-        "de": ("Dieser Link gilt nicht mehr", "Er wurde ersetzt oder zurückgezogen. Einen neuen gibt Ihnen {company}."),
+        "en": (
+            "This link is no longer valid",
+            "Please use the newest link that you have, or ask {company} for a new one.",
+        ),
+        "de": (
+            "Dieser Link gilt nicht mehr",
+            "Bitte nehmen Sie den neuesten Link, den Sie haben. Einen neuen gibt Ihnen {company}.",
+        ),
     },
     "unknown": {
         "en": (
             "This link does not work",
-            "Perhaps a part of it got lost when it was copied. Please open the message that brought it once more.",
+            "Part of the link may have been cut off. Please open it again from the original message.",
             "If that does not help, please ask {company} for a new one.",
         ),
         "de": (
             "Dieser Link funktioniert nicht",
-            "Vielleicht ging ein Teil davon verloren. Bitte öffnen Sie die Nachricht noch einmal, mit der er kam.",
-            "Hilft das nicht, dann gibt Ihnen {company} einen neuen.",
+            "Vielleicht fehlt ein Teil davon. Bitte öffnen Sie ihn noch einmal aus der ursprünglichen Nachricht.",
+            "Hilft das nicht? Einen neuen Link gibt Ihnen {company}.",
         ),
     },
     "away": {
@@ -169,42 +179,26 @@ SITUATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 #: What else a page may say.
 PHRASES: Mapping[str, Texts] = {
     "open": {"en": "Continue", "de": "Weiter"},
-    "renew": {"en": "Start again", "de": "Noch einmal beginnen"},
+    "renew": {"en": "Start again", "de": "Neu beginnen"},
+    "try_again": {"en": "Try again", "de": "Noch einmal versuchen"},
     "where": {
-        "en": "You continue at {host}, which does this for {company}.",
-        "de": "Es geht weiter bei {host}; dort wird das für {company} erledigt.",
+        "en": "You continue on {host}, our partner for identification.",
+        "de": "Weiter geht es bei {host}, unserem Partner für die Identifizierung.",
     },
-    "reasons": {"en": "It is about:", "de": "Es geht um:"},
+    "reasons": {"en": "What is missing or does not match:", "de": "Was fehlt oder nicht stimmt:"},
     "documents": {"en": "Documents:", "de": "Dokumente:"},
+    "by_itself": {"en": "This page updates by itself.", "de": "Diese Seite aktualisiert sich von selbst."},
     "slow": {
-        "en": "This takes longer than usual. You may close this page and open your link again later.",
+        "en": "This takes longer than usual. You can close this page and open your link again later.",
         "de": "Das dauert länger als sonst. Sie können diese Seite schließen und Ihren Link später wieder öffnen.",
     },
-    "again": {"en": "Look again", "de": "Noch einmal nachsehen"},
+    "again": {"en": "Check again", "de": "Noch einmal nachsehen"},
     "languages": {"en": "Language", "de": "Sprache"},
     "promise": {
-        "en": "Nobody will ask you here for a password, a PIN or a payment.",
-        "de": "Hier fragt Sie niemand nach einem Passwort, einer PIN oder einer Zahlung.",
+        "en": "We never ask for a password, PIN or payment here.",
+        "de": "Wir fragen hier nie nach Passwort, PIN oder Zahlung.",
     },
 }
-
-#: What Iron's codes of requirements mean, for the customer. Source: iron-api 3.10.
-REASONS: Mapping[str, Texts] = {
-    "kyc_selfie": {"en": "a photo of your face", "de": "ein Foto Ihres Gesichts"},
-    "kyc_identity": {"en": "your identity document", "de": "Ihr Ausweisdokument"},
-    "kyc_proof_of_residence": {"en": "a proof of where you live", "de": "ein Nachweis Ihrer Anschrift"},
-    "kyc_questionnaire": {"en": "the questionnaire", "de": "der Fragebogen"},
-    "kyb_company_data": {"en": "details of your company", "de": "Angaben zu Ihrem Unternehmen"},
-    "kyb_company_beneficiaries": {"en": "who owns your company", "de": "die Eigentümer Ihres Unternehmens"},
-    "kyb_company_documents": {"en": "documents of your company", "de": "Unterlagen Ihres Unternehmens"},
-    "kyb_questionnaire": {"en": "the questionnaire for companies", "de": "der Fragebogen für Unternehmen"},
-    "identification_kyc": {"en": "your identification", "de": "Ihre Identifizierung"},
-    "identification_kyb": {"en": "your company's identification", "de": "die Identifizierung Ihres Unternehmens"},
-    "kyc_data_missing": {"en": "details that are missing", "de": "fehlende Angaben"},
-    "kyc_data_invalid": {"en": "details that do not fit", "de": "unstimmige Angaben"},
-    "kyb_data_missing": {"en": "missing details of your company", "de": "fehlende Angaben zum Unternehmen"},
-    "kyb_data_invalid": {"en": "details of your company that do not fit", "de": "unstimmige Angaben zum Unternehmen"},
-}  # fmt: skip
 
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]*)?\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
 #: As much of the header as is looked at, in characters: far more than any browser sends.
