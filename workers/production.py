@@ -91,7 +91,7 @@ def refused_addresses(
 def refused_secrets(
     iron: str | None, api_key: str, webhook_secrets: Sequence[str], ring: Sequence[str], *, demo: bool = False
 ) -> Iterator[str]:
-    """Return which secrets are none, a sentence each. Those of the demo are for a local Iron, or for whom says `demo`."""
+    """Return which secrets are none, a sentence each. Those of the demo are for a local Iron, or with `demo`."""
     known = " is refused: it is the value that `demo` and `dev` use with the sandbox, and everybody knows it. "
     demo = demo or (iron is not None and is_local(_host(iron)))
     if api_key == DEMO_API_KEY and not demo:

@@ -103,8 +103,17 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return seen
 
 
-def test_a_token_ends(gateway: Gateway, store: TokenStore, hours: Hours, world: World) -> None:
-    """From its end on it is refused, and its name is free."""
+@pytest.mark.parametrize("known_for_s", [0.0, 1_000.0])
+def test_a_token_ends(
+    known_for_s: float,
+    gateway: Gateway,
+    store: TokenStore,
+    hours: Hours,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From its end on it is refused, whether or not the ledger is asked meanwhile, and its name is free."""
+    monkeypatch.setattr(stored_tokens, "KNOWN_FOR_S", known_for_s)
     hours.now = world.ledger.now_ms() / 1000
     token = store.new("crm", Role.VIEWER, by="ada", expires_s=60)
     hours.now += 58

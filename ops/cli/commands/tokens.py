@@ -110,7 +110,7 @@ def _store(name: str, role: Role, expires: str, by: str, *, as_json: bool) -> No
 
     lasts_s = duration_s(expires) if expires else None
     if lasts_s == 0:
-        raise usage("--expires is to be longer than nothing, such as 90d.")
+        raise usage("--expires must be longer than 0 s: write it like 90d.")
     with opened(check=True) as session:
         if name in dict(_in_setting(session.settings)):
             raise usage(
