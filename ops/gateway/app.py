@@ -120,7 +120,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
 
     registry = CollectorRegistry()
     traffic = metrics.Traffic(registry)
-    tokens = KnownTokens(TokenStore(ledger), options.tokens, options.clock)
+    tokens = KnownTokens(TokenStore(ledger), options.tokens)
     entrance = Door(tokens, Attempts(options.ring or [new_key()], traffic.refused, options.wrong_tokens))
     check = guard(entrance)
     app = FastAPI(

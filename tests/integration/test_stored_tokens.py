@@ -17,24 +17,9 @@ from tests.integration.test_metrics import of, scraped
 from tests.world import World
 from workers.operate.doctor.secrets import tokens
 from workers.secrets import stored_tokens
-from workers.secrets.stored_tokens import TokenNameTakenError, TokenStore
+from workers.secrets.stored_tokens import KnownTokens, TokenNameTakenError, TokenStore
 from workers.secrets.tokens import Role, digest
 from workers.settings import Settings
-
-
-class Hours:
-    """A clock to turn by hand, in seconds since 1970."""
-
-    now = 1_780_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def hours() -> Hours:
-    """The gateway's clock."""
-    return Hours()
 
 
 @pytest.fixture
@@ -44,10 +29,10 @@ def store(world: World) -> TokenStore:
 
 
 @pytest.fixture
-def gateway(world: World, broker_url: str, hours: Hours, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+def gateway(world: World, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     """A gateway that asks the ledger anew each time."""
     monkeypatch.setattr(stored_tokens, "KNOWN_FOR_S", 0.0)
-    made = Gateway(world, broker_url, clock=hours)
+    made = Gateway(world, broker_url)
     yield made
     made.close()
 
@@ -103,25 +88,25 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return seen
 
 
-@pytest.mark.parametrize("known_for_s", [0.0, 1_000.0])
-def test_a_token_ends(
-    known_for_s: float,
-    gateway: Gateway,
-    store: TokenStore,
-    hours: Hours,
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """From its end on it is refused, whether or not the ledger is asked meanwhile, and its name is free."""
-    monkeypatch.setattr(stored_tokens, "KNOWN_FOR_S", known_for_s)
-    hours.now = world.ledger.now_ms() / 1000
+def test_a_token_ends(gateway: Gateway, store: TokenStore, world: World) -> None:
+    """From its end on it is refused, and its name is free."""
     token = store.new("crm", Role.VIEWER, by="ada", expires_s=60)
-    hours.now += 58
+    world.advance(58)
     assert ask(gateway, token)[0] == 200
-    hours.now += 3
+    world.advance(3)
     assert ask(gateway, token) == (401, "token_unknown")
-    world.advance(61)
     assert store.new("crm", Role.VIEWER, by="ada") != token
+
+
+def test_a_token_ends_while_the_ledger_is_not_asked(store: TokenStore) -> None:
+    """Its end counts in between, too, by the ledger's clock and no other."""
+    now = 0.0
+    known = KnownTokens(store, clock=lambda: now)
+    token = store.new("crm", Role.VIEWER, by="ada", expires_s=3)
+    assert known.find(token)
+    now += 4.0
+    assert stored_tokens.KNOWN_FOR_S > 4.0
+    assert (known.at_hand(token), known.find(token)) == (None, None)
 
 
 def test_a_name_is_there_once(store: TokenStore) -> None:
@@ -150,14 +135,14 @@ def test_the_ledger_holds_digests_alone(store: TokenStore, world: World) -> None
     assert told["expires_ms"] - told["created_ms"] == 3_600_000
 
 
-def test_the_last_use_is_known_to_the_hour(gateway: Gateway, store: TokenStore, hours: Hours) -> None:
+def test_the_last_use_is_known_to_the_hour(gateway: Gateway, store: TokenStore, world: World) -> None:
     """It is noted once an hour, and says no more than that."""
     token = store.new("crm", Role.VIEWER, by="ada")
     assert store.used_ms() == {}
     ask(gateway, token)
     first = store.used_ms()["crm"]
-    assert first == hours.now * 1000 // 3_600_000 * 3_600_000
-    hours.now += 3_600
+    assert first == world.ledger.now_ms() // 3_600_000 * 3_600_000
+    world.advance(3_600)
     ask(gateway, token)
     assert store.used_ms()["crm"] == first + 3_600_000
 

@@ -7,6 +7,7 @@ after and without a restart. The tokens of the setting come first and need no le
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -94,6 +95,10 @@ class TokenStore:
         kept = self._ledger.client.hgetall(f"{PREFIX}tokens")
         return [StoredToken(**json.loads(text)) for _, text in sorted(kept.items())]
 
+    def read(self) -> tuple[list[StoredToken], int]:
+        """Return every token, and the ledger's time."""
+        return self.all(), self._ledger.now_ms()
+
     def used_ms(self) -> dict[str, int]:
         """Return when each token was last used, by name, to the hour."""
         return {name.decode(): int(ms) for name, ms in self._ledger.client.hgetall(f"{PREFIX}tokens_used").items()}
@@ -117,12 +122,12 @@ class KnownTokens:
     """The tokens that are good now: those of the setting, and those of the ledger as they were seconds ago."""
 
     def __init__(
-        self, store: TokenStore, fixed: Sequence[ApiToken] = (), clock: Callable[[], float] = time.time
+        self, store: TokenStore, fixed: Sequence[ApiToken] = (), clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take those of the setting. `clock` tells seconds since 1970; what was known is measured by another."""
+        """Take those of the setting. `clock` measures, in seconds, how long ago the ledger told its time."""
         self._store, self._fixed, self._clock = store, tuple(fixed), clock
         self._stored: tuple[tuple[ApiToken, int | None], ...] = ()
-        self._known_until = 0.0
+        self._read_at, self._read_ms = -math.inf, 0
         self._noted: dict[str, int] = {}
         self._loading = threading.Lock()
 
@@ -150,28 +155,33 @@ class KnownTokens:
         return not self._fixed and not self._good()
 
     def _outdated(self) -> bool:
-        return time.monotonic() >= self._known_until
+        return self._clock() - self._read_at >= KNOWN_FOR_S
 
     def _hour(self) -> int:
-        return int(self._clock() * 1000 // _HOUR_MS)
+        return int(self._now_ms() // _HOUR_MS)
+
+    def _now_ms(self) -> float:
+        """Return the ledger's time, as it was told and went on since."""
+        return self._read_ms + (self._clock() - self._read_at) * 1000
 
     def _good(self) -> list[ApiToken]:
         if self._outdated():
             with self._loading:
                 if self._outdated():
                     self._load()
-        now_ms = self._clock() * 1000
+        now_ms = self._now_ms()
         return [token for token, ends in self._stored if ends is None or now_ms < ends]
 
     def _load(self) -> None:
         """Read the stored tokens. One with the name of one of the setting is none: nobody could tell who acted."""
-        names, now_ms = {token.name for token in self._fixed}, self._clock() * 1000
+        names, read_at = {token.name for token in self._fixed}, self._clock()
+        stored, now_ms = self._store.read()
         self._stored = tuple(
             (ApiToken(one.name, Role(one.role), one.digest), one.expires_ms)
-            for one in self._store.all()
+            for one in stored
             if one.state(now_ms) == "good" and one.name not in names
         )
-        self._known_until = time.monotonic() + KNOWN_FOR_S
+        self._read_at, self._read_ms = read_at, now_ms
 
     def _used(self, token: ApiToken | None) -> ApiToken | None:
         if token is not None and self._noted.get(token.name) != (hour := self._hour()):
