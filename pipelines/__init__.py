@@ -23,8 +23,10 @@
 - `reasons`: Iron's own words
 - `reidentification`: policy, plan, calendar
 - `reidentify`: the step that gives notice, or takes a place for the start
+- `reminders`: policy, due times, forecast
 - `retention`: for how long input is kept
 - `signing`: documents and signatures
+- `stages`: how long each phase and actor take, and the limits
 - `step`: what a row of the table of steps says
 - `strict_json`: JSON, read strictly
 - `times`: times as text

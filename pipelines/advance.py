@@ -1,8 +1,8 @@
 """From what a step found out to what the record says next: phase, step and due time. Pure; nothing here calls Iron.
 
-The code that runs steps uses five functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
-returned or raised, `after_acts` for what people did, and `before_acts` for what of it could not be applied yet. All but
-the first give a `Next` to commit.
+The code that runs steps uses six functions: `begin` for a new job, `after_outcome` and `after_error` for what a step
+returned or raised, `after_acts` for what people did, `before_acts` for what of it could not be applied yet, and
+`timed` for the clocks of the stage and of reminders. All but the first give a `Next` to commit.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from pipelines.onboarding import LIST_EVERY, STEPS
 from pipelines.pauses import jittered, spread
 from pipelines.reading import MAX_UPDATES, knows_newest
 from pipelines.reidentification import Doing, plan
+from pipelines.reminders import with_reminder
+from pipelines.stages.clock import turn_ms
 
 #: The lane of those who are about to be identified again.
 REIDENTIFY = "reidentify"
@@ -79,7 +81,8 @@ def after_outcome(record: Record, outcome: Outcome, attempt: Attempt) -> Next:
             if STEPS[record.step].has_effect or STEPS[record.step].changes_iron:
                 now_true = _fresh(now_true, attempt)
             following = _onward(record, now_true, attempt, note)
-            return replace(_again_later(record, following, attempt), keep=keep, event=event)
+            following = _again_later(record, following, attempt)
+            return replace(following, keep=keep, event=event, read=record.step == "refresh")
         case Wait(because, then, until_ms):
             waiting = record.evolve(effect=attempt.effect, problem=None, attempts=0, tried="", step=then)
             waiting = _in_lane(waiting.evolve(reads=record.reads + 1))
@@ -258,6 +261,13 @@ def after_acts(record: Record, stored: Sequence[bytes], attempt: Attempt) -> Nex
     if soon_s is not None:
         soon_s = min(soon_s, attempt.policy.poll_min_s)  # a person who acts wants to see what comes of it
     return replace(following, delay_s=soon_s, sealed=applied.sealed, applied=applied.acts)
+
+
+def timed(before: Record, following: Next, attempt: Attempt) -> Next:
+    """Note since when whoever must act must act, and let the customer be reminded when that is due."""
+    now_ms = attempt.now_ms()
+    record = following.record.evolve(turn_ms=turn_ms(before, following.record, now_ms))
+    return with_reminder(before, replace(following, record=record), attempt.reminders(), now_ms)
 
 
 def before_acts(following: Next, stored: Sequence[bytes]) -> Next:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from pipelines.errors import IronError, RenewedError, SettlingError
 from pipelines.model import STRIKES, Effect, Policy, Record
 from pipelines.reidentification.policy import InForce
+from pipelines.reminders.policy import RemindersInForce
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ class Attempt:
     effect: Effect | None = None
     #: The re-identification policy in force. The same one however often it is asked for.
     rule: Callable[[], InForce] = InForce
+    #: The policy of reminders in force.
+    reminders: Callable[[], RemindersInForce] = RemindersInForce
     #: Ask for a place among a day's starts of re-identification.
     place: Callable[[Ask], Place] = no_place
     #: Whether there is such a part.

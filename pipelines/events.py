@@ -14,17 +14,24 @@ from typing import Any
 
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
+from pipelines.reminders.plan import REMINDER_DUE
 from pipelines.view import needs
 
 #: What every type begins with.
 PREFIX = "onboarding."
 #: What somebody outside must do has changed, in the same phase.
 NEEDS_CHANGED = "needs_changed"
+#: A stage is over the limit that the policy has for it.
+OVERDUE = "overdue"
 #: Events by name that steps emit beside those of phases: the notice of a coming re-identification.
 EMITTED_BY_STEPS = frozenset({"reidentification_due"})
 #: Every name that an event may have; its type is `onboarding.<name>`.
-NAMES = frozenset(phase.value for phase in Phase) | {NEEDS_CHANGED} | EMITTED_BY_STEPS
+NAMES = frozenset(phase.value for phase in Phase) | {NEEDS_CHANGED, REMINDER_DUE, OVERDUE} | EMITTED_BY_STEPS
 
+#: What events of some names say besides: the members of their data, in the order in which the stream has them.
+ABOUT = {REMINDER_DUE: ("need", "count"), OVERDUE: ("limit_s",)}
+#: Those of them that are numbers.
+NUMBERS = frozenset({"count", "limit_s"})
 
 _ID = re.compile(r"(\d{1,15})-(\d{1,20})")
 
@@ -43,6 +50,8 @@ class Event:
     phase: str
     waiting_on: str
     version: int
+    #: What an event of this name says besides, as texts in the order of `ABOUT`.
+    about: tuple[str, ...] = ()
 
     @property
     def type(self) -> str:
@@ -76,8 +85,13 @@ class Event:
                 "phase": self.phase,
                 "waiting_on": self.waiting_on,
                 "version": self.version,
+                **self._said(),
             },
         }
+
+    def _said(self) -> dict[str, str | int]:
+        said = zip(ABOUT.get(self.name, ()), self.about, strict=False)
+        return {name: int(text) if name in NUMBERS else text for name, text in said}
 
 
 def source(installation: str) -> str:

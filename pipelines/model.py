@@ -141,6 +141,16 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Reminded:
+    """What a customer was reminded of: since when the need is there, how often it was told, and when last."""
+
+    need: str
+    since_ms: int
+    count: int = 0
+    last_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """One operation that changes something on Iron, from its first call until its outcome is known.
 
@@ -279,6 +289,10 @@ class Record:
     #: When the newest identification began, by Iron's clock: re-identification is counted from here.
     identified_ms: int | None = None
     again: Again | None = None
+    #: None: nobody was reminded yet of what the customer has to do, which is needed since the phase began.
+    reminded: Reminded | None = None
+    #: Since when whoever must act must act, where that is not since the phase began.
+    turn_ms: int | None = None
     #: The lane to go back to from `reidentify`.
     home: str = ""
 
@@ -348,6 +362,8 @@ class Record:
                 out[name] = list(out[name])
         if self.again:
             out["again"] = _stored(self.again)
+        if self.reminded:
+            out["reminded"] = _stored(self.reminded)
         if self.effect:
             out["effect"] = _stored(self.effect)
         if self.problem:
@@ -364,6 +380,8 @@ class Record:
             known[name] = tuple(known[name])
         if "again" in known:
             known["again"] = _known(Again, known["again"])
+        if "reminded" in known:
+            known["reminded"] = _known(Reminded, known["reminded"])
         if "effect" in known:
             known["effect"] = _known(Effect, {**known["effect"], "subject": tuple(known["effect"]["subject"])})
         if "problem" in known:
@@ -445,3 +463,9 @@ class Next:
     event: str = ""
     #: Version of the re-identification policy by which the due time was computed; None: by none.
     rule: int | None = None
+    #: Version of the policy of reminders by which it was looked whether one is due; None: there is nobody to remind.
+    reminders: int | None = None
+    #: The customer was read for it.
+    read: bool = False
+    #: What is committed where somebody did something, or a webhook came, while a reminder was about to be told.
+    instead: Next | None = None

@@ -32,7 +32,7 @@ PATTERNS: Mapping[str, tuple[str, ...]] = {
     "setting": (r"^    ((?:IRON|ONBOARDING)_[A-Z_]+): ",),
     "phase or event": (
         r'^    [A-Z_]+ = "([a-z_]+)"(?:  # .*)?$',
-        r'^NEEDS_CHANGED = "(\w+)"',
+        r'^(?:NEEDS_CHANGED|REMINDER_DUE|OVERDUE) = "(\w+)"',
         r'^EMITTED_BY_STEPS = frozenset\(\{"(\w+)"',
     ),
     "exit status": (r"^    ([A-Z_]+) = (\d+)(?:  # .*)?$",),

@@ -106,6 +106,13 @@ class Queue:
         return {lane: sum(nudge.lane == lane for nudge in self.nudges) for lane in LANES}
 
 
+def notifying(url: str = "https://onboarding.example.com/webhooks/iron") -> Sandbox:
+    """A sandbox that has a webhook registered, as Iron has for whoever set one up."""
+    sandbox = Sandbox(ManualClock())
+    sandbox.webhooks.settings = WebhookSettings(url=url)
+    return sandbox
+
+
 class World:
     """One ledger, one worker, one Iron, and a clock that a test turns."""
 

@@ -17,8 +17,10 @@
 - `reconcile`: Iron's list compared with the ledger
 - `redis_address`: addresses of Redis, their options and databases
 - `reidentification`: who is identified again, and when
+- `reminders`: of what customers are reminded, and when
 - `secrets`: encryption, links, tokens
 - `settings`: every setting, read once
+- `stages`: how long stages take, and what is over its limit
 - `watchdog`: ends a process that hangs
 
 The threads of a worker process, beside Dramatiq's (its worker threads run the steps; each queue has a consumer thread):
@@ -28,7 +30,8 @@ The threads of a worker process, beside Dramatiq's (its worker threads run the s
 - `porter`: brings messages that nobody would take to where they are taken: engine/porter.py
 - `tally`: adds the counters up in the ledger: process/counters.py
 - `sweep`: compares Iron's list with ours: reconcile/sweep.py
-- `mover`: moves due times to a new policy: reidentification/policy_store.py
+- `mover`: moves due times to a new policy: process/moving.py
+- `overdue`: tells what is over its limit: stages/ages.py
 - `courier`: holds endpoints, each with a thread: events/courier.py
 - `first call`: asks Iron once at the start: operate/first_call.py
 - `watchdog`: ends the process when a part died: watchdog.py

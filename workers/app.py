@@ -26,12 +26,15 @@ from workers.logs import configure_logs
 from workers.operate.first_call import FirstCall
 from workers.process.counters import Tally
 from workers.process.lifespan import ProcessLife
+from workers.process.moving import Moving
 from workers.process.no_dumps import forbid_dumps
 from workers.proxies import Proxies
 from workers.reconcile.sweep import Sweep
 from workers.reidentification.policy_store import Mover
+from workers.reminders.policy_store import ReminderMover
 from workers.secrets.vault import Vault
 from workers.settings import Settings
+from workers.stages.ages import ClockMover, Overdue
 from workers.watchdog import Watchdog
 
 forbid_dumps()
@@ -66,8 +69,9 @@ broker.add_middleware(Watchdog([settings.ledger_url, settings.broker_url], clien
 broker.add_middleware(CurrentMessage())  # a message that cannot be taken now is put back as it is
 broker.add_middleware(direct)
 sweep = Sweep(ledger, iron, settings.ONBOARDING_SWEEP_INTERVAL_S)
-mover = Mover(ledger, settings.policy.poll_far_s)
-threads = [leases, Porter(broker), Pulse(ledger, broker), sweep, mover, tally, courier, FirstCall(ledger, iron)]
+mover = Moving(Mover(ledger, settings.policy.poll_far_s), ReminderMover(ledger), ClockMover(ledger))
+pulse, overdue, first_call = Pulse(ledger, broker), Overdue(ledger), FirstCall(ledger, iron)
+threads = [leases, Porter(broker), pulse, sweep, mover, overdue, tally, courier, first_call]
 broker.add_middleware(ProcessLife(threads, transport, runner.end))
 declare_actors(broker, runner)
 direct.declare(broker)

@@ -35,11 +35,13 @@ from ops.cli.commands import (
     iron,
     jobs,
     keys,
+    limits,
     link,
     look,
     pausing,
     refused,
     reidentify,
+    reminders,
     run,
     tokens,
 )
@@ -62,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, jobs, acts, reidentify, pausing, look, link, events, refused, audit, doctor):
+for group in (run, jobs, acts, reidentify, reminders, limits, pausing, look, link, events, refused, audit, doctor):
     group.register(app)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(imports.app, name="imports")

@@ -124,7 +124,7 @@ def policy_of(given: Mapping[str, Any]) -> ReidentificationPolicy:
             problems.append(f"{name} is true or false.")
         values[name] = given.get(name, name == "automatic")
     values |= {name: _number(given, name, problems) for name in NUMBERS if name in given}
-    values["hours"] = Hours(_zone(given, problems), _quiet(given, problems))
+    values["hours"] = Hours(read_zone(given, problems), read_quiet(given, problems))
     values["start"] = _day(given, problems)
     values["tiers"] = _tiers(given, problems)
     if not problems:
@@ -205,7 +205,8 @@ def _number(given: Mapping[str, Any], name: str, problems: list[str]) -> int:
     return least
 
 
-def _zone(given: Mapping[str, Any], problems: list[str]) -> str:
+def read_zone(given: Mapping[str, Any], problems: list[str]) -> str:
+    """Read the time zone; a problem is added where there is none of this name."""
     name = given.get("time_zone", "UTC")
     try:
         return ZoneInfo(name).key
@@ -214,7 +215,8 @@ def _zone(given: Mapping[str, Any], problems: list[str]) -> str:
         return "UTC"
 
 
-def _quiet(given: Mapping[str, Any], problems: list[str]) -> tuple[time, time] | None:
+def read_quiet(given: Mapping[str, Any], problems: list[str]) -> tuple[time, time] | None:
+    """Read the quiet hours; a problem is added where they cannot be."""
     value = given.get("quiet_hours")
     if value is None:
         return None

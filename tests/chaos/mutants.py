@@ -27,7 +27,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Tests that look after the protocol, the quickest first; those of a line run in one process, since starting is slow.
 TESTS = (
-    ("unit/test_keys.py", "unit/test_attempt.py", "unit/test_acts.py", "unit/test_step*.py", "unit/test_advance.py"),
+    (
+        "unit/test_keys.py",
+        "unit/test_attempt.py",
+        "unit/test_acts.py",
+        "unit/test_step*.py",
+        "unit/test_advance.py",
+        "unit/test_reminders.py",
+    ),
     ("integration/test_ledger.py", "integration/test_clocks.py", "integration/test_news.py"),
     ("integration/test_findings.py", "integration/test_life.py", "integration/test_no_dead_ends.py"),
     (
@@ -36,7 +43,13 @@ TESTS = (
         "integration/test_broker.py",
         "integration/test_pulse.py",
     ),
-    ("integration/test_resume.py", "integration/test_adopt.py", "integration/test_reidentify.py"),
+    (
+        "integration/test_resume.py",
+        "integration/test_adopt.py",
+        "integration/test_reidentify.py",
+        "integration/test_reminders.py",
+        "integration/test_stages.py",
+    ),
     ("chaos/test_chaos.py",),
 )
 
@@ -72,6 +85,22 @@ GUARDS = (
         "acts that come while a record is in hand wait for its next claim", SAFETY, "workers/ledger/lua/commit.lua",
         "for _, act in ipairs(cjson.decode(applied)) do redis.call('LREM', prefix .. 'acts:' .. key, 1, act) end",
         "redis.call('DEL', prefix .. 'acts:' .. key)",
+    ),
+    Guard(
+        "no reminder once somebody did something", SAFETY, "workers/ledger/lua/commit.lua",
+        "if claim.woken ~= '0' and string.find(told, ' reminder_due/', 1, true) then return {'withheld'} end", "",
+    ),
+    Guard(
+        "no reminder without a read", SAFETY, "pipelines/reminders/plan.py",
+        "    if not following.read:", "    if False:",
+    ),
+    Guard(
+        "a reminder is counted with what it tells", SAFETY, "pipelines/reminders/plan.py",
+        "Reminded(due.need, since_ms, due.count, now_ms)", "Reminded(due.need, since_ms, due.count - 1, now_ms)",
+    ),
+    Guard(
+        "the clock of a stage ends with it", SAFETY, "workers/ledger/lua/ages.lua",
+        "  forget_stage(key, before)\n", "",
     ),
     Guard(
         "one record for an external id", SAFETY, "workers/ledger/lua/create.lua",

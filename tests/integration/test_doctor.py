@@ -14,13 +14,13 @@ import redis
 
 from ops.cli import main
 from ops.local.embedded import EmbeddedRedis
-from ops.sandbox import ManualClock, Sandbox, SandboxTransport
+from ops.sandbox import SandboxTransport
 from pipelines.job import Problem
 from pipelines.reidentification import ReidentificationPolicy
 from pipelines.reidentification.days import Interval
 from tests.integration.test_reidentify import in_time
 from tests.receivers import Post
-from tests.world import API_KEY, BASE_URL, World
+from tests.world import API_KEY, BASE_URL, World, notifying
 from workers.budget.gate import Gate
 from workers.intake.rejections import Refusals
 from workers.ledger import PREFIX
@@ -59,7 +59,7 @@ def look(ledger_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> L
         for name, value in (right | settings).items():
             monkeypatch.setenv(name, value)
         found: dict[str, list[Any]] = {}
-        for check in examined(transport or SandboxTransport(Sandbox(ManualClock()))):
+        for check in examined(transport or SandboxTransport(notifying())):
             found.setdefault(check.name, []).append(check)
         return found
 

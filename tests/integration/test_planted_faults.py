@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.sandbox import ManualClock, Sandbox, SandboxTransport
+from ops.sandbox import SandboxTransport
 from tests.fuzz.settings import RIGHT, standing
-from tests.world import API_KEY, World
+from tests.world import API_KEY, World, notifying
 from workers.operate.doctor import Check, examined
 from workers.operate.doctor.surroundings import EARLIEST_S
 from workers.production import DEMO_API_KEY, DEMO_WEBHOOK_SECRET
@@ -68,8 +68,8 @@ FAULTS: list[tuple[dict[str, str], bytes | None, str, str, str]] = [
     ({"ONBOARDING_REDIS_URL": "redis://h/zero"}, NONE, "settings", "ONBOARDING_REDIS_URL", "logical database"),
     ({"ONBOARDING_REDIS_URL": "rediss://127.0.0.1:1/0?ssl_cert_reqs=none"}, NONE, "redis", "ONBOARDING_REDIS_URL",
      "with ssl_ca_certs instead"),
-    ({"ONBOARDING_REDIS_URL": "redis://127.0.0.1:1/0"}, NONE, "redis", "ONBOARDING_REDIS_URL", "start it"),
-    ({"ONBOARDING_BROKER_URL": "redis://127.0.0.1:1/1"}, NONE, "queue", "ONBOARDING_BROKER_URL", "start it"),
+    ({"ONBOARDING_REDIS_URL": "redis://127.0.0.1:1/0"}, NONE, "redis", "ONBOARDING_REDIS_URL", "Start it"),
+    ({"ONBOARDING_BROKER_URL": "redis://127.0.0.1:1/1"}, NONE, "queue", "ONBOARDING_BROKER_URL", "Start it"),
     ({"ONBOARDING_BROKER_URL": "LEDGER"}, NONE, "settings", "ONBOARDING_BROKER_URL", "not the ledger's database"),
     ({"IRON_BASE_URL": "https://iron..example/api"}, NONE, "settings", "IRON_BASE_URL", "its host is no name"),
     ({"IRON_BASE_URL": "https://iron.example/a\rpi"}, NONE, "settings", "IRON_BASE_URL", "CARRIAGE RETURN"),
@@ -86,7 +86,7 @@ FAULTS: list[tuple[dict[str, str], bytes | None, str, str, str]] = [
     ({"IRON_API_KEY": "short"}, NONE, "iron", "IRON_API_KEY", "Check IRON_API_KEY"),
     ({"ONBOARDING_API_TOKENS": "crm:viewer:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}, NONE,
      "tokens", "ONBOARDING_API_TOKENS", "`onboarding tokens new`"),
-    ({"ONBOARDING_ENCRYPTION_KEYS": f"{KEY},{KEY}"}, NONE, "encryption", "ONBOARDING_ENCRYPTION_KEYS", "Check it"),
+    ({"ONBOARDING_ENCRYPTION_KEYS": f"{KEY},{KEY}"}, NONE, "encryption", "ONBOARDING_ENCRYPTION_KEYS", "check it"),
     ({"ONBOARDING_ENCRYPTION_KEYS": f"{'A' * 43}="}, NONE, "settings", "ONBOARDING_ENCRYPTION_KEYS", "`onboarding key"),
     ({"IRON_WEBHOOK_SECRET": DEMO_WEBHOOK_SECRET}, NONE, "settings", "IRON_WEBHOOK_SECRET", "from Iron's dashboard"),
     ({"IRON_API_KEY": DEMO_API_KEY}, NONE, "settings", "IRON_API_KEY", "from Iron's dashboard"),
@@ -121,7 +121,7 @@ def look(ledger_url: str, broker_url: str, tmp_path: Path) -> Iterator[Look]:
         right = RIGHT | urls | {"IRON_API_KEY": API_KEY}
         given = right | {name: {"FILE": str(file), "LEDGER": ledger_url}.get(v, v) for name, v in planted.items()}
         with standing(given):
-            checks = list(examined(SandboxTransport(Sandbox(ManualClock()))))
+            checks = list(examined(SandboxTransport(notifying())))
         return [check for check in checks if all_checks or check.state != "ok"]
 
     return one

@@ -19,9 +19,10 @@ from pipelines.reidentification.days import DAY_MS
 from tests.world import API_KEY, BASE_URL, World
 from workers.events.stream import EventStream
 from workers.ledger import PREFIX
+from workers.process.moving import PolicyChangedError
 from workers.reconcile.adopt import adopt
 from workers.reidentification import policy_store
-from workers.reidentification.policy_store import Mover, PolicyChangedError, proposed, store
+from workers.reidentification.policy_store import Mover, proposed, store
 
 DAY_S = 86_400
 BERLIN = Hours("Europe/Berlin", (time(22), time(7)))

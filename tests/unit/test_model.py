@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.keys import canonical_json
 from pipelines.lifecycle import Phase
-from pipelines.model import Again, Effect, Policy, Problem, Record, Signing
+from pipelines.model import Again, Effect, Policy, Problem, Record, Reminded, Signing
 
 #: What the ledger's script keeps beside the JSON.
 KEPT = ("key", "version", "lane", "phase", "step", "created_ms", "since_ms", "updated_ms")
@@ -38,6 +38,7 @@ def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
 
 DRAWN["tuple[Signing, ...]"] = st.lists(any_of(Signing), max_size=3).map(tuple)
 DRAWN["Again | None"] = st.none() | any_of(Again)
+DRAWN["Reminded | None"] = st.none() | any_of(Reminded)
 DRAWN["Effect | None"] = st.none() | any_of(Effect)
 DRAWN["Problem | None"] = st.none() | any_of(Problem)
 RECORDS = any_of(Record)

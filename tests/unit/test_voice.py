@@ -35,7 +35,7 @@ SPEAKING = [
         ROOT / "pipelines" / name
         for name in (
             *("view.py", "acts.py", "advance.py", "lifecycle.py", "onboarding.py", "reidentify.py"),
-            *("reidentification/sentences.py", "iron/answers.py"),
+            *("reidentification/sentences.py", "reminders/sentences.py", "stages/policy.py", "iron/answers.py"),
         )
     ),
     ROOT / "workers/budget/gate.py",

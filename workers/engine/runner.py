@@ -17,7 +17,7 @@ from functools import cache
 import redis
 import structlog
 
-from pipelines.advance import after_acts, after_crashes, after_outcome, before_acts
+from pipelines.advance import after_acts, after_crashes, after_outcome, before_acts, timed
 from pipelines.attempt import Attempt, effect_in_hand
 from pipelines.errors import OnboardingError, RateLimitedError, StaleClaimError
 from pipelines.iron import Iron
@@ -26,9 +26,10 @@ from pipelines.onboarding import STEPS
 from workers.budget.gate import Gate
 from workers.budget.permits import Permits, tap_pause_s
 from workers.engine.leases import Leases
-from workers.ledger import LANES, POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge
+from workers.ledger import LANES, POISON_CRASHES, Claim, Ledger, NotClaimed, Nudge, WithheldError
 from workers.process.counters import Counters
 from workers.reidentification.policy_store import Rules
+from workers.reminders.policy_store import ReminderRules
 from workers.secrets.vault import Vault
 
 log = structlog.get_logger()
@@ -65,10 +66,12 @@ class Runner:
     #: Waits for Iron's budget, this many seconds.
     sleep: Callable[[float], object] = time.sleep
     rules: Rules = field(init=False)
+    reminders: ReminderRules = field(init=False)
 
     def __post_init__(self) -> None:
-        """Keep the re-identification policy at hand."""
+        """Keep the policies of re-identification and of reminders at hand."""
         self.rules = Rules(self.ledger)
+        self.reminders = ReminderRules(self.ledger)
 
     def end(self) -> None:
         """Go on with nothing any more, since the process is about to end: what follows goes to the queue."""
@@ -96,12 +99,21 @@ class Runner:
         until = self.ledger.clock() + GOING_ON_S
         while True:
             with self.leases.hold(claim):
-                following = before_acts(self._attempt(claim), claim.acts)
-                going_on = self._commit(claim, following, until)
+                following, going_on = self._committed(claim, self._attempt(claim), until)
             self._tell(claim, following)
             if going_on is None:
                 return following
             claim = going_on
+
+    def _committed(self, claim: Claim, following: Next, until: float) -> tuple[Next, Claim | None]:
+        """Commit; without the reminder where somebody did something while it was about to be told."""
+        try:
+            return following, self._commit(claim, following, until)
+        except WithheldError:
+            if following.instead is None:
+                raise
+            self.counters.add("reminders_withheld")
+            return following.instead, self._commit(claim, following.instead, until)
 
     def _commit(self, claim: Claim, following: Next, until: float) -> Claim | None:
         """Commit, and either take the next claim or send the nudge.
@@ -154,9 +166,16 @@ class Runner:
             effect=effect_in_hand(record, claim.abandoned_ms, has_effect=STEPS[record.step].has_effect),
             rule=cache(lambda: self.rules.at(claim.rule)),
             place=self.rules.place,
+            reminders=cache(lambda: self.reminders.at(claim.reminders)),
             has_input=claim.sealed_input is not None,
             probe=claim.probe,
         )
+        following = before_acts(self._found(claim, attempt), claim.acts)
+        return timed(record, following, attempt)
+
+    def _found(self, claim: Claim, attempt: Attempt) -> Next:
+        """Find out what is next, by what people did, or by running the step."""
+        record = claim.record
         if claim.crashes >= POISON_CRASHES:
             return after_crashes(record, claim.crashes, attempt)
         if claim.acts and (following := after_acts(record, claim.acts, attempt)):

@@ -91,4 +91,5 @@ def _events(entries: Sequence[Any]) -> list[Event]:
 
 def _event(id_: str, fields: dict[bytes, bytes]) -> Event:
     name, phase, who, version = fields[b"what"].decode().split(" ")
-    return Event(id_, name, fields[b"key"].decode(), phase, who, int(version))
+    name, *about = name.split("/")
+    return Event(id_, name, fields[b"key"].decode(), phase, who, int(version), tuple(about))

@@ -34,6 +34,7 @@ from workers.ledger.values import (
     Nudge,
     Read,
     Taken,
+    WithheldError,
 )
 from workers.ledger.wire import decode
 
@@ -61,6 +62,7 @@ __all__ = [
     "Nudge",
     "Read",
     "Taken",
+    "WithheldError",
     "connect",
     "decode",
     "lane_of",

@@ -49,11 +49,13 @@ from workers.ledger.wire import (
     flat,
     history_entry,
     in_order,
+    looked_by,
     new_row,
     nudge_of,
     packed,
     read_of,
     scheduled,
+    turned,
     verdict,
 )
 
@@ -162,7 +164,8 @@ class Ledger:
 
         `parts`: sealed parts of the input to keep; an empty one is dropped.
         Raises StaleClaimError when the record is no longer this claim's, and ClockJumpedError when our clock has not
-        gone on like the server's since the claim; then nothing was written.
+        gone on like the server's since the claim, and WithheldError when it tells a reminder and something happened
+        meanwhile; then nothing was written.
         """
         return committed(following, self._call("commit", *self._commit(claim, following, parts)))
 
@@ -194,7 +197,7 @@ class Ledger:
         status = answer[0].decode()
         if status != "claimed":
             return NotClaimed(status)
-        raw, fence, now_ms, crashes, since, sealed, acts, rule, call_ms, secured_ms, probe = answer[1:]
+        raw, fence, now_ms, crashes, since, sealed, acts, rule, call_ms, secured_ms, probe, reminders = answer[1:]
         waits = ((CALL, call_ms), (secured, secured_ms))
         return Claim(
             record=decode(key, raw),
@@ -205,6 +208,7 @@ class Ledger:
             sealed_input=sealed,
             acts=tuple(acts),
             rule=int(rule),
+            reminders=int(reminders),
             clock=self.clock,
             started=started,
             holds_until=started + LEASE_MS / 1000,
@@ -232,6 +236,8 @@ class Ledger:
             "history": entry,
             "told": events.of_commit(before, following),
             "scheduled": scheduled(following),
+            "reminders": looked_by(following),
+            "turned": turned(before, record),
             "delay_ms": "" if following.delay_s is None else int(following.delay_s * 1000),
             "applied": packed(following.applied),
             "customer_id": learned or "",

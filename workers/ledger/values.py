@@ -62,6 +62,8 @@ class Claim:
     holds_until: float
     #: Version of the re-identification policy in force.
     rule: int = 0
+    #: Version of the policy of reminders in force.
+    reminders: int = 0
     #: What it brings of Iron's budget, by class; a call without a permit asks for one.
     permits: dict[str, Permit] = field(default_factory=dict)
     #: The breaker is open, and this claim finds out whether Iron is well again.
@@ -99,6 +101,10 @@ class Claim:
         self.bad = int(error.weather)
         if isinstance(error, IronError) and error.concerns_caller and not self.granted:
             self.refusal = error.status
+
+
+class WithheldError(Exception):
+    """A reminder was to be told, and something happened meanwhile: nothing was written, look again first."""
 
 
 @dataclass(frozen=True, slots=True)

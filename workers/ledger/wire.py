@@ -17,7 +17,8 @@ from pipelines.keys import canonical_json, chained
 from pipelines.lanes import lane_of
 from pipelines.lifecycle import Phase
 from pipelines.model import Next, Record
-from workers.ledger.values import Claim, Created, New, Nudge, Read
+from pipelines.stages.clock import stage_of, stage_since_ms
+from workers.ledger.values import Claim, Created, New, Nudge, Read, WithheldError
 
 #: Draws what calls are recognised by: one of a kind and no secret, so without a system call for each.
 _TOKENS = random.Random()  # noqa: S311
@@ -61,7 +62,7 @@ def decode(key: str, raw: bytes) -> Record:
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "commit": (
         *("key", "fence", "at_ms", "tolerance_ms", "place", "step", "phase", "format", "json", "history", "told"),
-        *("scheduled", "delay_ms", "applied", "customer_id", "external_id", "ttl_ms", "import"),
+        *("scheduled", "reminders", "turned", "delay_ms", "applied", "customer_id", "external_id", "ttl_ms", "import"),
         *("good", "bad", "verdict"),
     ),
     "join": (
@@ -87,6 +88,17 @@ def scheduled(following: Next) -> str:
     if record.phase is not Phase.ACTIVE or record.identified_ms is None:
         return ""
     return f"{record.risk_tier} {record.identified_ms} {'-' if following.rule is None else following.rule}"
+
+
+def turned(before: Record, record: Record) -> str:
+    """Say for the clocks of stages which one ended with a commit, since when it was, and which began; "": none did."""
+    ended, began = stage_of(before), stage_of(record)
+    return "" if ended == began else f"{ended} {stage_since_ms(before)} {began}"
+
+
+def looked_by(following: Next) -> str:
+    """Say by which version of the policy of reminders it was looked whether one is due; "-": nobody can be reminded."""
+    return "-" if following.reminders is None or not following.delay_s else str(following.reminders)
 
 
 def packed(acts: Sequence[bytes]) -> str:
@@ -162,11 +174,16 @@ def created_of(record: Record, answer: Any) -> Created:
 
 
 def committed(following: Next, answer: Any) -> Nudge | None:
-    """Read the answer of a commit: the nudge to send now, if any. Raises StaleClaimError, ClockJumpedError."""
+    """Read the answer of a commit: the nudge to send now, if any.
+
+    Raises StaleClaimError, ClockJumpedError, WithheldError.
+    """
     if answer[0] == b"stale":
         raise StaleClaimError
     if answer[0] == b"jumped":
         raise ClockJumpedError
+    if answer[0] == b"withheld":
+        raise WithheldError
     _, version, _, nudge, _, step = answer
     record = following.record
     return Nudge(record.lane, step.decode(), record.key, version) if nudge else None

@@ -18,6 +18,7 @@ from workers.ledger import Ledger, Lists
 from workers.ledger.limits import Budget
 from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
+from workers.stages import ages
 
 #: Places with messages that do not move that are named, those with most first.
 MOST_PLACES = 50
@@ -45,6 +46,7 @@ def summarised(ledger: Ledger, queued: Mapping[str, int], lying: Inventory) -> d
         "refused": Refusals(ledger).count(),
         "messages": _messages(lying),
         "reidentification": policy_store.summarised(ledger),
+        "stages": ages.summarised(ledger),
     }
 
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from typing import Any, Literal
 
-import redis
 import structlog
 
 from pipelines.attempt import Ask, Place
@@ -26,25 +24,13 @@ from pipelines.reidentification import Doing, InForce, ReidentificationPolicy, p
 from pipelines.reidentification.days import ONE_DAY, day_start
 from pipelines.reidentification.policy import TIERS
 from workers.ledger import PREFIX, Ledger, Read
-from workers.process.background import Background
+from workers.process.moving import BATCH, BEGINNING, END, DueMover, PolicyChangedError, walked
 
 log = structlog.get_logger()
 
+KIND = "reidentification"
 RULE = f"{PREFIX}reidentification"
 LOG = f"{PREFIX}reidentification_log"
-
-#: Records whose due time is moved at once: some 20 ms in which Redis does nothing else.
-BATCH = 500
-#: A process that moves due times and says nothing for this long has lost that to another process, in ms.
-MOVE_LEASE_MS = 30_000
-#: Pause between two questions whether there is something to move, in seconds.
-IDLE_S = 10.0
-#: Pause between two batches, in seconds: the ledger has other things to do.
-BUSY_S = 0.05
-
-
-class PolicyChangedError(Exception):
-    """Somebody else has changed the policy meanwhile: look at it again, then decide."""
 
 
 class Rules:
@@ -100,7 +86,7 @@ def store(ledger: Ledger, rule: InForce) -> None:
     Nothing that it concerns is moved yet: `move` does that, here or in any worker process.
     """
     written = canonical_json(stored(rule))
-    version = ledger.call("policy", secrets.token_urlsafe(12), rule.version, written, durable=True)
+    version = ledger.call("policy", KIND, secrets.token_urlsafe(12), rule.version, written, durable=True)
     if version != rule.version or ledger.client.hget(RULE, "policy") != written:
         raise PolicyChangedError(PolicyChangedError.__doc__)
     log.info("reidentification.changed", version=rule.version)
@@ -111,72 +97,36 @@ def past_policies(ledger: Ledger) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in ledger.client.lrange(LOG, 0, -1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """How far the due times are: records looked at, and whether all are through. `wait_s`: another one is at it."""
+class Mover(DueMover):
+    """Moves the due times of active customers to the policy in force."""
 
-    count: int
-    done: bool
-    wait_s: float = 0.0
-
-
-class Mover(Background):
-    """Moves the due times of active customers to the policy in force, in batches; goes on where another ended.
-
-    The command that changes the policy lets it run to the end; the thread in each worker process does what is left.
-    """
+    kind = KIND
 
     def __init__(self, ledger: Ledger, far_s: float) -> None:
         """`far_s`: no due time is farther away than this, whatever the policy says."""
-        super().__init__("mover")
-        self._ledger = ledger
+        super().__init__(ledger)
         self._far_ms = int(far_s * 1000)
-        self._token = secrets.token_urlsafe(9)
+        self._rule = InForce()
 
-    def run_once(self) -> Moved:
-        """Move a batch if that is to be done and nobody else is at it."""
-        rule = in_force(self._ledger)
-        if rule.version == 0:
-            return Moved(0, done=True)
-        answer = self._move(rule, "", 0)
-        if answer[0] == b"wait":
-            return Moved(0, done=False, wait_s=int(answer[1]) / 1000)
-        if answer[0] != b"place":
-            return Moved(0, done=answer[0] == b"done")
-        before = int(answer[2] or 0)
-        place, reads = self._batch(answer[1].decode())
-        self._ledger.call("due", *_flat(self._due(read, rule) for read in reads))
-        self._move(rule, place, before + len(reads))
-        return Moved(before + len(reads), done=place == ".")
+    def version(self) -> int:
+        """Read the policy in force, and answer its version."""
+        self._rule = in_force(self._ledger)
+        return self._rule.version
 
-    def turn(self) -> float:
-        """Move a batch, if there is one to move."""
-        try:
-            moved = self.run_once()
-        except redis.RedisError as error:
-            log.warning("mover.interrupted", error=type(error).__name__)
-            return IDLE_S
-        return IDLE_S if moved.done or moved.wait_s else BUSY_S
-
-    def _move(self, rule: InForce, place: str, count: int) -> Any:
-        return self._ledger.call("move", self._token, MOVE_LEASE_MS, rule.version, place, count)
-
-    def _batch(self, place: str) -> tuple[str, list[Read]]:
+    def batch(self, place: str) -> tuple[str, list[Read]]:
         """Read the active customers who come after a place: "<tier> <score> <how many of it are through>"."""
-        tier, since, passed = place.split(" ") if place != "-" else (TIERS[0], "-inf", "0")
+        tier, since, passed = place.split(" ") if place != BEGINNING else (TIERS[0], "-inf", "0")
         page = self._ledger.client.zrangebyscore(
             f"{PREFIX}identified:{tier}", since, "+inf", int(passed), BATCH, withscores=True
         )
         if page:
-            last = page[-1][1]
-            again = sum(score == last for _, score in page) + (int(passed) if since == repr(last) else 0)
-            return f"{tier} {last!r} {again}", self._ledger.read_many([key.decode() for key, _ in page])
+            return f"{tier} {walked(page, since, passed)}", self._ledger.read_many([key.decode() for key, _ in page])
         following = TIERS[TIERS.index(tier) + 1 :]
-        return (f"{following[0]} -inf 0" if following else "."), []
+        return (f"{following[0]} -inf 0" if following else END), []
 
-    def _due(self, read: Read, rule: InForce) -> tuple[str, int, int] | None:
+    def due(self, read: Read) -> tuple[str, int, int] | None:
         """Return when a record is due by the policy in force, where that is not when it is due anyway."""
-        record = read.record
+        record, rule = read.record, self._rule
         if record.phase is not Phase.ACTIVE or read.due_ms is None:
             return None
         if record.step == "reidentify":  # it waits for a place, by a cap that may be another one now
@@ -199,10 +149,10 @@ def identified(ledger: Ledger, rule: InForce, until_ms: int) -> Iterator[Read]:
             yield from ledger.read_many([key.decode() for key in page])
 
 
-def summarised(ledger: Ledger) -> Mapping[str, Any]:
-    """Return the figures of re-identification that summaries, metrics and the doctor show."""
+def summarised(ledger: Ledger, now_ms: int | None = None) -> Mapping[str, Any]:
+    """Return the figures of re-identification that summaries, metrics and the doctor show. `now_ms`: if it is known."""
     rule = in_force(ledger)
-    today = rule.policy.hours.day(ledger.now_ms())
+    today = rule.policy.hours.day(ledger.now_ms() if now_ms is None else now_ms)
     late_ms = rule.policy.hours.moment(today, 0)
     with ledger.client.pipeline(transaction=False) as pipeline:
         pipeline.zcard(f"{PREFIX}starts:{today}")
@@ -220,7 +170,3 @@ def summarised(ledger: Ledger) -> Mapping[str, Any]:
         "moving": rule.version > 0 and moved != b".",
         "moved": int(count or 0),
     }
-
-
-def _flat(triples: Any) -> list[Any]:
-    return [part for triple in triples if triple is not None for part in triple]

@@ -25,7 +25,8 @@ from pipelines.reidentification.days import ONE_DAY, day_start
 from pipelines.reidentification.plan import announced_start
 from pipelines.reidentification.policy import MARGIN_DAYS
 from workers.ledger import PREFIX, Ledger, Read
-from workers.reidentification.policy_store import BATCH, identified
+from workers.process.moving import BATCH
+from workers.reidentification.policy_store import identified
 
 #: What a run may be called.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -9,12 +9,14 @@
 - `iron`: iron customer, iron webhooks, iron approve, iron archive
 - `jobs`: submit, import, sign
 - `keys`: keys
+- `limits`: limits
 - `link`: link
 - `look`: status, history, list, summary
 - `pausing`: pause, resume
 - `policies`: what a policy means
 - `refused`: refused
 - `reidentify`: reidentify
+- `reminders`: reminders
 - `run`: demo, dev, worker, gateway, sandbox
 - `runs`: runs of re-identification
 - `tokens`: tokens

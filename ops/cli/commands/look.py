@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -176,6 +176,7 @@ def summary(json: Json = False) -> int:
         f"Budget: {budget['rate_per_second']:g} calls a second,"
         f" {budget['identifications_per_minute']:g} identifications a minute."
     )
+    _say_ages(counts["stages"])
     for sentence in _held_back(counts):
         output.say(sentence)
     sweep = counts["sweep"]
@@ -202,6 +203,26 @@ def summary(json: Json = False) -> int:
     if counts["refused"]:
         output.say(f"{counts['refused']:,} job messages were refused. See why with `onboarding refused`.")
     return Status.DONE
+
+
+def _say_ages(stages: Sequence[Mapping[str, Any]]) -> None:
+    """Show how long stages took in the last 24 hours and 30 days, and how many are over their limit."""
+    from pipelines.stages.percentiles import length_in_words as length
+
+    rows = []
+    for stage in stages:
+        day, month = stage["last_24h"], stage["last_30d"]
+        lengths = [
+            " · ".join(length(window[name]) for name in ("p50_s", "p90_s")) if window else "" for window in (day, month)
+        ]
+        limit = length(stage["limit_s"]) if stage["limit_s"] else ""
+        rows.append(
+            (stage["phase"], stage["waiting_on"], day["count"] if day else 0, *lengths, limit, stage["overdue"])
+        )
+    columns = ("phase", "waiting on", "ended in 24 h", "24 hours", "30 days", "limit", "over it")
+    if rows:
+        title = "How long stages took: half of all · nine in ten"
+        output.table(columns, rows, title=title, right=("ended in 24 h", "over it"))
 
 
 def _messages(found: Mapping[str, Any]) -> Iterator[str]:

@@ -55,16 +55,14 @@ def _moved(found: Forecast) -> str:
 
 def _put_in_force(session: Session, rule: InForce) -> None:
     """Store a policy and move the due times; whatever is left undone, workers finish."""
-    from workers.reidentification.policy_store import Mover, PolicyChangedError, store
+    from workers.process.moving import PolicyChangedError
+    from workers.reidentification.policy_store import Mover, store
 
     try:
         store(session.ledger, rule)
     except PolicyChangedError as error:
         raise CommandError(str(error)) from None
-    mover = Mover(session.ledger, session.settings.policy.poll_far_s)
-    moved = mover.run_once()
-    while not moved.done and not moved.wait_s:
-        moved = mover.run_once()
+    moved = Mover(session.ledger, session.settings.policy.poll_far_s).run_through()
     if moved.done:
         output.say(f"Applied to {moved.count:,} active customers.")
     else:

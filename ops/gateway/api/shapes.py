@@ -286,6 +286,9 @@ class EventData(BaseModel):
     phase: str
     waiting_on: str
     version: int = Field(description="The record's, as reading it shows it.")
+    need: str | None = Field(default=None, description="Of `reminder_due`: the code of the need.")
+    count: int | None = Field(default=None, description="Of `reminder_due`: the how manieth reminder of it this is.")
+    limit_s: int | None = Field(default=None, description="Of `overdue`: the limit that the stage is over, in seconds.")
 
 
 class CloudEvent(BaseModel):
@@ -362,6 +365,27 @@ class PhaseCount(BaseModel):
     oldest_since: str
 
 
+class StageWindow(BaseModel):
+    """How many stages ended in a window, and how long they took: percentiles, at most a fifth too long."""
+
+    count: int
+    p50_s: float
+    p90_s: float
+    p99_s: float
+
+
+class Stage(BaseModel):
+    """A phase and who must act in it: how long it took, and how many are over their limit now."""
+
+    phase: str
+    waiting_on: str
+    limit_s: int | None = Field(description="null: no limit is in force.")
+    overdue: int
+    last_24h: StageWindow | None
+    last_7d: StageWindow | None
+    last_30d: StageWindow | None
+
+
 class Summary(BaseModel):
     """The whole at a glance; more members may be added."""
 
@@ -374,6 +398,7 @@ class Summary(BaseModel):
     refused: int = Field(description="Jobs that came as messages and were refused.")
     messages: dict[str, Any] = Field(description="Messages whose time has not come, and those that do not move.")
     reidentification: dict[str, Any] = Field(description="The policy's cap, today's starts, and who waits for one.")
+    stages: list[Stage] = Field(description="How long stages took, except those in which they were paused.")
 
 
 class ImportState(BaseModel):

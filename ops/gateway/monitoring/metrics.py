@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from ops.gateway.http.access import Door, identified, refusals
 from pipelines.lanes import READ_AGAIN
 from pipelines.lifecycle import Phase
+from pipelines.stages.percentiles import SHOWN
 from workers.budget.gate import PAUSABLE, Gate
 from workers.engine.broker import NudgeBroker
 from workers.engine.inventory import counted, look
@@ -27,6 +28,7 @@ from workers.ledger import LANES, PREFIX, Ledger, Lists, lane_of
 from workers.process.counters import BUCKETS_S, Durations, Labels, told
 from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
+from workers.stages import ages
 
 #: Methods that are counted by their name.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -41,6 +43,10 @@ _COUNTERS = {
     "nudges_passed": ("onboarding_nudges_passed", "Nudges for which there was nothing to do, by reason."),
     "iron_calls": ("onboarding_iron_calls", "Calls to Iron, by the step that made them."),
     "deliveries": ("onboarding_deliveries", "Attempts to deliver an event to an endpoint, by what came of them."),
+    "reminders_withheld": (
+        "onboarding_reminders_withheld",
+        "Reminders not written because a person acted, or a webhook came, at that moment.",
+    ),
     "events_given_up": ("onboarding_events_given_up", "Events that an endpoint refused until they were given up."),
 }
 _DURATIONS = {"step_duration": ("onboarding_step_duration_seconds", "How long steps took, waiting for Iron included.")}
@@ -112,7 +118,8 @@ class Fleet(Collector):
         yield from self._lanes(now_ms)
         yield from self._sweep(now_ms)
         yield from self._pace()
-        yield from self._reidentification()
+        yield from self._reidentification(now_ms)
+        yield from self._stages()
         yield from self._endpoints(now_ms)
         yield from self._redis()
         yield from _counted(self._ledger.counters())
@@ -194,8 +201,8 @@ class Fleet(Collector):
             paused.add_metric([lane], float(lane in standing.paused))
         yield paused
 
-    def _reidentification(self) -> Iterator[Any]:
-        now = policy_store.summarised(self._ledger)
+    def _reidentification(self, now_ms: int) -> Iterator[Any]:
+        now = policy_store.summarised(self._ledger, now_ms)
         for name, text, value in (
             ("onboarding_reidentification_enabled", "Whether the policy in force starts any.", now["enabled"]),
             ("onboarding_reidentification_started_today", "Starts of this day so far.", now["started_today"]),
@@ -203,6 +210,27 @@ class Fleet(Collector):
             ("onboarding_reidentification_past_date", "Those of them whose date is over.", now["past_their_date"]),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+
+    def _stages(self) -> Iterator[Any]:
+        """Tell how long stages took, and which are over their limit, of the stages that there were."""
+        labels = ["phase", "waiting_on"]
+        text = "How long stages took that ended in a window of time (percentiles, at most a fifth too long)."
+        lengths = GaugeMetricFamily("onboarding_stage_seconds", text, labels=[*labels, "window", "quantile"])
+        text = "Stages that ended in a window of time, without those in which somebody had paused them."
+        ended = GaugeMetricFamily("onboarding_stages_ended", text, labels=[*labels, "window"])
+        text = "Onboardings that are over the limit of their stage."
+        over = GaugeMetricFamily("onboarding_stage_overdue", text, labels=labels)
+        for stage in ages.summarised(self._ledger):
+            names = [stage["phase"], stage["waiting_on"]]
+            if stage["limit_s"] is not None:
+                over.add_metric(names, stage["overdue"])
+            for name in ages.WINDOWS:
+                window = stage[name] or {"count": 0}
+                ended.add_metric([*names, name.removeprefix("last_")], window["count"])
+                for hundredths in SHOWN if stage[name] else ():
+                    labels_of = [*names, name.removeprefix("last_"), f"{hundredths / 100:g}"]
+                    lengths.add_metric(labels_of, window[f"p{hundredths}_s"])
+        yield from (lengths, ended, over)
 
     def _endpoints(self, now_ms: int) -> Iterator[Any]:
         """Return figures of the endpoints there are now, which are few: one that is removed leaves no series."""

@@ -7,7 +7,8 @@
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, aside, allowed, close,
 --            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
---            drop_events, endpoint_*, courier_*, refuse; token_put; policy, move, due, place, ask, run, rouse
+--            drop_events, endpoint_*, courier_*, refuse; token_put; policy, move, due;
+--            ages, limits, timed, overdue; place, ask, run, rouse
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> <spread> ", in ms, at the ceiling; see pace.lua
 --   ARGV[4+] arguments of the operation, see there
@@ -37,6 +38,15 @@
 --   identified:<tier>    zset    active customers: key -> ms when the newest identification began
 --   reidentification     hash    the policy in force: version, policy (JSON), token; how far its due times are moved
 --   reidentification_log list    every policy that ever was in force, oldest first
+--   reminders            hash    the policy of reminders in force, as that of re-identification
+--   reminders_log        list    every policy of reminders that ever was in force, oldest first
+--   limits, limits_log   the same of the policy of limits
+--   limited              hash    "<phase> <actor>" -> the limit of this stage, in ms
+--   timed:<stage>        zset    key -> ms since when it is in a stage that has a limit and is not over it; <stage>: as in limited
+--   overdue:<stage>      zset    the same of those who are over it, which was told
+--   ages                 hash    newest slot that each window holds
+--   ages_in:<window>     hash    "<phase> <actor>" -> how many stages ended in the window (24h, 7d, 30d), four bytes a bucket
+--   ages_hour:<n>, ages_day:<n>  hash  the same of one hour or day since the epoch; expires
 --   waiting:start        zset    key -> order of those who wait for a place among a day's starts
 --   starts:<day>         zset    key -> ms when it got its place among the starts of this day; expires
 --   run:<run>            hash    begun, state, last: who changed it and why; expires
@@ -46,7 +56,7 @@
 --   events_gone     string  id of the newest event that was dropped because of its age
 --   imports         zset    name of an import -> ms when it began
 --   import:<name>   hash    digest of the file, by, created, read, loaded, finished; paused and cancelled (each with _by, _reason);
---                           rows, create, unchanged, conflict, error; started, passed, phase:<phase>; marks of its speed
+--                           resumed; rows, create, unchanged, conflict, error; started, passed, phase:<phase>; marks of its speed
 --   import_speed    hash    passed and marks of the speed, as of an import, of all imports together
 --   imported:<name> list    keys of the records that an import made, in the order of its rows
 --   report:<name>   hash    number of a batch -> its refused rows, sealed; expires
@@ -72,6 +82,7 @@
 --                           breaker since it opened; ramp_at: when it closed; bad_since bad_at bad good: calls counted for it
 --   first_call:<digest>  string  a worker with these settings has just made its first call to Iron; expires
 --   paused          hash    lane -> "<ms> <json>": when a person paused it, and who and why
+--   resumed         hash    lane -> ms when it was resumed last
 --   tokens          hash    name of an API token -> JSON: role, SHA-256, when and by whom it was made, its end
 --   tokens_used     hash    name of an API token -> ms of the hour in which it was last used
 --   session:<digest>  string  JSON of somebody who is signed in at the console: the token's name, the end; expires
@@ -89,6 +100,8 @@ local now_ms = math.floor(now)
 
 -- A nudge that nobody claimed within this many ms is sent again by the pulse.
 local NUDGE_MS = 5000
+-- A due time that was computed by a policy that is over is looked at again after this many ms.
+local RULE_MS = 1000
 -- A record of a newer release is left alone for this many ms.
 local NEWER_MS = 30000
 -- How long a wake that waits for a commit is kept, in ms: longer than any commit of ours takes.

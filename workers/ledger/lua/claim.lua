@@ -3,7 +3,7 @@
 
 -- claim key version step token lease_ms format part secured
 -- secured: the class of Iron's budget that the step must be sure of beside its first call, or ""
--- -> claimed raw fence now crashes since input acts rule call_ms secured_ms probe | gone | newer | leased | superseded | halted
+-- -> claimed raw fence now crashes since input acts rule call_ms secured_ms probe reminders | gone | newer | leased | superseded | halted
 --    | paced ms | paused
 -- A claim that is repeated, or only to apply an act, brings no slot with it: its calls ask for theirs.
 function operations.claim(key, version, step, token, lease_ms, format, part, secured)
@@ -43,6 +43,7 @@ function operations.claim(key, version, step, token, lease_ms, format, part, sec
   return {
     'claimed', record.raw, fence, now_ms, claim.crashes, claim.since, input, acts, rule,
     call_ms or false, secured_ms or false, probe and 1 or 0,
+    redis.call('HGET', prefix .. 'reminders', 'version') or '0',
   }
 end
 

@@ -1,16 +1,18 @@
 -- What a step found out, written all at once: commit.
--- needs: base details events imports news pace schedule
+-- needs: base details events ages imports news pace schedule
 
--- commit key fence at_ms tolerance_ms place step phase format json history told scheduled delay_ms applied customer_id external_id
---   input_ttl_ms import good bad verdict (part sealed)*
--- scheduled: see schedule in schedule.lua. applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the
+-- commit key fence at_ms tolerance_ms place step phase format json history told scheduled reminders turned delay_ms applied
+--   customer_id external_id input_ttl_ms import good bad verdict (part sealed)*
+-- scheduled: see schedule in schedule.lua. reminders: version of the policy of reminders by which it was looked whether one is
+-- due, or "-". turned: see turn_stage in ages.lua. applied: JSON list of acts. delay_ms "": nothing is due any more; 0: the caller sends the
 -- next nudge now. good, bad, verdict: how Iron answered the claim's calls, see weather in
 -- pace.lua. sealed "": the part is dropped
 -- at_ms: what the worker takes for now. News that came meanwhile lets the customer be read, whatever step was to come.
 -- -> committed version due nudge now step | stale | jumped: the worker's clock is wrong
+--    | withheld: it tells a reminder, and since the claim somebody did something or a webhook came; nothing is written
 function operations.commit(
-  key, fence, at_ms, tolerance_ms, place, step, phase, format, json, history, told, scheduled, delay_ms, applied, customer_id,
-  external_id, ttl_ms, import, good, bad, verdict, ...
+  key, fence, at_ms, tolerance_ms, place, step, phase, format, json, history, told, scheduled, reminders, turned, delay_ms, applied,
+  customer_id, external_id, ttl_ms, import, good, bad, verdict, ...
 )
   local record = load(key)
   if record and record.token == fence then
@@ -21,6 +23,7 @@ function operations.commit(
   if not record or not claim or claim.fence ~= fence then return {'stale'} end
   -- Whoever slept with a clock that stood still does not know when its calls were made.
   if math.abs(now_ms - at_ms) > tonumber(tolerance_ms) then return {'jumped'} end
+  if claim.woken ~= '0' and string.find(told, ' reminder_due/', 1, true) then return {'withheld'} end
 
   local new, asked = nil, claim.woken == '1' or claim.woken == '3'
   if claim.woken == '2' or claim.woken == '3' then
@@ -47,8 +50,12 @@ function operations.commit(
     redis.call('ZADD', prefix .. 'phase:' .. phase, int(now_ms), key)
     count_phase(import, record.phase, phase)
   end
+  turn_stage(key, record.lane, import, turned)
   local was_or_is_active = phase == 'active' or record.phase == 'active'
   local by_another_policy = was_or_is_active and schedule(key, phase, step, scheduled)
+  if reminders ~= '-' then
+    by_another_policy = by_another_policy or reminders ~= (redis.call('HGET', prefix .. 'reminders', 'version') or '0')
+  end
   for _, act in ipairs(cjson.decode(applied)) do redis.call('LREM', prefix .. 'acts:' .. key, 1, act) end
   if customer_id ~= '' then redis.call('HSET', prefix .. 'customer', customer_id, key) end
   if external_id ~= '' then redis.call('HSETNX', prefix .. 'external', external_id, key) end

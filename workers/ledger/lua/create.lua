@@ -1,5 +1,5 @@
 -- New records: create.
--- needs: base details events imports
+-- needs: base details events ages imports
 
 -- Make a record, unless there is one or its external id is taken; due now, or after a nudge under way.
 -- new: key, token, external_id, customer_id, sub_partner, email (digest of the address, "" for none), place, step, phase,
@@ -23,6 +23,7 @@ local function create(new)
   redis.call('ZADD', prefix .. 'phase:' .. new.phase, int(now_ms), key)
   redis.call('RPUSH', prefix .. 'history:' .. key, new.history)
   tell(key, new.phase, 1, new.told)
+  begin_stage(key, new.phase .. ' ' .. (string.match(new.told, '^%S+') or 'us'), int(now_ms))
   redis.call('ZADD', due_of(new.place), int(new.due), key)
   enlist(new.import, key, new.phase)
   return {'created', 1, now_ms, int(new.due)}

@@ -1,7 +1,7 @@
 -- What upstream is told: an entry of the event stream in the very call that makes it true.
 -- needs: base
 
--- told: "" or "<who must act> <name of an event>*"; a call that is repeated is recognised before it comes here
+-- told: "" or "<who must act> <name of an event>*", a name with what it says besides, each after a slash; a call that is repeated is recognised before it comes here
 local function tell(key, phase, version, told)
   local who, names = string.match(told, '^(%S+) (.+)$')
   for name in string.gmatch(names or '', '%S+') do

@@ -222,5 +222,6 @@ function operations.resume(name)
   local import = import_key(name)
   if redis.call('HDEL', import, 'paused', 'paused_by', 'paused_reason') == 0 then return end
   redis.call('HDEL', import, 'mark_ms', 'mark_passed', 'before_ms', 'before_passed')
+  redis.call('HSET', import, 'resumed', int(now_ms))
   turn(name)
 end

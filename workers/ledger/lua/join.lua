@@ -1,5 +1,5 @@
 -- A job takes over a record that was found on Iron without one: join.
--- needs: base details events imports schedule
+-- needs: base details events ages imports schedule
 
 -- join old_key version token key lane step format json history told external_id customer_id email ttl_ms import (part sealed)*
 -- A job takes over the record that was found on Iron without one, under the job's key; due at once, for a refresh.
@@ -29,6 +29,7 @@ function operations.join(old_key, version, token, key, lane, step, format, json,
       redis.call('HDEL', prefix .. 'links', old_key)
     end
     reschedule_as(old_key, key)
+    restage_as(old_key, key, record.phase)
   end
   save(key, format, record.version + 1, token, lane, record.phase, step, record.created, record.since, json)
   keep_parts(key, {...})

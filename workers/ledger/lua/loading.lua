@@ -50,6 +50,7 @@ function operations.drop(name, token, format, ttl_ms, ...)
       redis.call('ZADD', prefix .. 'phase:cancelled', int(now_ms), key)
       redis.call('PEXPIRE', prefix .. 'input:' .. key, ttl_ms)
       tell(key, 'cancelled', record.version + 1, told)
+      forget_stage(key, record.phase .. ' us')
       count_phase(name, record.phase, 'cancelled')
     end
     gone = gone + ((done or waits) and 1 or 0)

@@ -346,7 +346,10 @@ end
 function operations.resume_lanes(...)
   local done = {}
   for _, lane in ipairs({...}) do
-    if redis.call('HDEL', PAUSED, lane) == 1 then done[#done + 1] = lane end
+    if redis.call('HDEL', PAUSED, lane) == 1 then
+      redis.call('HSET', prefix .. 'resumed', lane, int(now_ms))
+      done[#done + 1] = lane
+    end
   end
   return done
 end

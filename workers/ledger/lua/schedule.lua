@@ -3,8 +3,6 @@
 -- needs: base
 
 local TIERS = {'low', 'standard', 'high'}
--- A due time that was computed by a policy that is over is looked at again after this many ms.
-local RULE_MS = 1000
 
 -- Keep the schedule: an active customer is in identified:<tier> and nobody else is.
 -- scheduled: "" or "<tier> <identified_ms> <version of the policy that computed the due time, or ->".

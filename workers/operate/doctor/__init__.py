@@ -1,6 +1,6 @@
 """What `onboarding doctor` looks at, one check after the other: what is wrong, what that endangers, how to mend it.
 
-It only looks: one call to Iron, a handful to Redis, nothing is written. Source: contract section 5, design section 7.
+It only looks: two calls to Iron, a handful to Redis, nothing is written. Source: contract section 5, design section 7.
 
 - `check`: what one look finds
 - `lying`: messages that do not move
@@ -31,7 +31,7 @@ from workers.operate.diagnosis import Diagnosis, diagnosed, rejects_all
 from workers.operate.doctor.check import Check, State
 from workers.operate.doctor.lying import messages
 from workers.operate.doctor.outward import endpoints, links, refused, reidentification
-from workers.operate.doctor.secrets import api_key, encryption_keys, tokens, webhooks
+from workers.operate.doctor.secrets import api_key, encryption_keys, registered, tokens, webhooks
 from workers.operate.doctor.surroundings import limits, proxies, surroundings
 from workers.operate.preflight import address, check_broker, check_ledger, product_of, unanswered
 from workers.reconcile.cursor import SweepCursor
@@ -305,9 +305,12 @@ def _of_iron(settings: Settings, transport: httpx.BaseTransport | None) -> Itera
 
 def _asked(settings: Settings, transport: httpx.BaseTransport) -> Iterator[Check]:
     iron = settings.iron(dated := _Dated(transport))
-    # The one call of the program that asks nobody for leave: it must tell how Iron is also while the ledger is away, a
-    # lane paused or the breaker open, and a person makes it, now and then, once.
-    yield _diagnosis(diagnosed(lambda call: call(iron), iron.api_version), settings)
+    # The only calls of the program that ask nobody for leave: they must tell how Iron is also while the ledger is away,
+    # a lane paused or the breaker open, and a person makes them, now and then, once.
+    found = diagnosed(lambda call: call(iron), iron.api_version)
+    yield _diagnosis(found, settings)
+    if found.outcome == "accepted":
+        yield from registered(iron, settings)
     if dated.date is not None:
         apart_s = (dated.date - datetime.now(UTC)).total_seconds()
         yield _clock("Iron", apart_s, "its webhooks are refused when they are dated too far from now")

@@ -10,7 +10,10 @@ import hmac
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pipelines.errors import InputLostError
+from pipelines.errors import InputLostError, IronError
+from pipelines.iron import Iron
+from pipelines.iron.looking import faults
+from pipelines.iron.looking import webhooks as registered_at
 from pipelines.lifecycle import Phase
 from workers.ledger import PREFIX, Ledger
 from workers.operate.doctor.check import Check
@@ -44,6 +47,22 @@ def webhooks(settings: Settings) -> Iterator[Check]:
         whose = "its secret" if len(secrets) == 1 else f"each of {len(secrets)} secrets"
         text = f"Iron's webhooks can be verified: a sample signed with {whose} is taken, and a forged one is not."
         yield Check("webhooks", "ok", text)
+
+
+def registered(iron: Iron, settings: Settings) -> Iterator[Check]:
+    """Return what Iron has registered as webhooks, and whether that brings us the news."""
+    public = settings.ONBOARDING_PUBLIC_URL
+    try:
+        found = list(faults(registered_at(iron), f"{public.rstrip('/')}/webhooks/iron" if public else None))
+    except IronError as error:
+        answer = f"HTTP {error.status}" if error.status else error.code
+        yield Check(
+            "webhooks", "ok", f"Iron does not show its webhooks to this API key ({answer}): look in its dashboard."
+        )
+        return
+    yield from (Check("registered", "warning", sentence) for sentence in found)
+    if not found:
+        yield Check("registered", "ok", "A webhook is registered at Iron and sends what we need.")
 
 
 def _of_secret(secret: str, api_key: str) -> Iterator[str]:

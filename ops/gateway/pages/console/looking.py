@@ -14,10 +14,11 @@ from ops.gateway import pages
 from ops.gateway.api.paging import cursor_of, place_of
 from ops.gateway.pages.console.desk import Desk, address_of, line_of
 from ops.gateway.pages.console.page import Form, PageError, Present, must, rendered
-from ops.gateway.pages.console.words import PERSONAL, PHASES, endpoint_line, iron_state
+from ops.gateway.pages.console.words import PERSONAL, PHASES, WHO, endpoint_line, iron_state
 from pipelines.errors import InputLostError
-from pipelines.lifecycle import Phase
+from pipelines.lifecycle import Actor, Phase
 from pipelines.reasons import PARTS, iron_says
+from pipelines.stages.percentiles import length_in_words
 from pipelines.view import in_words
 from workers.budget.gate import Gate
 from workers.engine.inventory import look
@@ -53,6 +54,7 @@ def add(router: APIRouter, desk: Desk) -> None:
             endpoints=_endpoints(ledger, now_ms),
             phases=[(phase, *PHASES[phase], *phases[phase]) for phase in Phase if phase in phases],
             largest=max((count for count, _ in phases.values()), default=1),
+            stages=[_stage(stage) for stage in summary["stages"]],
             stuck=[line_of(read) for read in _stuck(ledger)],
         )
 
@@ -154,3 +156,19 @@ def _filters(given: dict[str, str], now_ms: int) -> tuple[Filters, int]:
         raise PageError(400, "Invalid duration", "Write 30m, 12h or 3d.") from None
     labels = ((name.strip(), value.strip()),) if given["label"] else ()
     return Filters(Phase(given["phase"]) if given["phase"] else None, labels), now_ms - longer_s * 1000
+
+
+def _stage(stage: dict[str, Any]) -> dict[str, Any]:
+    """Write how long a stage took for people."""
+    windows = {name: stage[name] for name in ("last_24h", "last_7d", "last_30d")}
+    lengths = {
+        name: f"{length_in_words(window['p50_s'])} · {length_in_words(window['p90_s'])}" if window else ""
+        for name, window in windows.items()
+    }
+    return {
+        "phase": PHASES[Phase(stage["phase"])][0],
+        "who": WHO[Actor(stage["waiting_on"])],
+        "limit": length_in_words(stage["limit_s"]) if stage["limit_s"] else "",
+        "overdue": stage["overdue"],
+        **lengths,
+    }

@@ -35,6 +35,15 @@ _MEANINGS: dict[Phase, tuple[str, Tone]] = {
 PHASES: dict[Phase, tuple[str, str, Tone]] = {phase: (STATUSES[phase], *_MEANINGS[phase]) for phase in Phase}
 
 #: Who must act -> in words, and how it is coloured.
+#: Who must act, in a table.
+WHO = {
+    Actor.US: "us",
+    Actor.CUSTOMER: "the customer",
+    Actor.IRON: "Iron",
+    Actor.OPERATOR: "an operator",
+    Actor.NOBODY: "nobody",
+}
+
 ACTORS: dict[Actor, tuple[str, Tone]] = {
     Actor.US: ("We are working on it", ""),
     Actor.CUSTOMER: ("Waiting for the customer", "calm"),
