@@ -33,7 +33,7 @@ FAULTS: list[tuple[dict[str, str], bytes | None, str, str, str]] = [
     ({"IRON_API_KEY": "\ufeff"}, NONE, "settings", "IRON_API_KEY", "the API key from Iron's dashboard"),
     ({"IRON_BASE_URL": ""}, NONE, "settings", "IRON_BASE_URL", "https://api.sandbox.iron.xyz/api"),
     ({"IRON_WEBHOOK_SECRET": ""}, NONE, "webhooks", "IRON_WEBHOOK_SECRET", "Set it to the secret"),
-    ({"ONBOARDING_API_TOKENS": ", "}, NONE, "tokens", "ONBOARDING_API_TOKENS", "`onboarding tokens new`"),
+    ({"ONBOARDING_API_TOKENS": ", "}, NONE, "tokens", "ONBOARDING_API_TOKENS", "`onboarding tokens new NAME"),
     # files behind settings
     ({"IRON_API_KEY": "", "IRON_API_KEY_FILE": "FILE"}, NONE, "settings", "IRON_API_KEY_FILE", "No such file"),
     ({"IRON_API_KEY": "", "IRON_API_KEY_FILE": "/"}, NONE, "settings", "IRON_API_KEY_FILE", "no regular file"),
