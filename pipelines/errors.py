@@ -21,6 +21,7 @@
     ├── StaleClaimError              the lease is over, or somebody else holds the record now
     │   └── ClockJumpedError             this process's clock has stood still or jumped since the claim
     └── InputLostError               the encrypted input is gone or no key of the ring opens it
+        └── KeyMissingError              the key that sealed it is not on this process's ring
 
 Whether a repetition can help sits on the class (`retryable`), and whether it is the weather rather than this onboarding
 (`weather`); the docstring is the default message. A message never holds personal data: an answer's body is not part of
@@ -222,3 +223,15 @@ class InputLostError(OnboardingError):
 
     code = "input_lost"
     operator = True
+
+
+class KeyMissingError(InputLostError):
+    """The key of the stored input is not in ONBOARDING_ENCRYPTION_KEYS: put it back, and this goes on by itself."""
+
+    code = "key_missing"
+    retryable = True
+
+    @classmethod
+    def of(cls, key_id: str) -> KeyMissingError:
+        """Name the key by its id, which is no secret."""
+        return cls((cls.__doc__ or "").replace("The key", f"The key {key_id}", 1))

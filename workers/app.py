@@ -32,7 +32,6 @@ from workers.proxies import Proxies
 from workers.reconcile.sweep import Sweep
 from workers.reidentification.policy_store import Mover
 from workers.reminders.policy_store import ReminderMover
-from workers.secrets.vault import Vault
 from workers.settings import Settings
 from workers.stages.ages import ClockMover, Overdue
 from workers.watchdog import Watchdog
@@ -47,7 +46,7 @@ leases = Leases(ledger)
 broker = NudgeBroker(settings.broker_url)
 transport = settings.transport()
 iron = settings.iron(transport)
-vault = Vault(settings.key_ring)
+vault = settings.vault
 runner = Runner(ledger, leases, broker.send, iron, vault, settings.policy, settings.ONBOARDING_INSTALLATION)
 runner.keep_version = settings.IRON_KEEP_API_VERSION
 courier = Courier(

@@ -89,7 +89,7 @@ def refused_addresses(
 
 
 def refused_secrets(
-    iron: str | None, api_key: str, webhook_secrets: Sequence[str], ring: Sequence[str], *, demo: bool = False
+    iron: str | None, api_key: str, webhook_secrets: Sequence[str], *, demo: bool = False
 ) -> Iterator[str]:
     """Return which secrets are none, a sentence each. Those of the demo are for a local Iron, or with `demo`."""
     known = " is refused: it is the value that `demo` and `dev` use with the sandbox, and everybody knows it. "
@@ -103,11 +103,16 @@ def refused_secrets(
             f"IRON_WEBHOOK_SECRET is refused: it has fewer than {SHORTEST_SECRET} bytes, so others could guess it and"
             " forge webhooks. Copy the whole secret again from Iron's dashboard."
         )
-    if any(len(set(urlsafe_b64decode(key))) == 1 for key in ring):
-        yield (
-            "ONBOARDING_ENCRYPTION_KEYS is refused: one of its keys is the same byte over and over, so it protects"
-            " nothing. It should be a key as `onboarding keys new` prints it."
-        )
+
+
+def refused_rings(rings: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Return which rings, by their settings, hold a key that is none, a sentence each."""
+    for name, ring in rings.items():
+        if any(len(set(urlsafe_b64decode(key))) == 1 for key in ring):
+            yield (
+                f"{name} is refused: one of its keys is the same byte over and over, so it protects nothing. It should"
+                " be a key as `onboarding keys new` prints it."
+            )
 
 
 def _is_plain(url: str) -> bool:

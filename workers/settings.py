@@ -25,12 +25,13 @@ from workers.environment import Given, certificates, given
 from workers.forms import FormError, web_address
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
 from workers.ledger.limits import Budget
-from workers.production import refused_addresses, refused_secrets
+from workers.production import refused_addresses, refused_rings, refused_secrets
 from workers.proxies import Proxies, way
 from workers.redis_address import HINT, next_database, redis_address, same_database
 from workers.secrets.links import CustomerLinks
 from workers.secrets.signature import split_secrets
 from workers.secrets.tokens import ApiToken, parse_all
+from workers.secrets.vault import Vault
 
 #: Pause between two reads of a customer beyond the first day when the sweep is switched off, in seconds.
 FAR_WITHOUT_SWEEP_S = 86_400.0
@@ -78,6 +79,8 @@ SHAPES = {
     "IRON_IDENTIFICATIONS_PER_MINUTE": "a number above 0",
     "IRON_TIMEOUT_S": f"seconds, above 0 and below {STEP_LIMIT_S / 3:.0f}, so that a step's calls fit into its limit",
     "ONBOARDING_ENCRYPTION_KEYS": "keys separated by commas, each as `onboarding keys new` prints it",
+    "ONBOARDING_LOOKUP_KEYS": "keys separated by commas, each as `onboarding keys new` prints it",
+    "ONBOARDING_LINK_KEYS": "keys separated by commas, each as `onboarding keys new` prints it",
     "ONBOARDING_API_TOKENS": "entries separated by commas, each as `onboarding tokens new` prints it, none twice",
     "ONBOARDING_PUBLIC_URL": "the gateway's address as customers reach it, such as https://onboarding.example.com",
     "ONBOARDING_COMPANY_NAME": "a name of 1 to 80 characters",
@@ -170,12 +173,20 @@ SECRETS = (
     "ONBOARDING_REDIS_URL",
     "ONBOARDING_BROKER_URL",
     "ONBOARDING_ENCRYPTION_KEYS",
+    "ONBOARDING_LOOKUP_KEYS",
+    "ONBOARDING_LINK_KEYS",
     "ONBOARDING_API_TOKENS",
     "IRON_API_KEY",
     "IRON_WEBHOOK_SECRET",
 )
 #: Settings that hold several values, with commas between them.
-SEVERAL = ("ONBOARDING_ENCRYPTION_KEYS", "ONBOARDING_API_TOKENS", "IRON_WEBHOOK_SECRET")
+SEVERAL = (
+    "ONBOARDING_ENCRYPTION_KEYS",
+    "ONBOARDING_LOOKUP_KEYS",
+    "ONBOARDING_LINK_KEYS",
+    "ONBOARDING_API_TOKENS",
+    "IRON_WEBHOOK_SECRET",
+)
 #: Names for people.
 SPOKEN = ("ONBOARDING_COMPANY_NAME",)
 #: Parts that call Iron: certificates and proxies have to be right for them.
@@ -202,6 +213,8 @@ class Settings(BaseSettings):
     IRON_IDENTIFICATIONS_PER_MINUTE: Annotated[float, Field(gt=0, le=6_000_000)] = 60
     IRON_TIMEOUT_S: Annotated[float, Field(gt=0, lt=STEP_LIMIT_S / 3)] = 10
     ONBOARDING_ENCRYPTION_KEYS: KeyRing = []
+    ONBOARDING_LOOKUP_KEYS: KeyRing = []
+    ONBOARDING_LINK_KEYS: KeyRing = []
     ONBOARDING_API_TOKENS: Tokens = []
     ONBOARDING_PUBLIC_URL: PublicAddress | None = None
     ONBOARDING_COMPANY_NAME: Annotated[str, Field(min_length=1, max_length=80)] | None = None
@@ -270,7 +283,9 @@ class Settings(BaseSettings):
         private = self.ONBOARDING_PRIVATE_REDIS
         yield from refused_addresses(self.IRON_BASE_URL, self.ONBOARDING_PUBLIC_URL, redis, private_redis=private)
         key = self.IRON_API_KEY.get_secret_value() if self.IRON_API_KEY else ""
-        yield from refused_secrets(self.IRON_BASE_URL, key, self.webhook_secrets, self.key_ring, demo=need == "sandbox")
+        yield from refused_secrets(self.IRON_BASE_URL, key, self.webhook_secrets, demo=need == "sandbox")
+        rings = ("ONBOARDING_ENCRYPTION_KEYS", "ONBOARDING_LOOKUP_KEYS", "ONBOARDING_LINK_KEYS")
+        yield from refused_rings({name: [key.get_secret_value() for key in getattr(self, name)] for name in rings})
 
     @property
     def ledger_url(self) -> str:
@@ -337,6 +352,17 @@ class Settings(BaseSettings):
         """The encryption keys, newest first."""
         return [key.get_secret_value() for key in self.ONBOARDING_ENCRYPTION_KEYS]
 
+    @property
+    def link_keys(self) -> list[str]:
+        """The keys of customers' links and of console sessions, newest first; those of the ring where none is set."""
+        return [key.get_secret_value() for key in self.ONBOARDING_LINK_KEYS or self.ONBOARDING_ENCRYPTION_KEYS]
+
+    @property
+    def vault(self) -> Vault:
+        """What seals and opens, and makes the digests by which addresses and jobs are found."""
+        lookup = [key.get_secret_value() for key in self.ONBOARDING_LOOKUP_KEYS]
+        return Vault(self.key_ring, self.ONBOARDING_INSTALLATION, lookup)
+
 
 def read_given() -> Given:
     """Read what is given of the settings, in its normal form."""
@@ -367,5 +393,5 @@ def _why(problem: Mapping[str, Any]) -> str:
 def customer_links(settings: Settings, fallback: str | None = None) -> CustomerLinks:
     """Make the links that the settings speak of. `fallback`: the public address where none is set."""
     return CustomerLinks(
-        settings.key_ring, settings.ONBOARDING_INSTALLATION, settings.ONBOARDING_PUBLIC_URL or fallback
+        settings.link_keys, settings.ONBOARDING_INSTALLATION, settings.ONBOARDING_PUBLIC_URL or fallback
     )

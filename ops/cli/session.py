@@ -41,10 +41,13 @@ class Session:
 
     @cached_property
     def vault(self) -> Vault:
-        """What seals input and evidence."""
-        from workers.secrets.vault import Vault
+        """What seals input and evidence; a ring without the key that seals now is refused."""
+        from workers.secrets.key_ids import KeyIds
 
-        return Vault(self.settings.key_ring)
+        vault = self.settings.vault
+        if problems := KeyIds(self.ledger).problems(vault):
+            raise usage(*problems)
+        return vault
 
     @cached_property
     def broker(self) -> NudgeBroker:
@@ -92,7 +95,8 @@ def opened(need: str = "ledger", *, check: bool = False, allow_odd_ids: bool = F
         client = connect(settings.ledger_url)
     except ValueError:
         raise usage("ONBOARDING_REDIS_URL is malformed. Write it like redis://:password@host:6379/0.") from None
-    session = Session(settings, Ledger(client, settings.budget, durability=settings.durability), allow_odd_ids)
+    ledger = Ledger(client, settings.budget, durability=settings.durability)
+    session = Session(settings, ledger, allow_odd_ids)
     with client, answering(client):
         try:
             if check:

@@ -26,7 +26,7 @@ from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
 from workers.operate.preflight import check_broker, check_ledger
 from workers.process.no_dumps import forbid_dumps
-from workers.secrets.vault import Vault
+from workers.secrets.key_ids import KeyIds
 from workers.settings import Settings, SettingsError, customer_links
 
 try:
@@ -66,7 +66,7 @@ def serve(host: str = HOST, port: int = PORT) -> None:
             _refuse_unfit(ledger, settings)
             _refuse_restricted(broker)
             links = customer_links(settings, address(host, listener.getsockname()[1]))
-            app = create_app(Peers(ledger, broker, Vault(settings.key_ring), links), _options(settings))
+            app = create_app(Peers(ledger, broker, settings.vault, links), _options(settings))
             gc.collect()
             gc.freeze()  # what is here stays: looking through it for garbage would hold up answers now and then
             gc.set_threshold(GARBAGE)
@@ -80,10 +80,12 @@ def serve(host: str = HOST, port: int = PORT) -> None:
 
 
 def _refuse_unfit(ledger: Ledger, settings: Settings) -> None:
-    """Raise SettingsError when Redis is not fit for what it is to keep. One that is away may come: /readyz tells."""
+    """Raise SettingsError when Redis or the key ring is not fit. A server that is away may come: /readyz tells."""
     with contextlib.suppress(redis.RedisError):
         ledger.client.ping()
         if problems := check_ledger(ledger.client, settings.durability):
+            raise SettingsError(problems)
+        if problems := KeyIds(ledger).begin(settings.vault):
             raise SettingsError(problems)
 
 
@@ -111,7 +113,7 @@ def _options(settings: Settings) -> Options:
         tokens=settings.api_tokens,
         webhook_secrets=settings.webhook_secrets,
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
-        ring=settings.key_ring,
+        ring=settings.link_keys,
         secure_cookies=(settings.ONBOARDING_PUBLIC_URL or "").startswith("https:"),
         company=settings.ONBOARDING_COMPANY_NAME,
         installation=settings.ONBOARDING_INSTALLATION,

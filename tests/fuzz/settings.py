@@ -26,7 +26,7 @@ from workers.engine.broker import NudgeBroker
 from workers.environment import strangers
 from workers.ledger import connect
 from workers.proxies import SHAPE as SHAPE_OF_A_PROXY
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place
 from workers.settings import NEEDS, SECRETS, SHAPES, Settings, SettingsError, customer_links
 
 #: A complete environment that is right; nothing answers at its addresses.
@@ -44,6 +44,8 @@ RIGHT = {
     "IRON_IDENTIFICATIONS_PER_MINUTE": "60",
     "IRON_TIMEOUT_S": "10",
     "ONBOARDING_ENCRYPTION_KEYS": "c2l4dGVlbi1ieXRlcy1hbmQtc2l4dGVlbi1tb3JlISE=",
+    "ONBOARDING_LOOKUP_KEYS": "c2l4dGVlbi1ieXRlcy1hbmQtc2l4dGVlbi1sb29rISE=",
+    "ONBOARDING_LINK_KEYS": "c2l4dGVlbi1ieXRlcy1hbmQtc2l4dGVlbi1saW5rISE=",
     "ONBOARDING_API_TOKENS": f"crm:submitter:{'0a' * 32}",
     "ONBOARDING_PUBLIC_URL": "https://onboarding.example.com",
     "ONBOARDING_COMPANY_NAME": "Müller & Söhne",
@@ -166,7 +168,7 @@ def _used(settings: Settings) -> None:
         broker.close()
         broker.client.close()
     if settings.key_ring:
-        Vault(settings.key_ring).seal("k", "x")
+        settings.vault.seal(Place("input", "k"), "x")
         customer_links(settings).link_to("k", 0)
     _ = settings.policy, settings.budget, settings.api_tokens, settings.durability, settings.webhook_secrets
     (settings.ONBOARDING_COMPANY_NAME or "").encode()

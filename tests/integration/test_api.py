@@ -21,6 +21,7 @@ from tests.world import World, a_job, contents, noted
 from workers.imports.imports import Imports
 from workers.ledger import PREFIX
 from workers.secrets.tokens import Role
+from workers.secrets.vault import Place
 
 JOBS = "/v1/onboardings"
 FUTURE = "2999-01-01T00:00:00Z"
@@ -575,7 +576,7 @@ def test_consent(gateway: Gateway) -> None:
     assert answer.status_code == 202
     [sealed] = world.client.lrange(f"{PREFIX}evidence:k-1", 0, -1)
     assert b"Marker" not in sealed
-    assert world.vault.open("k-1", sealed)["signed_by"] == "Ada Marker"
+    assert world.vault.open(Place("evidence", "k-1"), sealed)["signed_by"] == "Ada Marker"
     world.run_until("k-1", "active")
     assert any(noted("sign", "the-submitter") in note for note in notes(world))
 

@@ -20,7 +20,7 @@ from tests.world import Run, World, a_job
 from workers.budget.gate import Gate
 from workers.intake.submit import SENTENCES
 from workers.ledger import PREFIX, Ledger
-from workers.secrets.vault import Vault, new_key
+from workers.secrets.vault import Place, Vault, new_key
 
 HEADER = "idempotency_key,external_id,email,customer_type,name,label.source\n"
 ROWS = "k-1,x-1,ada@example.com,Person,Ada,crm\nk-2,x-2,bob@example.com,Person,Bob,web\n"
@@ -421,7 +421,7 @@ def test_consent_is_stored_sealed_and_leads_to_the_signatures(
     assert (act["act"], act["documents"], act["by"]) == ("sign", documents, "consent")
     [sealed] = client.lrange(f"{PREFIX}evidence:k-1", 0, -1)
     assert b"Ada" not in sealed
-    proof = Vault([key]).open("k-1", sealed)
+    proof = Vault([key]).open(Place("evidence", "k-1"), sealed)
     assert [one["id"] for one in proof["documents"]] == documents
     assert all(one["url"].startswith("https://") for one in proof["documents"])
     assert (proof["signed_by"], proof["signed_at"]) == ("Ada Example", "2026-01-22T10:00:00Z")

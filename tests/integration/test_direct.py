@@ -27,7 +27,7 @@ from workers.intake.rejections import AT_MOST, KEPT_MS, Refusals
 from workers.intake.submit import FrontDoor
 from workers.ledger import LANES, PREFIX, Ledger
 from workers.operate.summary import summarised
-from workers.secrets.vault import Vault, new_key
+from workers.secrets.vault import Place, Vault, new_key
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCER = ROOT / "ops" / "examples" / "producer.py"
@@ -49,7 +49,7 @@ class Shaky(Ledger):
 class Broken(Vault):
     """A vault with a mistake in it."""
 
-    def seal(self, key: str, value: Any) -> bytes:
+    def seal(self, place: Place, value: Any) -> bytes:
         raise ZeroDivisionError(f"{value}")
 
 

@@ -42,6 +42,7 @@ EXPECTED = {
     "ClockJumpedError": ("clock_jumped", True, False),
     "ArchiveRefusedError": ("archive_refused", False, True),
     "InputLostError": ("input_lost", False, True),
+    "KeyMissingError": ("key_missing", True, True),
 }
 
 

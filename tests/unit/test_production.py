@@ -27,6 +27,8 @@ REFUSED = [
     ("ONBOARDING_ENCRYPTION_KEYS", "A" * 43 + "="),
     ("ONBOARDING_ENCRYPTION_KEYS", "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="),
     ("ONBOARDING_ENCRYPTION_KEYS", f"{RING},{'A' * 43}="),
+    ("ONBOARDING_LOOKUP_KEYS", "A" * 43 + "="),
+    ("ONBOARDING_LINK_KEYS", "A" * 43 + "="),
     ("ONBOARDING_PUBLIC_URL", "http://onboarding.example.com"),
     ("ONBOARDING_PUBLIC_URL", "http://192.168.0.1:8700"),
     ("ONBOARDING_REDIS_URL", "redis://:secret@cache.example.com:6379/0"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.errors import InputLostError
 from pipelines.model import Policy
 from workers.ledger import (
     CLOCK_TOLERANCE_MS,
@@ -19,7 +20,7 @@ from workers.ledger import (
     STEP_LIMIT_S,
 )
 from workers.redis_address import database
-from workers.secrets.vault import new_key
+from workers.secrets.vault import Place, Vault, new_key
 from workers.settings import NEEDS, SHAPES, Settings, SettingsError
 
 #: Names and defaults as the contract lists them. None: there is no default.
@@ -37,6 +38,8 @@ CONTRACT: dict[str, Any] = {
     "IRON_IDENTIFICATIONS_PER_MINUTE": 60,
     "IRON_TIMEOUT_S": 10,
     "ONBOARDING_ENCRYPTION_KEYS": [],
+    "ONBOARDING_LOOKUP_KEYS": [],
+    "ONBOARDING_LINK_KEYS": [],
     "ONBOARDING_API_TOKENS": [],
     "ONBOARDING_PUBLIC_URL": None,
     "ONBOARDING_COMPANY_NAME": None,
@@ -69,6 +72,8 @@ SECRETS = {
     "IRON_API_KEY": "key-5678",
     "IRON_WEBHOOK_SECRET": "whsec_c2V0dGluZ3MtdGVzdC1zZWNyZXQ",
     "ONBOARDING_ENCRYPTION_KEYS": RING,
+    "ONBOARDING_LOOKUP_KEYS": RING,
+    "ONBOARDING_LINK_KEYS": RING,
     "ONBOARDING_API_TOKENS": f"ada:viewer:{'00' * 32}, bob:admin:{'11' * 32}",
 }
 
@@ -122,6 +127,24 @@ def test_the_policys_defaults_are_the_settings(env: pytest.MonkeyPatch) -> None:
     assert settings.key_ring == RING.split(",")
 
 
+def test_each_purpose_has_its_keys(env: pytest.MonkeyPatch) -> None:
+    """Lookup and link keys are those of the ring until they are set; a value belongs to the installation."""
+    ring, lookup, link = (new_key() for _ in range(3))
+    shared = load(env, ONBOARDING_ENCRYPTION_KEYS=ring)
+    apart = load(
+        env, ONBOARDING_ENCRYPTION_KEYS=ring, ONBOARDING_LOOKUP_KEYS=lookup, ONBOARDING_LINK_KEYS=f"{link}, {ring}"
+    )
+    assert (shared.link_keys, apart.link_keys) == ([ring], [link, ring])
+    assert shared.vault.email_digests("a@b.c") == Vault([ring]).email_digests("a@b.c")
+    assert apart.vault.email_digests("a@b.c") == Vault([lookup]).email_digests("a@b.c")
+    sealed = shared.vault.seal(Place("evidence", "k-1"), 1)
+    assert apart.vault.open(Place("evidence", "k-1"), sealed) == 1
+    with pytest.raises(InputLostError):
+        load(env, ONBOARDING_ENCRYPTION_KEYS=ring, ONBOARDING_INSTALLATION="b").vault.open(
+            Place("evidence", "k-1"), sealed
+        )
+
+
 def test_every_pace_setting_reaches_the_policy(env: pytest.MonkeyPatch) -> None:
     """Each duration and cap that is set is the one that counts."""
     settings = load(
@@ -157,6 +180,8 @@ MALFORMED = [
     *(("IRON_WEBHOOK_TOLERANCE_S", value) for value in ("marker", "0", "0.9", "86401", "nan", "inf")),
     *(("IRON_API_VERSION", value) for value in ("marker", "2026-7-1")),
     *(("ONBOARDING_ENCRYPTION_KEYS", value) for value in ("marker", f"{'A' * 43}=,marker")),
+    ("ONBOARDING_LOOKUP_KEYS", f"{'A' * 43}=,marker"),
+    ("ONBOARDING_LINK_KEYS", "marker"),
     *(
         (name, value)
         for name in ("IRON_RATE_PER_SECOND", "IRON_IDENTIFICATIONS_PER_MINUTE", "IRON_TIMEOUT_S")

@@ -30,7 +30,7 @@ from workers.ledger import LANES, POISON_CRASHES, Claim, Ledger, NotClaimed, Nud
 from workers.process.counters import Counters
 from workers.reidentification.policy_store import Rules
 from workers.reminders.policy_store import ReminderRules
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place, Vault, of_text
 
 log = structlog.get_logger()
 
@@ -162,7 +162,7 @@ class Runner:
             installation=self.installation,
             policy=self.policy,
             now_ms=claim.elapsed_ms,
-            input=lambda: self.vault.open(record.key, claim.sealed_input),
+            input=lambda: self.vault.open(Place("input", record.key, STEPS[record.step].part), claim.sealed_input),
             effect=effect_in_hand(record, claim.abandoned_ms, has_effect=STEPS[record.step].has_effect),
             rule=cache(lambda: self.rules.at(claim.rule)),
             place=self.rules.place,
@@ -204,5 +204,8 @@ class Runner:
 
     def _parts(self, key: str, following: Next) -> dict[str, bytes]:
         """Seal the parts of the input to keep; an empty one is dropped."""
-        kept = {name: self.vault.seal(key, part) if part is not None else b"" for name, part in following.keep.items()}
-        return kept | {name: part.encode() for name, part in following.sealed.items()}
+        kept = {
+            name: b"" if part is None else self.vault.seal(Place("input", key, name), part)
+            for name, part in following.keep.items()
+        }
+        return kept | {name: of_text(part) for name, part in following.sealed.items()}

@@ -22,7 +22,7 @@ from workers.events.addresses import read_url
 from workers.events.sender import new_secret
 from workers.events.stream import STREAM
 from workers.ledger import PREFIX, Ledger
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place, Vault, as_text, of_text
 
 #: Endpoints there can be: each has threads and connections of its own in one worker process.
 MOST = 32
@@ -300,11 +300,11 @@ class Endpoints:
             raise NoEndpointError(name)
 
     def _sealed(self, name: str, keys: Sequence[tuple[str, int]]) -> str:
-        return self._ring().seal(f"endpoint:{name}", [list(key) for key in keys]).decode()
+        return as_text(self._ring().seal(Place("endpoint", name), [list(key) for key in keys]))
 
     def _opened(self, endpoint: Endpoint) -> list[tuple[str, int]]:
         try:
-            stored = self._ring().open(f"endpoint:{endpoint.name}", endpoint.sealed.encode())
+            stored = self._ring().open(Place("endpoint", endpoint.name), of_text(endpoint.sealed))
         except InputLostError:
             raise EndpointError(
                 f"No key in ONBOARDING_ENCRYPTION_KEYS opens the secrets of the endpoint {endpoint.name!r}: give back"

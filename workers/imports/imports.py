@@ -21,11 +21,11 @@ from pipelines.keys import canonical_json
 from pipelines.model import Next, Record
 from pipelines.times import timestamp
 from workers.imports.completion import allowed_per_second, forecast_s, rate
-from workers.imports.loading import COUNTS, RefusedRows, Result, as_if_all_once, comparing, report_owner, through
+from workers.imports.loading import COUNTS, RefusedRows, Result, as_if_all_once, comparing, through
 from workers.intake.submit import Asked, FrontDoor, ImportCancelledError
 from workers.ledger import Ledger, Lists
 from workers.ledger.import_store import ImportStore
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place, Vault
 
 #: Rows cancelled in one script call: some 2 ms in which Redis does nothing else.
 DROPPED_AT_ONCE = 100
@@ -117,7 +117,10 @@ class Imports:
     """Everything that can be done with imports; shared by the command line and the gateway."""
 
     def __init__(self, ledger: Ledger, vault: Vault | None = None, rules: JobRules = STRICT) -> None:
-        """Take the ledger. `vault` is needed to load a file and to read a report. `rules`: what jobs may hold here."""
+        """Take the ledger. `vault` is needed to load or compare a file, and to read a report.
+
+        `rules`: what jobs may hold here.
+        """
         self._rules = rules
         self._ledger = ledger
         self._vault = vault
@@ -183,6 +186,7 @@ class Imports:
         progress: Callable[[Result], None] = lambda _: None,
     ) -> Result:
         """Say what `load` would do, and write nothing. Raises as `load` does."""
+        vault = self._need_vault()
         with source(path, mapping=mapping, lane=lane, rules=self._rules, now_ms=self._ledger.told_ms) as file:
             rows = _begun(file.rows)
             taken, fresh = self._free(name, Path(file_name or path.name), file.digest)
@@ -192,7 +196,7 @@ class Imports:
                 if report:
                     report.write(row, outcome, problems)
 
-            decide = comparing(self._ledger, taken, fresh=fresh)
+            decide = comparing(self._ledger, vault, taken, fresh=fresh)
             through(rows, decide, result, told, progress)
         return result
 
@@ -236,8 +240,8 @@ class Imports:
         """
         self.get(name)
         vault = self._need_vault()
-        for sealed in ImportStore(self._ledger).report_parts(name):
-            yield vault.open(report_owner(name), sealed)
+        for number, sealed in enumerate(ImportStore(self._ledger).report_parts(name)):
+            yield vault.open(Place("report", name, str(number)), sealed)
 
     # --- acting --------------------------------------------------------------------------------------------------
 

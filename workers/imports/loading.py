@@ -18,7 +18,7 @@ from pipelines.retention import INPUT_KEPT_MS
 from workers.intake.submit import Asked, Submitted, same_job
 from workers.ledger import Ledger, Lists
 from workers.ledger.import_store import ImportStore
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place, Vault
 
 #: Rows in one round trip to the ledger: a few milliseconds of its time, and little to repeat after a kill.
 BATCH = 500
@@ -165,7 +165,7 @@ def as_if_once(name: str, row: Row, answer: Submitted) -> Submitted:
     return Submitted("created", answer.record) if made and not row.again else answer
 
 
-def comparing(ledger: Ledger, name: str, *, fresh: bool) -> Decide:
+def comparing(ledger: Ledger, vault: Vault, name: str, *, fresh: bool) -> Decide:
     """Compare jobs with the ledger and write nothing: what would become of them."""
 
     def decide(rows: Sequence[Row]) -> Asked:
@@ -184,7 +184,8 @@ def comparing(ledger: Ledger, name: str, *, fresh: bool) -> Decide:
             return Submitted("unchanged" if row.again else "created", wanted)  # the second of two would change nothing
         if existing.key != wanted.key:
             return Submitted("external_id_taken", None, holder=existing.key)
-        found = Submitted("unchanged" if same_job(existing, wanted) else "idempotency_key_reused", existing)
+        same = same_job(existing, wanted, vault.marks(row.fingerprint))
+        found = Submitted("unchanged" if same else "idempotency_key_reused", existing)
         return as_if_once(name, row, found) if fresh else found
 
     return decide
@@ -214,13 +215,8 @@ class RefusedRows:
             self._keep()
 
     def _keep(self) -> None:
-        sealed = self._vault.seal(report_owner(self._name), self._text.getvalue())
+        sealed = self._vault.seal(Place("report", self._name, str(self._parts)), self._text.getvalue())
         ImportStore(self._ledger).keep_report(self._name, self._parts, sealed, INPUT_KEPT_MS)
         self._parts += 1
         self._text.seek(0)
         self._text.truncate()
-
-
-def report_owner(name: str) -> str:
-    """Give the name under which the report of an import is sealed."""
-    return f"report:{name}"

@@ -15,7 +15,7 @@ from pipelines.lifecycle import Phase
 from pipelines.model import Record, Signing
 from pipelines.times import timestamp
 from workers.ledger import Ledger, Nudge
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place, Vault
 
 
 class NotAskedError(Exception):
@@ -66,7 +66,7 @@ def record_consent(ledger: Ledger, vault: Vault, record: Record, consent: Consen
         "evidence": consent.evidence,
     }
     act = {"act": "sign", "documents": fresh, "by": by}
-    return Recorded(tuple(fresh), ledger.act(record.key, act, vault.seal(record.key, evidence)))
+    return Recorded(tuple(fresh), ledger.act(record.key, act, vault.seal(Place("evidence", record.key), evidence)))
 
 
 def _in_utc(moment: str) -> str:

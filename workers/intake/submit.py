@@ -19,7 +19,8 @@ from pipelines.model import Record
 from pipelines.onboarding import STEPS
 from workers.ledger import Created, Ledger, Lists, New, Nudge, Read
 from workers.ledger.import_store import ImportStore
-from workers.secrets.vault import Vault
+from workers.secrets.rotation import Rotation
+from workers.secrets.vault import Place, Vault, as_text
 
 Status = Literal["created", "unchanged", "idempotency_key_reused", "external_id_taken"]
 
@@ -125,7 +126,7 @@ class FrontDoor:
     def hand_in(self, new: Sequence[New]) -> list[Submitted]:
         """Accept jobs that are prepared, as `submit_many` does."""
         answers = [
-            self._join(wanted, answer) or _submitted(wanted.record, answer)
+            self._join(wanted, answer) or _submitted(wanted, answer)
             for wanted, answer in zip(new, self._ledger.create(new), strict=True)
         ]
         for nudge in _first_nudges(answers):
@@ -146,14 +147,15 @@ class FrontDoor:
             if created is None:
                 raise ImportCancelledError(name)
             return [
-                _LOADED if done.status == "created" else self._join(wanted, done) or _submitted(wanted.record, done)
+                _LOADED if done.status == "created" else self._join(wanted, done) or _submitted(wanted, done)
                 for wanted, done in zip(new, created, strict=True)
             ]
 
         return Asked(answers, loading.abandon)
 
     def _new(self, record: Record, job: Mapping[str, Any], note: str = "submitted") -> New:
-        return New(record, self.sealed(record.key, job), self._email(job), note)
+        marks = self._vault.marks(record.fingerprint)
+        return New(record.evolve(fingerprint=marks[0]), self.sealed(record.key, job), self._email(job), note, marks)
 
     def _join(self, wanted: New, answer: Created) -> Submitted | None:
         """Take over the record that was adopted from Iron for this external id, if that is what is in the way."""
@@ -169,7 +171,8 @@ class FrontDoor:
             if read.claimed:
                 time.sleep(JOIN_PAUSE_S)
             elif taken := self._ledger.join(read.record, wanted._replace(record=_taking_over(read, record), note=note)):
-                return _submitted(record, taken)
+                Rotation(self._ledger, self._vault).rebind(record.key, read.record.key)
+                return _submitted(wanted, taken)
         return None
 
     def correct(self, job: Job | dict[str, Any], *, by: str, reason: str = "", restart: bool = False) -> Nudge | None:
@@ -185,11 +188,12 @@ class FrontDoor:
         [holder] = Lists(self._ledger).holders([wanted.external_id])
         if holder not in (None, wanted.key):
             raise ExternalIdTakenError(str(holder))
-        fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd", "fingerprint")
-        sealed = {name: part.decode() for name, part in self.sealed(wanted.key, canonical).items()}
+        fields = ("external_id", "risk_tier", "labels", "identification_type", "with_edd")
+        sealed = {name: as_text(part) for name, part in self.sealed(wanted.key, canonical).items()}
         parts = {"identification": "", **sealed}  # one without data drops that of before
         act = {"act": "correct", "by": by, "reason": reason, "parts": parts} | ({"restart": True} if restart else {})
         act |= {name: getattr(wanted, name) for name in fields}
+        act["fingerprint"] = self._vault.marks(wanted.fingerprint)[0]
         return self._ledger.act(wanted.key, act, email=self._email(canonical))
 
     def personal(self, key: str, *, by: str) -> dict[str, Any]:
@@ -199,11 +203,14 @@ class FrontDoor:
         """
         if nudge := self._ledger.act(key, {"act": "read", "by": by}):
             self._send(nudge)
-        return {name: self._vault.open(key, sealed) for name, sealed in self._ledger.input(key).items()}
+        return {
+            name: self._vault.open(Place("input", key, name), sealed)
+            for name, sealed in self._ledger.input(key).items()
+        }
 
     def sealed(self, key: str, job: Mapping[str, Any]) -> dict[str, bytes]:
         """Encrypt the parts of a job's input for the record with this key."""
-        return {name: self._vault.seal(key, part) for name, part in input_parts(job).items()}
+        return {name: self._vault.seal(Place("input", key, name), part) for name, part in input_parts(job).items()}
 
     def _email(self, job: Mapping[str, Any]) -> bytes:
         return self._vault.email_digests(job["customer"]["email"])[0]
@@ -221,20 +228,23 @@ def _taking_over(adopted: Read, wanted: Record) -> Record:
     return joined(record.evolve(effect=effect), wanted)
 
 
-def _submitted(wanted: Record, created: Created) -> Submitted:
+def _submitted(wanted: New, created: Created) -> Submitted:
     if created.status == "external_id_taken":
         return Submitted("external_id_taken", None, holder=created.holder)
     record = created.record
-    if created.status == "exists" and record is not None and not same_job(record, wanted):
+    if created.status == "exists" and record is not None and not same_job(record, wanted.record, wanted.marks):
         return Submitted("idempotency_key_reused", record, created.due_ms)
     status: Status = "created" if created.status == "created" else "unchanged"
     return Submitted(status, record, created.due_ms, link_serial=created.link_serial)
 
 
-def same_job(record: Record, wanted: Record) -> bool:
-    """Say whether a record came from this job, corrected since or not where it was the same row of the same import."""
+def same_job(record: Record, wanted: Record, marks: Sequence[str]) -> bool:
+    """Say whether a record came from this job, corrected since or not where it was the same row of the same import.
+
+    `marks`: every form in which it may hold the job's fingerprint.
+    """
     same_row = bool(wanted.import_name) and record.import_name == wanted.import_name
-    return same_row or record.fingerprint == wanted.fingerprint
+    return same_row or record.fingerprint in marks
 
 
 def _first_nudges(answers: Iterable[Submitted]) -> Iterable[Nudge]:

@@ -124,6 +124,8 @@ class New(NamedTuple):
     email: bytes = b""
     #: What the history says of its beginning.
     note: str = "submitted"
+    #: Every form in which a record of the same job may hold its fingerprint; the record's own is the first.
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

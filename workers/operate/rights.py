@@ -21,7 +21,7 @@ from workers.ledger import PREFIX, Durability, lua_parts
 ARGUMENTS = {
     "DEL": 1, "EVAL": 3, "EVALSHA": 3, "EXEC": 0, "EXISTS": 1, "GET": 1, "HDEL": 2, "HEXISTS": 2,
     "HGET": 2, "HGETALL": 1, "HINCRBY": 3, "HKEYS": 1, "HLEN": 1, "HMGET": 2, "HSCAN": 2, "HSET": 3, "HSETNX": 3,
-    "HSTRLEN": 2, "HVALS": 1, "LLEN": 1, "LPOP": 1, "LPOS": 2, "LRANGE": 3, "LREM": 3, "LTRIM": 3, "MGET": 1,
+    "HSTRLEN": 2, "HVALS": 1, "LLEN": 1, "LPOP": 1, "LPOS": 2, "LRANGE": 3, "LREM": 3, "LSET": 3, "LTRIM": 3, "MGET": 1,
     "MULTI": 0, "PERSIST": 1, "PEXPIRE": 2, "PING": 0, "PTTL": 1, "RENAME": 2, "RPUSH": 2, "SADD": 2, "SCAN": 1,
     "SCARD": 1, "SCRIPT|EXISTS": 1, "SCRIPT|LOAD": 1, "SELECT": 1, "SET": 2, "SMEMBERS": 1, "SREM": 2, "TIME": 0,
     "TYPE": 1, "WAITAOF": 3, "XADD": 4, "XLEN": 1, "XRANGE": 3, "XREVRANGE": 3, "XTRIM": 3, "ZADD": 3, "ZCARD": 1,
@@ -32,8 +32,21 @@ ARGUMENTS = {
 _EVERYWHERE = ("CLIENT|SETNAME", "EVAL", "EVALSHA", "MULTI", "PING", "SCAN", "SCRIPT|EXISTS", "SCRIPT|LOAD", "SELECT")
 _LEDGER = (
     *_EVERYWHERE,
-    *("DEL", "EXEC", "EXISTS", "GET", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "HSET", "LLEN", "LRANGE"),
-    *("PEXPIRE", "SET", "SMEMBERS", "TIME", "XRANGE", "XREVRANGE", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE"),
+    *("DEL", "EXEC", "EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HSCAN", "HSET", "HSETNX"),
+    *(
+        "LLEN",
+        "LRANGE",
+        "PEXPIRE",
+        "SET",
+        "SMEMBERS",
+        "TIME",
+        "XRANGE",
+        "XREVRANGE",
+        "ZCARD",
+        "ZCOUNT",
+        "ZRANGE",
+        "ZRANGEBYSCORE",
+    ),
     *("ZREVRANGE", "ZSCAN"),
 )
 _BROKER = (*_EVERYWHERE, "LLEN", "SMEMBERS", "ZRANGEBYSCORE")

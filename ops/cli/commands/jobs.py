@@ -123,13 +123,12 @@ def import_(
     mapping = pairs(map_ or [], "--map")
     if file != "-" and not Path(file).exists():  # before any connection: the commonest mistake
         raise usage(f"{file} does not exist: check the path.")
-    need = "ledger" if dry_run else "input"
     with (
         read_from(file) as (path, file_name),
-        opened(need, check=not dry_run, allow_odd_ids=allow_odd_ids) as session,
+        opened("input", check=not dry_run, allow_odd_ids=allow_odd_ids) as session,
         _progress(path) as progress,
     ):
-        imports = Imports(session.ledger, None if dry_run else session.vault, session.rules)
+        imports = Imports(session.ledger, session.vault, session.rules)
         try:
             result = import_file(
                 path, imports, by=who(by), dry_run=dry_run, file_name=file_name,

@@ -289,7 +289,7 @@ def show(found: Read, *, as_json: bool, details: Mapping[str, Any] | None = None
 def _customer_link(session: Session, found: Read) -> str | None:
     from workers.settings import customer_links
 
-    return customer_links(session.settings).link(found) if session.settings.key_ring else None
+    return customer_links(session.settings).link(found) if session.settings.link_keys else None
 
 
 def _personal(session: Session, key: str) -> Mapping[str, Any]:

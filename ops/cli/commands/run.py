@@ -15,6 +15,7 @@ from ops.cli.options import add
 
 if TYPE_CHECKING:
     from ops.sandbox.world.outbox import WebhookSettings
+    from workers.settings import Settings
 
 #: How long a worker that is told to stop may finish what is in hand, in seconds: longer than the calls of a step take,
 #: shorter than the minute that docker-compose.yml gives. What is cut off all the same comes up when its lease ends.
@@ -93,7 +94,7 @@ def worker(
     if threads is not None:  # the worker processes read it too
         os.environ["ONBOARDING_WORKER_THREADS"] = str(threads)
     settings = load_settings("worker")
-    _check(settings.ledger_url, settings.broker_url)
+    _check(settings)
     # Said here because the workers' own standard error is a pipe, terminal or not.
     form = settings.ONBOARDING_LOG or ("console" if sys.stderr.isatty() else "json")
     os.environ["ONBOARDING_LOG"] = form
@@ -200,20 +201,23 @@ def _cannot_listen(part: str, host: str, port: int, error: OSError) -> CommandEr
     return CommandError(f"The {part} did not start: {why}.")
 
 
-def _check(ledger_url: str, broker_url: str) -> None:
-    """Refuse servers that are not fit, and leave no connection open behind: what follows forks."""
+def _check(settings: Settings) -> None:
+    """Refuse servers and a key ring that are not fit, and leave no connection open behind: what follows forks."""
     from ops.cli.session import answering, require
-    from workers.ledger import connect
+    from workers.ledger import Ledger, connect
     from workers.operate.preflight import check_broker
+    from workers.secrets.key_ids import KeyIds
 
     try:
-        ledger, broker = connect(ledger_url), connect(broker_url)
+        ledger, broker = connect(settings.ledger_url), connect(settings.broker_url)
     except ValueError:
         names = "ONBOARDING_REDIS_URL or ONBOARDING_BROKER_URL"
         raise usage(f"{names} is malformed: write it like redis://:password@host:6379/0.") from None
     with ledger, broker:
         with answering(ledger):
             require(ledger)
+            if problems := KeyIds(Ledger(ledger)).begin(settings.vault):
+                raise usage(*problems)
         if problems := check_broker(broker):
             raise CommandError(*problems)
 

@@ -22,7 +22,6 @@ from tests.bench.peers.plain import IRON_URL, Job
 from workers.engine.broker import NudgeBroker
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, Nudge, connect
-from workers.secrets.vault import Vault
 from workers.settings import Settings
 
 #: Jobs handed in with one round trip.
@@ -39,7 +38,7 @@ def submit(jobs: Iterable[Job]) -> None:
 
     settings = Settings.load("worker")
     broker = NudgeBroker(settings.broker_url)
-    door = FrontDoor(Ledger(connect(settings.ledger_url)), Vault(settings.key_ring), broker.send)
+    door = FrontDoor(Ledger(connect(settings.ledger_url)), settings.vault, broker.send)
     parsed = [parse_job(_wanted(job)) for job in jobs]
     for start in range(0, len(parsed), BATCH):
         door.submit_many(parsed[start : start + BATCH])

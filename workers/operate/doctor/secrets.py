@@ -17,9 +17,10 @@ from pipelines.iron.looking import webhooks as registered_at
 from pipelines.lifecycle import Phase
 from workers.ledger import PREFIX, Ledger
 from workers.operate.doctor.check import Check
+from workers.secrets.key_ids import KeyIds
 from workers.secrets.signature import SECRET_PREFIX, VERSION, Verdict, key_of, verify
 from workers.secrets.stored_tokens import StoredToken
-from workers.secrets.vault import Vault
+from workers.secrets.vault import Place, Vault
 from workers.settings import Settings
 
 #: Customers of each phase whose stored input is tried, those that came last.
@@ -102,7 +103,9 @@ def encryption_keys(settings: Settings, ledger: Ledger) -> Iterator[Check]:
     if len(set(settings.key_ring)) < len(settings.key_ring):
         text = "ONBOARDING_ENCRYPTION_KEYS holds a key twice. One of them should be another: check it."
         yield Check("encryption", "warning", text)
-    outcomes = Counter(_opens(Vault(settings.key_ring), *sample) for sample in _samples(ledger))
+    vault = settings.vault
+    yield from (Check("encryption", "broken", problem) for problem in KeyIds(ledger).problems(vault))
+    outcomes = Counter(_opens(vault, *sample) for sample in _samples(ledger))
     tried, lost = outcomes.total(), outcomes[False]
     if lost:
         text = (
@@ -128,8 +131,8 @@ def _samples(ledger: Ledger) -> Iterator[tuple[str, dict[bytes, bytes]]]:
 
 def _opens(vault: Vault, key: str, parts: dict[bytes, bytes]) -> bool:
     try:
-        for sealed in parts.values():
-            vault.open(key, sealed)
+        for part, sealed in parts.items():
+            vault.open(Place("input", key, part.decode()), sealed)
     except InputLostError:
         return False
     return True
