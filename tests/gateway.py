@@ -32,7 +32,7 @@ class Gateway:
         self.links = CustomerLinks([world.key], "default", "https://go.example.com")
         peers = Peers(world.ledger, self.broker, world.vault, self.links)
         self.app = create_app(
-            peers, Options(**{"webhook_secrets": [SECRET], "tokens": tokens, "session_keys": [world.key], **options})
+            peers, Options(**{"webhook_secrets": [SECRET], "tokens": tokens, "ring": [world.key], **options})
         )
         self.loop = asyncio.Runner()
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway.test")

@@ -12,6 +12,7 @@
 - `logs`: log lines, and the fields that may pass
 - `operate`: what operators look with: doctor, audit, search, summary
 - `process`: what lives with a worker process
+- `production`: values that production refuses
 - `proxies`: whether a call goes out through a proxy
 - `reconcile`: Iron's list compared with the ledger
 - `redis_address`: addresses of Redis, their options and databases

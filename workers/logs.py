@@ -24,7 +24,7 @@ ALLOWED = frozenset(
         "key", "step", "lane", "version", "phase", "phase_before", "outcome", "because", "crashes",
         "calls", "wait_ms", "step_ms", "attempts", "code", "status", "error", "where", "reason",
         "nudges", "host", "port", "console", "processes", "threads", "pid", "request_id", "route", "role", "type",
-        "name", "count", "read", "differ", "unknown", "setting", "remedy", "api_version",
+        "name", "count", "read", "differ", "unknown", "setting", "remedy", "api_version", "origin",
     }
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ from workers.environment import Given, certificates, given
 from workers.forms import FormError, web_address
 from workers.ledger import CLOCK_TOLERANCE_MS, STEP_LIMIT_S, Durability
 from workers.ledger.limits import Budget
+from workers.production import refused_addresses, refused_rings, refused_secrets
 from workers.proxies import Proxies, way
 from workers.redis_address import HINT, next_database, redis_address, same_database
 from workers.secrets.links import CustomerLinks
@@ -93,6 +94,7 @@ SHAPES = {
     "ONBOARDING_ROUND_SPACING_S": "seconds, from 0 to a year",
     "ONBOARDING_EVENTS_KEPT_S": "seconds, from 345600 (four days, longer than a delivery is tried) to a year",
     "ONBOARDING_PRIVATE_ENDPOINTS": "true or false",
+    "ONBOARDING_PRIVATE_REDIS": "true or false",
     "ONBOARDING_UNKNOWN_FIELDS": "refuse, or pass to hand unknown fields of an identification on to Iron",
     "ONBOARDING_WAITAOF": "off, local (the server's disk) or replica (and that of a replica)",
     "ONBOARDING_LOG": "console or json",
@@ -226,6 +228,8 @@ class Settings(BaseSettings):
     ONBOARDING_ROUND_SPACING_S: Annotated[float, Field(ge=0, le=LONGEST_S)] = 3_600
     ONBOARDING_EVENTS_KEPT_S: Annotated[float, Field(ge=SHORTEST_KEPT_S, le=LONGEST_S)] = 30 * 86_400
     ONBOARDING_PRIVATE_ENDPOINTS: bool = False
+    #: Somebody vouches for the network to Redis, where its host's name does not tell that it is private.
+    ONBOARDING_PRIVATE_REDIS: bool = False
     #: What becomes of fields below `identification` that this release does not know.
     ONBOARDING_UNKNOWN_FIELDS: Literal["refuse", "pass"] = "refuse"
     #: What a job and an act of a person wait for before they are acknowledged. Redis 7.2 and later, with AOF.
@@ -270,6 +274,18 @@ class Settings(BaseSettings):
             yield fault
         if need in CALLERS and self.IRON_BASE_URL:
             yield from Proxies.of_environment().problems(*way(self.IRON_BASE_URL))
+        yield from self._refused(need)
+
+    def _refused(self, need: str) -> Iterator[str]:
+        """Say what production refuses. The sandbox is none, so it takes the demo's secret."""
+        given = {"ONBOARDING_REDIS_URL": self.ONBOARDING_REDIS_URL, "ONBOARDING_BROKER_URL": self.ONBOARDING_BROKER_URL}
+        redis = {name: url.get_secret_value() for name, url in given.items() if url}
+        private = self.ONBOARDING_PRIVATE_REDIS
+        yield from refused_addresses(self.IRON_BASE_URL, self.ONBOARDING_PUBLIC_URL, redis, private_redis=private)
+        key = self.IRON_API_KEY.get_secret_value() if self.IRON_API_KEY else ""
+        yield from refused_secrets(self.IRON_BASE_URL, key, self.webhook_secrets, demo=need == "sandbox")
+        rings = ("ONBOARDING_ENCRYPTION_KEYS", "ONBOARDING_LOOKUP_KEYS", "ONBOARDING_LINK_KEYS")
+        yield from refused_rings({name: [key.get_secret_value() for key in getattr(self, name)] for name in rings})
 
     @property
     def ledger_url(self) -> str:

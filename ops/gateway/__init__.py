@@ -9,6 +9,7 @@ routes has one function that takes its dependencies and gives an APIRouter. Sour
 - `monitoring`: metrics and probes
 - `nudges`: nudges sent beside the answer
 - `pages`: console and customer page
+- `searches`: finding onboardings for somebody
 - `server`: the gateway behind a port
 - `webhooks`: Iron's webhooks
 """

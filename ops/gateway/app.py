@@ -30,7 +30,8 @@ from ops.gateway.api import acts, consents, events, imports, lists, onboardings,
 from ops.gateway.api.batching import Submissions
 from ops.gateway.api.uploads import Uploads
 from ops.gateway.http import problems
-from ops.gateway.http.access import Guard, behind, guard
+from ops.gateway.http.access import Door, Guard, behind, guard
+from ops.gateway.http.attempts import OF_A_NETWORK, Attempts
 from ops.gateway.http.body_limits import BODY_WITHIN_S
 from ops.gateway.http.fast_routes import Shortcuts
 from ops.gateway.http.heads import Heads
@@ -39,6 +40,7 @@ from ops.gateway.http.request_log import RequestLines
 from ops.gateway.monitoring import metrics, probes
 from ops.gateway.nudges import Nudges
 from ops.gateway.pages import console, customer
+from ops.gateway.searches import Searches
 from ops.gateway.webhooks import routes
 from ops.gateway.webhooks.wakeups import WAKE_WITHIN_S, WakeUps
 from pipelines.events import source
@@ -50,6 +52,7 @@ from workers.intake.rejections import Refusals
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger
 from workers.secrets.links import CustomerLinks
+from workers.secrets.stored_tokens import KnownTokens, TokenStore
 from workers.secrets.tokens import ApiToken
 from workers.secrets.vault import Vault, new_key
 
@@ -71,14 +74,17 @@ class Peers:
 class Options:
     """What can be set."""
 
-    #: The holder of one of these may use what its role may; none: every route below /v1/ answers 503 and says so.
+    #: The holder of one of these, or of one in the ledger, may use what its role may; where there is none at all,
+    #: every route below /v1/ answers 503 and says so.
     tokens: Sequence[ApiToken] = ()
     #: Any of these verifies a webhook; none: the endpoint answers 503 and says so.
     webhook_secrets: Sequence[str] = ()
     webhook_tolerance_s: float = WEBHOOK_TOLERANCE_S
-    #: Sign the console's sessions, the first of them; none: a session lasts no longer than this process.
-    session_keys: Sequence[str] = ()
-    #: The console is reached by https alone: its cookie goes no other way.
+    #: The first keys the digests that stand in the log; none: they are other ones in each process.
+    ring: Sequence[str] = ()
+    #: Wrong tokens of one network in a minute, beyond which the answer is 429.
+    wrong_tokens: int = OF_A_NETWORK
+    #: The console is reached by https alone: its cookie goes no other way, also to this machine.
     secure_cookies: bool = False
     #: Part of every event's source.
     installation: str = "default"
@@ -100,7 +106,7 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     wakeups = WakeUps(ledger, nudges, options.wake_within_s)
     door = FrontDoor(ledger, vault, nudges.send, options.job_rules)
     submissions = Submissions(door)
-    stream = EventStream(ledger)
+    stream, searches = EventStream(ledger), Searches(ledger, vault)
     tail = events.Tail(stream)
     files = Imports(ledger, vault, options.job_rules)
     uploads = Uploads(files, Imports(ledger, vault, replace(options.job_rules, odd_ids="pass")))
@@ -112,7 +118,11 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
         for threads in (uploads, submissions, wakeups, nudges):
             threads.close()
 
-    check = guard(options.tokens)
+    registry = CollectorRegistry()
+    traffic = metrics.Traffic(registry)
+    tokens = KnownTokens(TokenStore(ledger), options.tokens)
+    entrance = Door(tokens, Attempts(options.ring or [new_key()], traffic.refused, options.wrong_tokens))
+    check = guard(entrance)
     app = FastAPI(
         title="Iron onboarding",
         version="1",
@@ -128,24 +138,23 @@ def create_app(peers: Peers, options: Options) -> FastAPI:
     intake = submit.routes(door, submissions, links, check)
     app.add_middleware(Segments)
     app.add_middleware(Shortcuts, routes=intake.routes, refusals=app.exception_handlers)
-    registry = CollectorRegistry()
     registry.register(metrics.Fleet(peers.ledger, peers.broker))
     app.add_middleware(Heads)
-    app.add_middleware(RequestLines, answered=metrics.Traffic(registry).answered)
+    app.add_middleware(RequestLines, answered=traffic.answered)
     take_over = partial(_take_over, app, check)
     take_over(intake)
     take_over(onboardings.routes(ledger, door, show))
-    take_over(lists.routes(ledger, vault, show))
+    take_over(lists.routes(ledger, searches, show))
     take_over(acts.routes(ledger, door, nudges.send, show))
     take_over(consents.routes(ledger, vault, nudges.send, show))
     take_over(imports.routes(files, uploads))
     take_over(summary.routes(ledger, peers.broker))
     take_over(events.routes(stream, tail, Refusals(ledger), source(options.installation)))
     take_over(probes.routes(_parts(peers), options.probe_within_s))
-    take_over(metrics.routes(registry, options.tokens))
+    take_over(metrics.routes(registry, entrance))
     take_over(routes.routes(_verification(options), wakeups))
-    desk = console.Desk(ledger, peers.broker, vault, door, links, nudges.send)
-    take_over(console.routes(desk, _sessions(options)))
+    desk = console.Desk(ledger, peers.broker, searches, door, links, nudges.send)
+    take_over(console.routes(desk, console.Sessions(ledger, entrance, secure=options.secure_cookies)))
     visits = customer.Visits(ledger, links, peers.broker.send, options.company, options.look_within_s)
     take_over(customer.routes(visits))
     return app
@@ -162,10 +171,6 @@ def _take_over(app: FastAPI, check: Guard, router: APIRouter) -> None:
             raise TypeError(f"{route} would have no guard")
         route.app = behind(check, route.app)
         app.router.routes.append(route)
-
-
-def _sessions(options: Options) -> console.Sessions:
-    return console.Sessions(options.session_keys or [new_key()], options.tokens, secure=options.secure_cookies)
 
 
 def _parts(peers: Peers) -> tuple[probes.Part, ...]:

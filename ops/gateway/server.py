@@ -113,7 +113,7 @@ def _options(settings: Settings) -> Options:
         tokens=settings.api_tokens,
         webhook_secrets=settings.webhook_secrets,
         webhook_tolerance_s=settings.IRON_WEBHOOK_TOLERANCE_S,
-        session_keys=settings.link_keys,
+        ring=settings.link_keys,
         secure_cookies=(settings.ONBOARDING_PUBLIC_URL or "").startswith("https:"),
         company=settings.ONBOARDING_COMPANY_NAME,
         installation=settings.ONBOARDING_INSTALLATION,

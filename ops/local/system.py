@@ -20,15 +20,12 @@ from ops.cli import output
 from ops.cli.exits import CommandError, Status
 from ops.local.embedded import EmbeddedRedis, EmbeddedRedisError
 from ops.local.processes import ChildError, Processes, TerminatedError, terminable
+from workers.production import DEMO_API_KEY, DEMO_WEBHOOK_SECRET
 from workers.secrets.tokens import Role, new_token, setting_of
 from workers.secrets.vault import new_key
 
 #: Who stands in histories for the user of the API token of a demo.
 TOKEN_NAME = "demo"  # noqa: S105 -- a name
-#: The sandbox takes any key of at least 8 characters, and remembers idempotency keys by it: the same in every run.
-API_KEY = "sandbox-demo-key"
-#: What the sandbox signs its webhooks with; both ends are ours and on this machine.
-WEBHOOK_SECRET = "whsec_c2FuZGJveC1kZW1vLXNlY3JldA"  # noqa: S105 -- no secret, as the line above says
 #: With a sandbox of our own no limits have to be kept.
 PLENTY = {"IRON_RATE_PER_SECOND": "1000", "IRON_IDENTIFICATIONS_PER_MINUTE": "60000"}
 #: Seconds that a worker may finish what is in hand: steps take milliseconds here. When we are killed, Redis ends along
@@ -99,8 +96,8 @@ def running(
                 "ONBOARDING_BROKER_URL": redis.url_for(1),
                 "ONBOARDING_ENCRYPTION_KEYS": _keys(folder),
                 "IRON_BASE_URL": f"{address}/api",
-                "IRON_API_KEY": API_KEY,
-                "IRON_WEBHOOK_SECRET": WEBHOOK_SECRET,
+                "IRON_API_KEY": DEMO_API_KEY,
+                "IRON_WEBHOOK_SECRET": DEMO_WEBHOOK_SECRET,
                 "ONBOARDING_PRIVATE_ENDPOINTS": "true",
                 "ONBOARDING_API_TOKENS": setting_of(TOKEN_NAME, Role.ADMIN, token),
                 **settings,
@@ -113,7 +110,7 @@ def running(
             system = System(
                 folder, processes, address, f"http://127.0.0.1:{taken}", environment, token, str(redis.executable)
             )
-            system.ask("webhooks", {"url": f"{system.gateway}/webhooks/iron", "secret": WEBHOOK_SECRET})
+            system.ask("webhooks", {"url": f"{system.gateway}/webhooks/iron", "secret": DEMO_WEBHOOK_SECRET})
             yield system
     except (ChildError, EmbeddedRedisError) as error:
         raise CommandError(str(error)) from None

@@ -42,7 +42,7 @@ from workers.ledger import Ledger, connect
 from workers.logs import configure_logs
 from workers.secrets.vault import Vault, new_key
 
-SECRET = "whsec_bench"
+SECRET = "whsec_a-secret-of-the-benchmark"
 CUSTOMERS = 400
 CONNECTIONS = 32
 #: Nobody is read but after a webhook, and nobody waits for the budget.

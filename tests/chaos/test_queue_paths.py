@@ -151,7 +151,7 @@ def program() -> dict[str, Any]:
     settings = {
         "ONBOARDING_REDIS_URL": "redis://127.0.0.1:9/0",
         "ONBOARDING_ENCRYPTION_KEYS": new_key(),
-        "IRON_BASE_URL": "http://iron.test/api",
+        "IRON_BASE_URL": "https://iron.test/api",
         "IRON_API_KEY": "sandbox-key",
     }
     root = str(Path(ops.__file__).parents[1])

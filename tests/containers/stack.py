@@ -45,7 +45,7 @@ def secrets_in(folder: Path) -> Path:
     """Write the secret files as the Compose file's head says, with owners and modes that let the user read them."""
     texts = {
         "iron_api_key": "sandbox-key\n",
-        "iron_webhook_secret": "whsec_older, whsec_newer\n",
+        "iron_webhook_secret": "whsec_the-older-of-two-secrets, whsec_the-newer-of-two-secrets\n",
         "encryption_keys": new_key(),
         "api_tokens": setting_of("containers", Role.ADMIN, TOKEN) + "\n\n",
     }

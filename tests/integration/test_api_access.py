@@ -48,7 +48,7 @@ CELLS = [(route, role) for route in MATRIX for role in Role]
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with a token for each role, for all tests: none of them changes anything."""
     with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server, connect(server.url_for(0)) as client:
-        made = Gateway(World(client), server.url_for(1))
+        made = Gateway(World(client), server.url_for(1), wrong_tokens=100_000)
         yield made
         made.close()
         assert client.dbsize() == 0
@@ -132,7 +132,8 @@ def test_no_token_is_logged(gateway: Gateway) -> None:
     with capture_logs() as lines:
         gateway.get("/v1/summary", role="viewer")
         gateway.get("/v1/summary", headers={"Authorization": "Bearer onb_a-wrong-one"})
-    right, wrong = lines
+    right, refused, wrong = lines
+    assert refused["event"] == "auth.refused"
     assert (right["name"], right["role"], right["status"]) == ("the-viewer", "viewer", 200)
     assert (wrong["code"], wrong["status"]) == ("token_unknown", 401)
     assert "onb_" not in json.dumps(lines)

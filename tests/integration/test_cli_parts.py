@@ -29,6 +29,9 @@ from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, connect
 from workers.secrets.vault import Vault, new_key
 
+#: What signs webhooks here.
+SECRET = "whsec_c2VjcmV0LW9mLXRoZS1wYXJ0cw"
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[
     "services"
@@ -210,7 +213,7 @@ def environment_of(service: dict[str, Any], folder: Path, redis_server: Embedded
     secrets = {
         "encryption_keys": new_key(),
         "iron_api_key": "sandbox-key",
-        "iron_webhook_secret": "whsec_test",
+        "iron_webhook_secret": SECRET,
         "api_tokens": f"ops:operator:{'0' * 64}",
     }
     for name in service["secrets"]:
@@ -255,7 +258,7 @@ def test_the_compose_files_sandbox_runs_outside_a_container(tmp_path: Path, redi
         healthy(service, {}, port)
         told = httpx.get(f"http://127.0.0.1:{port}/_sandbox/webhooks", trust_env=False).json()
         assert told["settings"]["url"] == "http://gateway:8700/webhooks/iron"
-        assert told["settings"]["secret"] == "whsec_test"
+        assert told["settings"]["secret"] == SECRET
 
 
 def test_a_sandbox_without_the_secret_says_so(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ops.gateway.http.access import ACCESS
+from ops.gateway.pages.console.session import COOKIE, IDLE_S, LASTS_S, SECURE_COOKIE
 from ops.gateway.pages.console.words import (
     ACTORS,
     ACTS,
@@ -33,8 +34,9 @@ from tests.world import World, a_job, contents, cut_off, noted
 from workers.budget.gate import BreakerState, BudgetStatus, Gate
 from workers.events.endpoints import Endpoints
 from workers.imports.imports import Imports
-from workers.secrets.tokens import Role
-from workers.secrets.vault import new_key
+from workers.secrets import stored_tokens
+from workers.secrets.stored_tokens import TokenStore
+from workers.secrets.tokens import ApiToken, Role, digest
 
 HOST = "gateway.test"
 
@@ -47,13 +49,13 @@ class Operator(Gateway):
     def sign_in(self, role: Role | str) -> httpx.Response:
         """Sign in with the token of a role."""
         answer = self.send("/console/login", token=TOKENS[Role(role)])
-        self.cookie = answer.cookies.get("onboarding_console")
+        self.cookie = answer.cookies.get(SECURE_COOKIE)
         return answer
 
     def see(self, path: str, **arguments: Any) -> httpx.Response:
         """Open a page."""
         self.client.cookies.clear()
-        headers = {"Cookie": f"onboarding_console={self.cookie}"} if self.cookie else {}
+        headers = {"Cookie": f"{SECURE_COOKIE}={self.cookie}"} if self.cookie else {}
         return self.request("GET", path, headers=headers | arguments.pop("headers", {}), **arguments)
 
     def send(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
@@ -62,7 +64,7 @@ class Operator(Gateway):
         known = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{HOST}"}
         known |= {"Sec-Fetch-Site": "same-origin"}
         if self.cookie:
-            known["Cookie"] = f"onboarding_console={self.cookie}"
+            known["Cookie"] = f"{SECURE_COOKIE}={self.cookie}"
         sent = {name: value for name, value in {**known, **(headers or {})}.items() if value}
         return self.request("POST", path, headers=sent, content=urlencode(fields))
 
@@ -123,10 +125,26 @@ def test_every_token_signs_in(console: Operator, role: Role) -> None:
     assert TOKENS[role] not in page
 
 
-def test_over_https_the_cookie_stays_there(world: World, broker_url: str) -> None:
-    """Where the console is reached by https the cookie goes no other way."""
-    console = Operator(world, broker_url, secure_cookies=True)
-    assert "Secure" in console.sign_in("viewer").headers["set-cookie"]
+@pytest.mark.parametrize(
+    ("address", "https", "name", "secure"),
+    [
+        ("http://127.0.0.1:8700", False, COOKIE, False),
+        ("http://localhost:8700", False, COOKIE, False),
+        ("http://[::1]:8700", False, COOKIE, False),
+        ("http://gateway.test", False, SECURE_COOKIE, True),
+        ("http://10.0.0.1:8700", False, SECURE_COOKIE, True),
+        ("http://127.0.0.1:8700", True, SECURE_COOKIE, True),  # behind a proxy that ends TLS
+    ],
+)
+def test_only_on_this_machine_the_cookie_goes_in_the_clear(
+    world: World, broker_url: str, address: str, https: bool, name: str, secure: bool
+) -> None:
+    """Everywhere else a browser sends it by https alone, and takes it from this host alone."""
+    console = Operator(world, broker_url, secure_cookies=https)
+    answer = console.send(f"{address}/console/login", headers={"Origin": address}, token=TOKENS[Role.VIEWER])
+    cookie = answer.headers["set-cookie"]
+    assert (cookie.startswith(f"{name}="), "; Secure" in cookie) == (True, secure)
+    assert ("Path=/" in cookie, "Domain" in cookie) == (True, False)
     console.close()
 
 
@@ -169,33 +187,92 @@ def test_signing_in_leads_nowhere_else(console: Operator, address: str) -> None:
     assert console.send("/console/login", token=TOKENS[Role.VIEWER], next=address).headers["location"] == "/"
 
 
+def session_of(world: World) -> str:
+    """The place of the one session there is."""
+    [place] = world.client.keys("onboarding:session:*")
+    return str(place.decode())
+
+
 def test_signing_out(console: Operator) -> None:
-    """After signing out the browser has no cookie any more."""
+    """After signing out the browser has no cookie any more, and the cookie that it had opens nothing."""
     console.sign_in("viewer")
     answer = console.send("/console/logout", csrf=console.csrf)
     assert answer.headers["location"] == "/console/login"
-    assert 'onboarding_console=""' in answer.headers["set-cookie"]
+    assert f'{SECURE_COOKIE}=""' in answer.headers["set-cookie"]
+    assert console.see("/").status_code == 303
+    assert not console.world.client.keys("onboarding:session:*")
+
+
+def test_the_ledger_holds_no_cookie(console: Operator) -> None:
+    """Whoever reads the ledger can sign in as nobody."""
+    console.sign_in("viewer")
+    kept = session_of(console.world)
+    assert console.cookie
+    assert console.cookie not in kept + str(console.world.client.get(kept))
+
+
+def test_an_idle_session_ends(console: Operator) -> None:
+    """What somebody does keeps a session for half an hour; that a page keeps itself fresh does not."""
+    console.sign_in("viewer")
+    client, place = console.world.client, session_of(console.world)
+    assert 0 < client.pttl(place) <= IDLE_S * 1000
+    client.pexpire(place, 50_000)
+    assert console.see("/", headers={"X-Requested-With": "freshen"}).status_code == 200
+    assert client.pttl(place) <= 50_000
+    assert console.see("/").status_code == 200
+    assert client.pttl(place) > (IDLE_S - 60) * 1000
+    client.pexpire(place, 0)
+    assert console.see("/").status_code == 303
+
+
+def test_a_session_ends_after_a_working_day(console: Operator) -> None:
+    """Whatever is done in it, and no sooner."""
+    console.sign_in("viewer")
+    client, place = console.world.client, session_of(console.world)
+    console.world.advance(LASTS_S - 60)
+    assert console.see("/").status_code == 200
+    assert client.pttl(place) <= 61_000
+    console.world.advance(61)
+    assert console.see("/").status_code == 303
 
 
 def test_a_session_ends_with_its_token(world: World, broker_url: str) -> None:
-    """Taking a token out of the settings ends the sessions that it opened; a new key of the ring does not."""
+    """Taking a token out of the settings, or replacing it, ends the sessions that it opened."""
     console = Operator(world, broker_url)
     console.sign_in("operator")
     kept = console.cookie
     console.close()
-    without = Operator(world, broker_url, tokens=())
-    without.cookie = kept
-    assert without.see("/").status_code == 303
-    without.close()
-    rotated = Operator(world, broker_url, session_keys=[new_key(), world.key])
-    rotated.cookie = kept
-    assert rotated.see("/").status_code == 200
-    rotated.close()
+    others = (ApiToken("the-operator", Role.OPERATOR, digest("another")),)
+    for tokens in ((), others):
+        changed = Operator(world, broker_url, tokens=tokens)
+        changed.cookie = kept
+        assert changed.see("/").status_code == 303
+        changed.close()
+
+
+def test_a_stored_token_signs_in_until_it_is_revoked(console: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of the ledger opens the console; with it, its sessions end, while the gateway runs."""
+    monkeypatch.setattr(stored_tokens, "KNOWN_FOR_S", 0.0)
+    store = TokenStore(console.world.ledger)
+    console.cookie = console.send("/console/login", token=store.new("eve", Role.VIEWER, by="ada")).cookies[
+        SECURE_COOKIE
+    ]
+    assert "eve" in console.see("/").text
+    assert store.revoke("eve", by="ada")
+    assert console.see("/").status_code == 303
+
+
+def test_wrong_tokens_are_slowed_down(console: Operator) -> None:
+    """After twenty a minute the answer is 429 with Retry-After, and a right token still signs in."""
+    answers = [console.send("/console/login", token="onb_wrong") for _ in range(22)]
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429] * 2
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+    assert console.sign_in("viewer").status_code == 303
 
 
 @pytest.mark.parametrize("cookie", ["x", "W10.x.y", "W10.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb", "a" * 5_000])
 def test_a_forged_cookie_is_none(console: Operator, cookie: str) -> None:
-    """What we did not sign opens nothing."""
+    """What we did not draw opens nothing."""
     console.cookie = cookie
     assert console.see("/").status_code == 303
 
@@ -341,6 +418,7 @@ def test_lists_filters_and_pages(console: Operator, monkeypatch: pytest.MonkeyPa
     assert "No customer matches" in text(console.see("/console/onboardings?phase=active"))
     assert "No customer matches" in text(console.see("/console/onboardings?longer=1d"))
     world.advance(2 * 86_400)
+    console.sign_in("viewer")
     assert "k-000" in text(console.see("/console/onboardings?longer=1d"))
 
 
@@ -358,13 +436,26 @@ def test_finding(console: Operator) -> None:
     world = console.world
     world.submit("k-1", "manual", external_id="e-1")
     customer_id = world.run_until("k-1", "identification_pending").customer_id
-    console.sign_in("viewer")
+    console.sign_in("operator")
     for wanted in ("k-1", "e-1", str(customer_id), "K-1+Manual@example.com"):
         with capture_logs() as lines:
             answer = console.send("/console/find", csrf=console.csrf, text=f" {wanted} ")
         assert answer.headers["location"] == "/console/onboarding?key=k-1", wanted
         assert "example.com" not in str(lines)
     assert "No customer found" in text(console.send("/console/find", csrf=console.csrf, text="nobody@example.com"))
+
+
+def test_finding_by_email_is_for_those_who_act(console: Operator) -> None:
+    """A viewer is told who may, and not whether there is such a customer."""
+    console.world.submit("k-1")
+    console.sign_in("viewer")
+    answers = [
+        console.send("/console/find", csrf=console.csrf, text=address)
+        for address in ("k-1+approve@example.com", "nobody@example.com")
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert text(answers[0]) == text(answers[1])
+    assert "compliance" in answers[0].text
 
 
 @pytest.mark.parametrize("key", ["a/b c", "100% sure?", "<b>x</b>", "ключ", "k&act=cancel#x"])

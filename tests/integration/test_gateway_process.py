@@ -59,7 +59,7 @@ def gateway(start: Callable[..., Program], ledger_url: str, broker_url: str) -> 
         ONBOARDING_BROKER_URL=broker_url,
         ONBOARDING_ENCRYPTION_KEYS=new_key(),
         ONBOARDING_API_TOKENS=setting_of("crm", Role.SUBMITTER, TOKEN),
-        IRON_WEBHOOK_SECRET=f"older, {SECRET}",
+        IRON_WEBHOOK_SECRET=f"an-older-secret-of-iron, {SECRET}",
     )
     port = program.line(r'"port": (\d+).*"gateway\.started"')[1]
     return program, f"http://127.0.0.1:{port}"

@@ -198,7 +198,7 @@ def test_all_of_a_worker_process_is_added_up() -> None:
     settings = {
         "ONBOARDING_REDIS_URL": "redis://127.0.0.1:9/0",
         "ONBOARDING_ENCRYPTION_KEYS": new_key(),
-        "IRON_BASE_URL": "http://iron.test/api",
+        "IRON_BASE_URL": "https://iron.test/api",
         "IRON_API_KEY": "sandbox-key",
     }
     environment = {**os.environ, "PYTHONPATH": str(Path(ops.__file__).parents[1]), **settings}

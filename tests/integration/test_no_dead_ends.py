@@ -75,7 +75,7 @@ def doctor(world: World, ledger_url: str, broker_url: str, monkeypatch: pytest.M
     """Make the checks of `onboarding doctor` with one API version, on this world's ledger and Iron."""
     monkeypatch.setenv("ONBOARDING_REDIS_URL", ledger_url)
     monkeypatch.setenv("ONBOARDING_BROKER_URL", broker_url)
-    monkeypatch.setenv("IRON_BASE_URL", BASE_URL)
+    monkeypatch.setenv("IRON_BASE_URL", BASE_URL.replace("http:", "https:"))
     monkeypatch.setenv("IRON_API_KEY", API_KEY)
 
     def examine(api_version: str) -> dict[str, Check]:

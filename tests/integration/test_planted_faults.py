@@ -14,8 +14,11 @@ from tests.fuzz.settings import RIGHT, standing
 from tests.world import API_KEY, World, notifying
 from workers.operate.doctor import Check, examined
 from workers.operate.doctor.surroundings import EARLIEST_S
+from workers.production import DEMO_API_KEY, DEMO_WEBHOOK_SECRET
 from workers.secrets.vault import new_key
 
+#: A key of the ring.
+KEY = new_key()
 #: A file behind a setting, by its content; None: there is none.
 EMPTY, MARK, WIDE, LATIN, NONE = b"", "\ufeff".encode(), "key".encode("utf-16"), "schlüssel".encode("latin-1"), None
 
@@ -30,7 +33,7 @@ FAULTS: list[tuple[dict[str, str], bytes | None, str, str, str]] = [
     ({"IRON_API_KEY": "\ufeff"}, NONE, "settings", "IRON_API_KEY", "the API key from Iron's dashboard"),
     ({"IRON_BASE_URL": ""}, NONE, "settings", "IRON_BASE_URL", "https://api.sandbox.iron.xyz/api"),
     ({"IRON_WEBHOOK_SECRET": ""}, NONE, "webhooks", "IRON_WEBHOOK_SECRET", "Set it to the secret"),
-    ({"ONBOARDING_API_TOKENS": ", "}, NONE, "tokens", "ONBOARDING_API_TOKENS", "`onboarding tokens new`"),
+    ({"ONBOARDING_API_TOKENS": ", "}, NONE, "tokens", "ONBOARDING_API_TOKENS", "`onboarding tokens new NAME"),
     # files behind settings
     ({"IRON_API_KEY": "", "IRON_API_KEY_FILE": "FILE"}, NONE, "settings", "IRON_API_KEY_FILE", "No such file"),
     ({"IRON_API_KEY": "", "IRON_API_KEY_FILE": "/"}, NONE, "settings", "IRON_API_KEY_FILE", "no regular file"),
@@ -70,21 +73,25 @@ FAULTS: list[tuple[dict[str, str], bytes | None, str, str, str]] = [
     ({"ONBOARDING_BROKER_URL": "LEDGER"}, NONE, "settings", "ONBOARDING_BROKER_URL", "not the ledger's database"),
     ({"IRON_BASE_URL": "https://iron..example/api"}, NONE, "settings", "IRON_BASE_URL", "its host is no name"),
     ({"IRON_BASE_URL": "https://iron.example/a\rpi"}, NONE, "settings", "IRON_BASE_URL", "CARRIAGE RETURN"),
-    ({"IRON_BASE_URL": "http://iron.example/api"}, NONE, "iron", "IRON_BASE_URL", "https:// address"),
+    ({"IRON_BASE_URL": "http://iron.example/api"}, NONE, "settings", "IRON_BASE_URL", "https:// address"),
     ({"ONBOARDING_PUBLIC_URL": "https://u:p@onboarding.example.com"}, NONE, "settings", "ONBOARDING_PUBLIC_URL",
      "everybody would see"),
-    ({"ONBOARDING_PUBLIC_URL": "http://onboarding.example.com"}, NONE, "links", "ONBOARDING_PUBLIC_URL", "https"),
+    ({"ONBOARDING_PUBLIC_URL": "http://onboarding.example.com"}, NONE, "settings", "ONBOARDING_PUBLIC_URL", "https"),
     # secrets that are none, or in each other's place
     ({"IRON_WEBHOOK_SECRET": "whsec_not*base64*at*all"}, NONE, "webhooks", "IRON_WEBHOOK_SECRET", "Copy the whole"),
-    ({"IRON_WEBHOOK_SECRET": "whsec_c2Fu"}, NONE, "webhooks", "IRON_WEBHOOK_SECRET", "Copy the whole secret"),
+    ({"IRON_WEBHOOK_SECRET": "whsec_c2Fu"}, NONE, "settings", "IRON_WEBHOOK_SECRET", "Copy the whole secret"),
     ({"IRON_WEBHOOK_SECRET": API_KEY + "-and-more", "IRON_API_KEY": API_KEY + "-and-more"}, NONE, "webhooks",
      "IRON_WEBHOOK_SECRET", "in the other's place"),
-    ({"IRON_API_KEY": "whsec_c2FuZGJveC1kZW1vLXNlY3JldA"}, NONE, "iron", "IRON_API_KEY", "key from Iron's dashboard"),
+    ({"IRON_API_KEY": "whsec_c2FuZGJveC1saWtlLXNlY3JldA"}, NONE, "iron", "IRON_API_KEY", "key from Iron's dashboard"),
     ({"IRON_API_KEY": "short"}, NONE, "iron", "IRON_API_KEY", "Check IRON_API_KEY"),
     ({"ONBOARDING_API_TOKENS": "crm:viewer:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}, NONE,
      "tokens", "ONBOARDING_API_TOKENS", "`onboarding tokens new`"),
-    ({"ONBOARDING_ENCRYPTION_KEYS": f"{'A' * 43}=,{'A' * 43}="}, NONE, "encryption", "ONBOARDING_ENCRYPTION_KEYS",
-     "check it"),
+    ({"ONBOARDING_ENCRYPTION_KEYS": f"{KEY},{KEY}"}, NONE, "encryption", "ONBOARDING_ENCRYPTION_KEYS", "check it"),
+    ({"ONBOARDING_ENCRYPTION_KEYS": f"{'A' * 43}="}, NONE, "settings", "ONBOARDING_ENCRYPTION_KEYS", "`onboarding key"),
+    ({"IRON_WEBHOOK_SECRET": DEMO_WEBHOOK_SECRET}, NONE, "settings", "IRON_WEBHOOK_SECRET", "from Iron's dashboard"),
+    ({"IRON_API_KEY": DEMO_API_KEY}, NONE, "settings", "IRON_API_KEY", "from Iron's dashboard"),
+    ({"ONBOARDING_REDIS_URL": "redis://cache.example.com/0"}, NONE, "settings", "ONBOARDING_REDIS_URL",
+     "ONBOARDING_PRIVATE_REDIS=true"),
     # names
     ({"IRON_WEBHOOK_SECERT": "x"}, NONE, "settings", "IRON_WEBHOOK_SECERT", "Is IRON_WEBHOOK_SECRET meant?"),
     ({"IRON_BASE_URL_FILE": "FILE"}, b"x", "settings", "IRON_BASE_URL_FILE", "set it itself"),

@@ -25,6 +25,7 @@ from workers.events.sender import Answer, Sender, Verdict, new_secret
 from workers.operate.doctor import examined
 from workers.operate.doctor.surroundings import proxies as told
 from workers.proxies import Proxies, proxy_of
+from workers.secrets.vault import new_key
 from workers.settings import Settings, SettingsError
 
 #: A public address; nothing here connects to it.
@@ -311,7 +312,7 @@ def test_a_proxy_that_cannot_be_used(text: str, environment: Environment) -> Non
     environment(
         HTTPS_PROXY=text,
         ONBOARDING_REDIS_URL="redis://h/0",
-        ONBOARDING_ENCRYPTION_KEYS="A" * 43 + "=",
+        ONBOARDING_ENCRYPTION_KEYS=new_key(),
         IRON_BASE_URL="https://api.iron.example/api",
         IRON_API_KEY="key-4711",
     )

@@ -20,7 +20,9 @@ from workers.settings import SHAPES, Settings
 
 CONTRACT = (Path(__file__).resolve().parents[2] / "ops/docs/contract.md").read_text(encoding="utf-8")
 #: Where a default is said in words and not as a value.
-IN_WORDS = {"IRON_KEEP_API_VERSION", "ONBOARDING_BROKER_URL", "ONBOARDING_LOG", "ONBOARDING_PRIVATE_ENDPOINTS"}
+IN_WORDS = {"IRON_KEEP_API_VERSION", "ONBOARDING_BROKER_URL", "ONBOARDING_LOG", "ONBOARDING_PRIVATE_ENDPOINTS"} | {
+    "ONBOARDING_PRIVATE_REDIS"
+}
 #: Options that every command has, or that are said in words.
 EVERYWHERE = {"--json", "--help", "-h", "--yes", "--reason", "--by", "--install-completion", "--show-completion"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pipelines.keys import composed
@@ -87,8 +88,22 @@ def find(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
     Exact except for the case of an e-mail address and of Iron's ids, and for Unicode's forms. One that was corrected is
     found by what it had before, too. Addresses are compared by their keyed digests; nothing is decrypted.
     """
+    found = {read.record.key: read for read in (*by_key(ledger, text), *by_email(ledger, vault, text))}
+    return list(found.values())
+
+
+def by_key(ledger: Ledger, text: str) -> list[Read]:
+    """Return those that a key or an id names."""
     wanted = composed(text.strip())
     keys = [wanted, *Lists(ledger).holders([wanted]), *Lists(ledger).keys_of_customers([wanted, wanted.lower()])]
-    if "@" in wanted:
-        keys += Lists(ledger).keys_of_emails(vault.email_digests(wanted))
+    return _read(ledger, keys)
+
+
+def by_email(ledger: Ledger, vault: Vault, text: str) -> list[Read]:
+    """Return those that an e-mail address names."""
+    wanted = composed(text.strip())
+    return _read(ledger, Lists(ledger).keys_of_emails(vault.email_digests(wanted))) if "@" in wanted else []
+
+
+def _read(ledger: Ledger, keys: Iterable[str | None]) -> list[Read]:
     return ledger.read_many(list(dict.fromkeys(key for key in keys if key)))

@@ -13,13 +13,13 @@ from ops.gateway.api.onboardings import Show
 from ops.gateway.api.openapi import body_of
 from ops.gateway.api.validation import checked
 from ops.gateway.http import json_body
-from ops.gateway.http.access import refusals
+from ops.gateway.http.access import Who, refusals
 from ops.gateway.http.json_body import JsonBody
 from ops.gateway.http.problems import ProblemError
+from ops.gateway.searches import Searches
 from pipelines.lifecycle import Phase
 from workers.ledger import Ledger, Listed
-from workers.operate.search import Filters, find, page
-from workers.secrets.vault import Vault
+from workers.operate.search import Filters, page
 
 OfPhase = Annotated[Phase | None, Query(alias="phase", description="Only those in this phase.")]
 OfLabels = Annotated[
@@ -32,7 +32,7 @@ OfExternalId = Annotated[
 OfImport = Annotated[str | None, Query(alias="import", max_length=64, description="Only those of this import.")]
 
 
-def routes(ledger: Ledger, vault: Vault, show: Show) -> APIRouter:
+def routes(ledger: Ledger, searches: Searches, show: Show) -> APIRouter:
     """Make the routes."""
     router = APIRouter(tags=["onboardings"])
 
@@ -63,14 +63,18 @@ def routes(ledger: Ledger, vault: Vault, show: Show) -> APIRouter:
         "/v1/find",
         summary="Find onboardings",
         openapi_extra=body_of(shapes.Search),
-        responses={200: {"model": shapes.Onboardings}, **refusals(*json_body.REFUSALS, "invalid_request")},
+        responses={
+            200: {"model": shapes.Onboardings},
+            **refusals(*json_body.REFUSALS, "invalid_request", "too_many_searches"),
+        },
     )
-    def search(body: JsonBody) -> JSONResponse:
+    def search(caller: Who, body: JsonBody) -> JSONResponse:
         """Find by idempotency key, external id, e-mail address or Iron's customer id.
 
+        By e-mail address the roles operator, compliance and admin find, 60 times a minute with one token.
         What is looked for may be personal, so it stands in the body and in no address.
         """
-        return _answered(map(show, find(ledger, vault, checked(shapes.Search, body).text)), None)
+        return _answered(map(show, searches.find(caller, checked(shapes.Search, body).text)), None)
 
     return router
 

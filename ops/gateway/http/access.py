@@ -7,16 +7,19 @@ Source: contract section 6; RFC 6750 for the bearer token and its refusals.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ops.gateway.http.attempts import Attempts, too_many
 from ops.gateway.http.problems import ProblemError, documented
 from ops.gateway.http.request_log import note
-from workers.secrets.tokens import ApiToken, Role, find
+from workers.secrets.stored_tokens import KnownTokens
+from workers.secrets.tokens import ApiToken, Role
 
 #: Below this, every route wants a token.
 GUARDED = "/v1/"
@@ -53,15 +56,25 @@ ACCESS: Mapping[str, frozenset[Role]] = {
     "POST /v1/imports/{name}/actions/resume": _OPERATE,
 }
 
+#: Who may find a customer by e-mail address.
+FIND_BY_EMAIL = frozenset({Role.OPERATOR, Role.COMPLIANCE, Role.ADMIN})
+
 #: What any guarded route may answer with.
-_REFUSALS = ("token_missing", "token_unknown", "role_insufficient", "ledger_away", "api_tokens_missing")
+_REFUSALS = (
+    "token_missing",
+    "token_unknown",
+    "too_many_attempts",
+    "role_insufficient",
+    "ledger_away",
+    "api_tokens_missing",
+)
 
 _CREDENTIALS = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 _CHALLENGE = 'Bearer realm="onboarding"'
 
 _NO_TOKENS = (
-    "ONBOARDING_API_TOKENS is not set, so nobody can use the API. Make a token with"
-    " `onboarding tokens new NAME --role R`, add the entry it prints to the setting, and restart the gateway."
+    "There is no API token, so nobody can use the API. Make one with `onboarding tokens new NAME --role R --store`: it"
+    " is good within seconds."
 )
 
 
@@ -77,18 +90,26 @@ class Caller:
         return self.role in ACCESS[route]
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What tells who is calling: the tokens that are good, and what counts those that are not."""
+
+    tokens: KnownTokens
+    attempts: Attempts
+
+
 #: Lets a request through to its route, or raises ProblemError.
 Guard = Callable[[Request], Awaitable[None]]
 
 
-def guard(tokens: Sequence[ApiToken]) -> Guard:
+def guard(door: Door) -> Guard:
     """Make what lets a request through to its route, or raises ProblemError."""
 
     async def check(request: Request) -> None:
         path: str = request.scope["route"].path
         if not path.startswith(GUARDED):
             return
-        caller, route = identified(request, tokens), f"{request.method} {path}"
+        caller, route = await _recognised(request, door), f"{request.method} {path}"
         if not caller.may(route):
             may = ", ".join(sorted(ACCESS[route]))
             raise ProblemError(
@@ -111,18 +132,34 @@ def behind(check: Guard, app: ASGIApp) -> ASGIApp:
     return answered
 
 
-def identified(request: Request, tokens: Sequence[ApiToken]) -> Caller:
-    """Find out who is calling, and note it in the request's line. Raises ProblemError."""
-    if not tokens:
+async def _recognised(request: Request, door: Door) -> Caller:
+    """Find out who is calling: at once where the token is at hand, else in a thread, since that asks the ledger."""
+    given = _given(request)
+    token = door.tokens.at_hand(given) if given else None
+    return _noted(request, token) if token else await run_in_threadpool(identified, request, door)
+
+
+def identified(request: Request, door: Door) -> Caller:
+    """Find out who is calling, and note it in the request's line. Blocks. Raises ProblemError."""
+    given = _given(request)
+    if token := door.tokens.find(given) if given else None:
+        return _noted(request, token)
+    if door.tokens.nobody():
         raise ProblemError("api_tokens_missing", _NO_TOKENS)
-    given = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
     if given is None:
         text = "Send the header `Authorization: Bearer <token>`."
         raise ProblemError("token_missing", text, headers={"WWW-Authenticate": _CHALLENGE})
-    token = find(tokens, given[1])
-    if token is None:
-        headers = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
-        raise ProblemError("token_unknown", headers=headers)
+    if wait_s := door.attempts.refused(request, "api"):
+        raise too_many(wait_s)
+    raise ProblemError("token_unknown", headers={"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'})
+
+
+def _given(request: Request) -> str | None:
+    found = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
+    return found[1] if found else None
+
+
+def _noted(request: Request, token: ApiToken) -> Caller:
     note(request, name=token.name, role=token.role.value)
     return Caller(token.name, token.role)
 

@@ -59,6 +59,8 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "invalid_file": (422, "The file cannot be imported."),
     "invalid_job": (422, "The job has mistakes."),
     "invalid_request": (422, "The request has mistakes."),
+    "too_many_attempts": (429, "Too many requests with wrong tokens."),
+    "too_many_searches": (429, "Too many searches by e-mail address."),
     "unexpected": (500, "Internal error. Report the request_id; nothing is known to be changed."),
     "api_tokens_missing": (503, "No API tokens are configured."),
     "imports_busy": (503, "Too many imports are loading. Try again later."),

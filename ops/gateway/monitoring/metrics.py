@@ -6,7 +6,7 @@ gateways shows the same values: aggregate them with max. Names are promises; lab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import redis
@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from ops.gateway.http.access import identified, refusals
+from ops.gateway.http.access import Door, identified, refusals
 from pipelines.lanes import READ_AGAIN
 from pipelines.lifecycle import Phase
 from pipelines.stages.percentiles import SHOWN
@@ -28,7 +28,6 @@ from workers.ledger import LANES, PREFIX, Ledger, Lists, lane_of
 from workers.process.counters import BUCKETS_S, Durations, Labels, told
 from workers.reconcile.cursor import SweepCursor
 from workers.reidentification import policy_store
-from workers.secrets.tokens import ApiToken
 from workers.stages import ages
 
 #: Methods that are counted by their name.
@@ -72,6 +71,19 @@ class Traffic:
             registry=registry,
             buckets=BUCKETS_S,
         )
+
+        self._refused = Counter(
+            "onboarding_auth_refused",
+            "Wrong API tokens that this gateway was given, by where: the API or the console's sign-in.",
+            ("where",),
+            registry=registry,
+        )
+        for door in ("api", "console"):
+            self._refused.labels(door)
+
+    def refused(self, door: str) -> None:
+        """Count a wrong token."""
+        self._refused.labels(door).inc()
 
     def answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """Count an answer. Addresses without a route are one, whatever somebody tries."""
@@ -258,8 +270,8 @@ class Fleet(Collector):
         yield GaugeMetricFamily("onboarding_redis_persistence_ok", text, value=float(written))
 
 
-def routes(registry: CollectorRegistry, tokens: Sequence[ApiToken]) -> APIRouter:
-    """Make the route. Any of these tokens may read it: how many customers a company has is nobody else's affair."""
+def routes(registry: CollectorRegistry, door: Door) -> APIRouter:
+    """Make the route. Any token may read it: how many customers a company has is nobody else's affair."""
     router = APIRouter(tags=["probes"])
 
     @router.get(
@@ -270,7 +282,7 @@ def routes(registry: CollectorRegistry, tokens: Sequence[ApiToken]) -> APIRouter
     )
     def metrics(request: Request) -> Response:
         """Return all metrics in Prometheus's text format. Wants a bearer token of any role."""
-        identified(request, tokens)
+        identified(request, door)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return router

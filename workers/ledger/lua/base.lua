@@ -7,7 +7,7 @@
 --   KEYS[1]  prefix of all keys, "onboarding:"
 --   ARGV[1]  operation: create, join, claim, renew, commit, onward, wake, act, revoke, take, read, permit, aside, allowed, close,
 --            pause_lanes, resume_lanes, standing, sweep, swept, import, load, loaded, halt, resume, drop, count;
---            drop_events, endpoint_*, courier_*, refuse; policy, move, due;
+--            drop_events, endpoint_*, courier_*, refuse; token_put; policy, move, due;
 --            ages, limits, timed, overdue; place, ask, run, rouse; heads, reseal
 --   ARGV[2]  milliseconds added to the server's clock; 0 but in tests that turn the clock
 --   ARGV[3]  Iron's budget: for each class "<class> <interval> <late> <window> <spread> ", in ms, at the ceiling; see pace.lua
@@ -85,6 +85,9 @@
 --   resumed         hash    lane -> ms when it was resumed last
 --   key_ids         hash    id of a key of the ring -> ms since when it seals here
 --   rotation        hash    how far the values are sealed with another key: to (its id), sort, cursor
+--   tokens          hash    name of an API token -> JSON: role, SHA-256, when and by whom it was made, its end
+--   tokens_used     hash    name of an API token -> ms of the hour in which it was last used
+--   session:<digest>  string  JSON of somebody who is signed in at the console: the token's name, the end; expires
 --
 -- Idempotent under replay: redis-py repeats a call whose answer was lost. Each writing operation carries a token (its
 -- fence, or one drawn for the call) and gives the same answer when it finds its own token already there.

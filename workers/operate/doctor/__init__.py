@@ -26,7 +26,6 @@ from workers.budget.gate import BudgetStatus, Gate
 from workers.engine.broker import NudgeBroker
 from workers.engine.inventory import look
 from workers.environment import certificates
-from workers.events.addresses import is_inside
 from workers.ledger import Ledger, Lists, connect
 from workers.operate.diagnosis import Diagnosis, diagnosed, rejects_all
 from workers.operate.doctor.check import Check, State
@@ -35,8 +34,8 @@ from workers.operate.doctor.outward import endpoints, links, refused, reidentifi
 from workers.operate.doctor.secrets import api_key, encryption_keys, registered, tokens, webhooks
 from workers.operate.doctor.surroundings import limits, proxies, surroundings
 from workers.operate.preflight import address, check_broker, check_ledger, product_of, unanswered
-from workers.proxies import way
 from workers.reconcile.cursor import SweepCursor
+from workers.secrets.stored_tokens import StoredToken, TokenStore
 from workers.settings import Settings, SettingsError
 
 __all__ = ["Check", "State", "examined"]
@@ -67,9 +66,18 @@ def examined(transport: httpx.BaseTransport | None = None) -> Iterator[Check]:
         yield from _of_the_queue(settings, ledger)
         yield from _of_what_is_stored(settings, ledger)
         yield from _of_what_others_get(settings, ledger)
+        stored = _good_tokens(ledger)
     yield from _of_iron(settings, transport)
     yield from webhooks(settings)
-    yield from tokens(settings)
+    yield from tokens(settings, stored)
+
+
+def _good_tokens(ledger: Ledger) -> list[StoredToken]:
+    """Return the tokens of the ledger that are good now; none where it does not answer, which is told elsewhere."""
+    with contextlib.suppress(redis.RedisError):
+        now_ms = ledger.now_ms()
+        return [token for token in TokenStore(ledger).all() if token.state(now_ms) == "good"]
+    return []
 
 
 def _new(problems: Sequence[str]) -> Iterator[str]:
@@ -208,7 +216,7 @@ def _queues(broker: NudgeBroker, ledger: Ledger) -> Check:
 
 
 def _due(ledger: Ledger) -> Check:
-    """Say whether anybody takes what is due."""
+    """Return whether anybody takes what is due."""
     late_s = Lists(ledger).overdue_s("interactive")
     if late_s <= OVERDUE_S:
         return Check("workers", "ok", "No interactive onboarding waits for a worker.")
@@ -220,7 +228,7 @@ def _due(ledger: Ledger) -> Check:
 
 
 def _calls(standing: BudgetStatus) -> Check:
-    """Say whether workers' calls to Iron leave, as the breaker stands."""
+    """Return whether workers' calls to Iron leave, as the breaker stands."""
     if standing.refusal is not None:
         text = f"{rejects_all(standing.refusal)} So it answers the workers; when it accepts a call, all go on."
         return Check("calls", "broken", text)
@@ -288,23 +296,11 @@ def _of_iron(settings: Settings, transport: httpx.BaseTransport | None) -> Itera
         yield Check("iron", "warning", "IRON_BASE_URL or IRON_API_KEY is not set here, so Iron was not asked.")
         return
     yield from api_key(settings)
-    yield from _in_clear(settings.IRON_BASE_URL)
     if transport is None and settings.IRON_BASE_URL.startswith("https:") and certificates():
         yield Check("iron", "broken", "Iron was not asked, because no https call can be made here: see certificates.")
         return
     with settings.transport() if transport is None else transport as opened:
         yield from _asked(settings, opened)
-
-
-def _in_clear(url: str) -> Iterator[Check]:
-    """Say whether the API key could be read on its way."""
-    scheme, host, _ = way(url)
-    if scheme == "http" and "." in host.rstrip(".") and not is_inside(host):
-        text = (
-            "IRON_BASE_URL begins with http:// and leads away from this machine: the API key and personal data can be"
-            " read on the way. Set it to Iron's https:// address."
-        )
-        yield Check("iron", "warning", text)
 
 
 def _asked(settings: Settings, transport: httpx.BaseTransport) -> Iterator[Check]:
@@ -336,6 +332,6 @@ def _diagnosis(found: Diagnosis, settings: Settings) -> Check:
 
 
 def _without_password(url: str) -> str:
-    """Give an address without what stands before its host."""
+    """Return an address without what stands before its host."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipelines.errors import InputLostError, IronError
 from pipelines.iron import Iron
@@ -19,11 +19,10 @@ from workers.ledger import PREFIX, Ledger
 from workers.operate.doctor.check import Check
 from workers.secrets.key_ids import KeyIds
 from workers.secrets.signature import SECRET_PREFIX, VERSION, Verdict, key_of, verify
+from workers.secrets.stored_tokens import StoredToken
 from workers.secrets.vault import Place, Vault
 from workers.settings import Settings
 
-#: A secret that is shorter was cut off, in characters: Iron's are some forty.
-SHORT = 16
 #: Customers of each phase whose stored input is tried, those that came last.
 SAMPLES = 10
 #: What is signed to try a webhook's secret: some moment, and a body as good as any.
@@ -73,8 +72,6 @@ def _of_secret(secret: str, api_key: str) -> Iterator[str]:
         yield f"IRON_WEBHOOK_SECRET is the same as IRON_API_KEY: one of them is in the other's place. {rest}"
     if secret.startswith(SECRET_PREFIX) and key_of(secret) is None:
         yield f"IRON_WEBHOOK_SECRET begins with {SECRET_PREFIX}, and what follows is not base64. {rest}"
-    elif len(secret) < SHORT:
-        yield f"IRON_WEBHOOK_SECRET is shorter than {SHORT} characters: a part of it is missing. {rest}"
     elif not _tried(secret):
         yield f"IRON_WEBHOOK_SECRET does not verify what is signed with it. {rest}"
 
@@ -141,9 +138,17 @@ def _opens(vault: Vault, key: str, parts: dict[bytes, bytes]) -> bool:
     return True
 
 
-def tokens(settings: Settings) -> Iterator[Check]:
-    """Say who is let in."""
+def tokens(settings: Settings, stored: Sequence[StoredToken]) -> Iterator[Check]:
+    """Say who is let in: by the setting, and by the ledger. A name that both have is none of the ledger's."""
+    names = {token.name for token in settings.api_tokens}
     roles = Counter(token.role.value for token in settings.api_tokens)
+    roles += Counter(token.role for token in stored if token.name not in names)
+    for name in sorted(names & {token.name for token in stored}):
+        text = (
+            f"ONBOARDING_API_TOKENS and the ledger each hold a token of the name {name}, and the gateway takes that of"
+            f" the setting alone. `onboarding tokens revoke {name}` ends the other one."
+        )
+        yield Check("tokens", "warning", text)
     for token in settings.api_tokens:
         if token.digest in _EMPTY:
             text = (
@@ -155,5 +160,8 @@ def tokens(settings: Settings) -> Iterator[Check]:
         told = ", ".join(f"{count} {role}" for role, count in sorted(roles.items()))
         yield Check("tokens", "ok", f"API tokens: {told}.")
     else:
-        text = "ONBOARDING_API_TOKENS is not set here: the gateway lets nobody in. `onboarding tokens new` makes one."
+        text = (
+            "There is no API token: ONBOARDING_API_TOKENS is not set here, and the ledger holds none that is good. The"
+            " gateway lets nobody in. `onboarding tokens new NAME --role R --store` makes one."
+        )
         yield Check("tokens", "warning", text)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from ops.gateway.http.access import Caller
 from ops.gateway.pages.console.page import PageError
 from ops.gateway.pages.console.words import ACTORS, ACTS, PERSONAL, PHASES
+from ops.gateway.searches import Searches
 from pipelines.acts import refusal
 from pipelines.plain_reasons import explained
 from pipelines.view import read_view, reasons
@@ -17,7 +18,6 @@ from workers.engine.broker import NudgeBroker
 from workers.intake.submit import FrontDoor
 from workers.ledger import Ledger, Nudge, Read
 from workers.secrets.links import CustomerLinks
-from workers.secrets.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Desk:
 
     ledger: Ledger
     broker: NudgeBroker
-    vault: Vault
+    searches: Searches
     door: FrontDoor
     links: CustomerLinks
     #: Puts a nudge on the queue, and does not wait for that.

@@ -24,7 +24,7 @@ from workers.budget.gate import Gate
 from workers.engine.inventory import look
 from workers.events.endpoints import Endpoints
 from workers.ledger import Ledger, Listed, Lists, Read
-from workers.operate.search import Filters, find, page
+from workers.operate.search import Filters, page
 from workers.operate.summary import summarised
 from workers.reconcile.cursor import SweepCursor
 
@@ -87,7 +87,7 @@ def add(router: APIRouter, desk: Desk) -> None:
 
     @router.post("/console/find")
     def search(request: Request, present: Present, form: Form) -> Response:
-        found = find(ledger, desk.vault, form.get("text", ""))
+        found = desk.searches.find(present.caller, form.get("text", ""))
         if len(found) == 1:
             return pages.see(address_of(found[0].record.key))
         return rendered(

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from ops.gateway import pages
 from ops.gateway.http.access import ACCESS, Caller
 from ops.gateway.http.body_limits import BODY_WITHIN_S, read_body
-from ops.gateway.http.problems import ProblemError
+from ops.gateway.http.problems import PROBLEMS, ProblemError
 from ops.gateway.http.request_log import note
 from ops.gateway.pages.console.session import SignedIn
 from ops.gateway.pages.console.words import ago, span
@@ -141,7 +141,7 @@ def _page_of(error: Exception) -> PageError:
         case PageError():
             return error
         case ProblemError():
-            return PageError(400, "This is not possible", error.detail)
+            return PageError(PROBLEMS[error.code][0], "This is not possible", error.detail)
         case redis.RedisError():
             text = "Redis is not reachable. Nothing was changed and nothing is lost. Reload in a minute."
             return PageError(503, "The ledger does not answer", text)

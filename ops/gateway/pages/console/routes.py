@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from ops.gateway import pages
 from ops.gateway.http.request_log import note
@@ -11,6 +12,8 @@ from ops.gateway.pages.console.desk import Desk
 from ops.gateway.pages.console.page import Page, PageError, SignInError, asset, fields_of, local, rendered
 from ops.gateway.pages.console.session import Sessions, from_here
 
+#: What the console's script says of its requests.
+SCRIPTED = "x-requested-with"
 #: What the form of the sign-in may be, in bytes: anybody may send it.
 LOGIN_BYTES = 8 * 1024
 
@@ -19,7 +22,8 @@ def routes(desk: Desk, sessions: Sessions) -> APIRouter:
     """Make the routes."""
 
     async def let_in(request: Request) -> None:
-        signed_in = sessions.of(request)
+        used = request.headers.get(SCRIPTED) is None  # a page that keeps itself fresh is nobody who does something
+        signed_in = await run_in_threadpool(sessions.of, request, used=used)
         if signed_in is None:
             raise SignInError
         request.state.signed_in = signed_in
@@ -44,7 +48,7 @@ def _signing_in(outside: APIRouter, inside: APIRouter, sessions: Sessions) -> No
         return asset(name)
 
     @outside.get("/console/login")
-    async def login(request: Request) -> Response:
+    def login(request: Request) -> Response:
         following = local(request.query_params.get("next", ""))
         return rendered(request, "login.html", next=following, wrong=False, nobody=sessions.nobody)
 
@@ -53,15 +57,26 @@ def _signing_in(outside: APIRouter, inside: APIRouter, sessions: Sessions) -> No
         form = await fields_of(request, LOGIN_BYTES)
         following = local(form.get("next", ""))
         answer = pages.see(following)
-        token = sessions.open(form.get("token", ""), answer) if from_here(request) else None
+        given = form.get("token", "") if from_here(request) else ""
+        token = await run_in_threadpool(sessions.open, given, request, answer)
         if token is None:
-            note(request, outcome="refused", reason="token_unknown")
-            return rendered(request, "login.html", status=401, next=following, wrong=True, nobody=sessions.nobody)
+            return await run_in_threadpool(_not_let_in, request, sessions, following)
         note(request, name=token.name, role=token.role.value, outcome="signed_in")
         return answer
 
     @inside.post("/console/logout")
-    async def leave() -> Response:
+    def leave(request: Request) -> Response:
         answer = pages.see("/console/login")
-        sessions.close(answer)
+        sessions.close(request, answer)
         return answer
+
+
+def _not_let_in(request: Request, sessions: Sessions, following: str) -> Response:
+    """Refuse a token that is none; too many of them are slowed down."""
+    wait_s = sessions.refused(request)
+    note(request, outcome="refused", reason="too_many_attempts" if wait_s else "token_unknown")
+    status, nobody = 429 if wait_s else 401, sessions.nobody
+    answer = rendered(request, "login.html", status=status, next=following, wrong=True, nobody=nobody)
+    if wait_s:
+        answer.headers["Retry-After"] = str(wait_s)
+    return answer
