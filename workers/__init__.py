@@ -1,5 +1,6 @@
 """How an onboarding runs: Dramatiq, Redis and pace. Uses `pipelines`; never imports `ops`.
 
+- `addresses`: where a name leads to, and whether we may go there
 - `app`: the worker process, wired on one screen
 - `budget`: may a call to Iron leave, and when
 - `engine`: one step: message, claim, step, commit, message

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from workers.events.addresses import is_inside
+from workers.addresses import is_inside
 from workers.secrets.signature import key_of
 
 #: What `demo` and `dev` use: no secrets, since everybody can read them here. The sandbox takes any key of at least 8

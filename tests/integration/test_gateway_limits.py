@@ -142,7 +142,7 @@ def test_large_bodies_hold_up_nobody(role: Role, gateway: tuple[str, int]) -> No
     for thread in threads:
         thread.join()
     print(f"slowest health beside large bodies: {slowest * 1000:.0f} ms")
-    assert slowest < 2
+    assert slowest < 10  # without the limits it is as long as all bodies take
     assert set(statuses) <= {403, 413}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from workers.events.addresses import URL_LENGTH, AddressRefusedError, allowed, look_up, read_url, target
+from workers.addresses import URL_LENGTH, AddressRefusedError, allowed, look_up, read_url, target
 
 PUBLIC = [
     *(

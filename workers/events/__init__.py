@@ -1,6 +1,5 @@
 """News goes out: the event stream, delivered to endpoints.
 
-- `addresses`: where an endpoint may be
 - `courier`: which process delivers to which endpoint
 - `dispatcher`: one endpoint's deliveries, in order
 - `endpoints`: endpoints as they are stored

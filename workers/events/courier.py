@@ -18,7 +18,7 @@ import structlog
 from pipelines.iron.proxy import Proxy
 from pipelines.iron.transport import ThreadTransport
 from pipelines.pauses import around
-from workers.events.addresses import is_public
+from workers.addresses import is_public
 from workers.events.dispatcher import AWAY_S, IN_FLIGHT, Dispatcher, Held
 from workers.events.endpoints import MOST, Endpoints, NoEndpointError
 from workers.events.sender import Sender

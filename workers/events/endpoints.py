@@ -18,7 +18,7 @@ from pipelines.errors import InputLostError
 from pipelines.events import NAMES, Event, place
 from pipelines.keys import canonical_json
 from pipelines.times import timestamp
-from workers.events.addresses import read_url
+from workers.addresses import read_url
 from workers.events.sender import new_secret
 from workers.events.stream import STREAM
 from workers.ledger import PREFIX, Ledger

@@ -23,7 +23,7 @@ from standardwebhooks import Webhook
 
 from pipelines.events import Event
 from pipelines.pauses import retry_after_s
-from workers.events.addresses import AddressRefusedError, Resolve, Target, look_up, target
+from workers.addresses import AddressRefusedError, Resolve, Target, look_up, target
 
 MEDIA_TYPE = "application/cloudevents+json"
 #: Type of the event that `onboarding endpoints test` sends.

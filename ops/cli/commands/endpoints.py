@@ -31,7 +31,7 @@ def _endpoints(need: str = "ledger", *, check: bool = True) -> Iterator[tuple[Se
     """Open the endpoints; what cannot be done with them is a sentence. `need`: "input" where secrets are touched."""
     from ops.cli.session import opened
     from pipelines.events import CursorError
-    from workers.events.addresses import AddressRefusedError
+    from workers.addresses import AddressRefusedError
     from workers.events.endpoints import EndpointError, Endpoints
 
     with opened(need, check=check) as session:
@@ -65,7 +65,7 @@ def add_(
     import re
 
     from pipelines.events import place
-    from workers.events.addresses import read_url, target
+    from workers.addresses import read_url, target
     from workers.events.endpoints import NAME
     from workers.events.stream import EventStream
     from workers.forms import plain
