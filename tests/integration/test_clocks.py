@@ -25,7 +25,7 @@ BORNE_S = CLOCK_TOLERANCE_MS / 1000 - 1
 
 #: Deliveries to upstream are signed with a timestamp that the receiver compares with its own wall clock; and `doctor`
 #: asks whether this machine's wall clock goes right.
-ABOUT_WALL_CLOCKS = {"events/sender.py", "doctor/__init__.py"}
+ABOUT_WALL_CLOCKS = {"events/sender.py", "doctor/__init__.py", "doctor/surroundings.py"}
 SOURCES = sorted(
     path
     for package in (pipelines, workers)

@@ -37,7 +37,8 @@ local function subtract(key, stage, gone)
 end
 
 -- Take out of the windows what is older than they are. A slot is kept for as long as it may have to be taken out.
-local function roll()
+-- counting: something is counted right after; who only reads leaves nothing behind where nothing was ever counted.
+local function roll(counting)
   local newest = redis.call('HMGET', prefix .. 'ages', '24h', '7d', '30d')
   for i, window in ipairs(WINDOWS) do
     local last, now_slot = tonumber(newest[i] or 0), math.floor(now_ms / window.slot)
@@ -51,7 +52,9 @@ local function roll()
           for n = 1, #gone, 2 do subtract(total, gone[n], gone[n + 1]) end
         end
       end
-      redis.call('HSET', prefix .. 'ages', window.name, int(now_slot))
+      if counting or redis.call('EXISTS', total) == 1 then
+        redis.call('HSET', prefix .. 'ages', window.name, int(now_slot))
+      end
     end
   end
 end
@@ -71,7 +74,7 @@ local function was_paused(lane, import, since)
 end
 
 local function count_age(stage, since)
-  roll()
+  roll(true)
   local number = bucket(now_ms - since)
   for _, slot in ipairs({HOUR, DAY}) do
     local key = slot_key(slot, math.floor(now_ms / slot))
