@@ -21,8 +21,10 @@ from workers.engine.inventory import OTHER
 from workers.ledger import LANES, Nudge
 from workers.operate.doctor.lying import messages
 
-#: A message that was sent ten minutes ago.
-OLD = written(a_message(message_timestamp=int(time.time() * 1000) - 600_000))
+
+def old() -> bytes:
+    """A message that was sent ten minutes ago."""
+    return written(a_message(message_timestamp=int(time.time() * 1000) - 600_000))
 
 
 class Database:
@@ -51,7 +53,7 @@ class Database:
 
     def later(self, queue: str, due_s: float) -> None:
         self.client.zadd(f"dramatiq:{queue}.later", {"x": (time.time() + due_s) * 1000})
-        self.client.hset(f"dramatiq:{queue}.later.msgs", "x", OLD)
+        self.client.hset(f"dramatiq:{queue}.later.msgs", "x", old())
 
 
 @pytest.fixture
@@ -67,24 +69,24 @@ def database(broker_url: str) -> Iterator[Database]:
 LYING: dict[str, tuple[Callable[[Database], object], tuple[str, str, int, int | None] | None]] = {
     "nothing": (lambda _: None, None),
     "a nudge": (lambda it: it.broker.send(Nudge("bulk", "refresh", "k-1", 1)), None),
-    "jobs that nobody takes": (lambda it: it.put("interactive", OLD, OLD), ("interactive", "queue", 2, 10)),
+    "jobs that nobody takes": (lambda it: it.put("interactive", old(), old()), ("interactive", "queue", 2, 10)),
     "what nobody can read": (lambda it: it.put("bulk", FORMS["pickle"][0]), ("bulk", "queue", 1, None)),
-    "new behind old": (lambda it: it.put("bulk", OLD, written(a_message())), ("bulk", "queue", 2, 10)),
-    "sent with a delay": (lambda it: it.put("interactive.DQ", OLD), ("interactive", "sent_delayed", 1, 10)),
+    "new behind old": (lambda it: it.put("bulk", old(), written(a_message())), ("bulk", "queue", 2, 10)),
+    "sent with a delay": (lambda it: it.put("interactive.DQ", old()), ("interactive", "sent_delayed", 1, 10)),
     "delayed": (lambda it: it.later("interactive", 3_600), None),
     "delayed, just over": (lambda it: it.later("interactive", -5), None),
     "delayed, long over": (lambda it: it.later("interactive", -300), ("interactive", "delayed", 1, 10)),
-    "dead letters": (lambda it: it.dead("interactive", OLD), ("interactive", "dead_letters", 1, 10)),
+    "dead letters": (lambda it: it.dead("interactive", old()), ("interactive", "dead_letters", 1, 10)),
     "dead letters of others": (lambda it: it.dead("mails", b"\x80"), ("mails", "dead_letters", 1, None)),
-    "at a living worker": (lambda it: it.fetched("bulk", OLD, seen_s=2), None),
-    "at a dead worker": (lambda it: it.fetched("bulk", OLD, seen_s=90), ("bulk", "fetched", 1, 10)),
-    "at a worker unheard of": (lambda it: it.fetched("bulk", OLD, seen_s=None), ("bulk", "fetched", 1, 10)),
-    "named by no list": (lambda it: it.put("interactive", OLD, listed=False), ("interactive", "unlisted", 1, 10)),
-    "a queue that nobody reads": (lambda it: it.put("default", OLD), ("default", "queue", 1, 10)),
+    "at a living worker": (lambda it: it.fetched("bulk", old(), seen_s=2), None),
+    "at a dead worker": (lambda it: it.fetched("bulk", old(), seen_s=90), ("bulk", "fetched", 1, 10)),
+    "at a worker unheard of": (lambda it: it.fetched("bulk", old(), seen_s=None), ("bulk", "fetched", 1, 10)),
+    "named by no list": (lambda it: it.put("interactive", old(), listed=False), ("interactive", "unlisted", 1, 10)),
+    "a queue that nobody reads": (lambda it: it.put("default", old()), ("default", "queue", 1, 10)),
     "a queue that others read": (lambda it: it.put("mails", written(a_message())), None),
-    "delayed on a queue of others": (lambda it: it.put("default.DQ", OLD), ("default", "sent_delayed", 1, 10)),
+    "delayed on a queue of others": (lambda it: it.put("default.DQ", old()), ("default", "sent_delayed", 1, 10)),
     "another namespace": (
-        lambda it: it.put("interactive", OLD, namespace="crm"),
+        lambda it: it.put("interactive", old(), namespace="crm"),
         ("crm:interactive", "queue", 1, 10),
     ),
     "a list of another library": (lambda it: it.client.lpush("celery", "a", "b"), ("celery", "foreign", 2, None)),
@@ -125,9 +127,9 @@ def test_what_does_not_move(
 
 def test_everything_at_once(database: Database) -> None:
     """However much lies there, it is counted by lane, and all else as other."""
-    database.put("interactive", OLD, OLD)
-    database.put("default", *[OLD] * 7)
-    database.dead("bulk", OLD)
+    database.put("interactive", old(), old())
+    database.put("default", *[old()] * 7)
+    database.dead("bulk", old())
     database.client.lpush("celery", *range(5))
     found = inventory.counted(inventory.look(database.broker).stuck())
     assert {queue: count for queue, (count, _) in found.items()} == {
@@ -146,7 +148,7 @@ def test_everything_at_once(database: Database) -> None:
 
 def test_it_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a database with very many keys a part is looked at, which is said; and huge messages are not read."""
-    database.put("default", OLD.replace(b"Ada", b"A" * 100_000))
+    database.put("default", old().replace(b"Ada", b"A" * 100_000))
     [one] = inventory.look(database.broker).stuck()
     assert (one.count, one.age_ms) == (1, None)
     with database.client.pipeline() as pipeline:
@@ -164,7 +166,7 @@ def test_it_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_summary(database: Database, run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """`onboarding summary` names what does not move, as data and for people; nothing of any message is in it."""
-    database.put("default", OLD)
+    database.put("default", old())
     database.later("interactive", 3_600)
     assert run("summary", "--json") == 0
     told = json.loads(capsys.readouterr().out)["messages"]
@@ -181,9 +183,9 @@ def test_the_summary(database: Database, run: Run, world: World, capsys: pytest.
 
 def test_the_metrics(database: Database, world: World, broker_url: str) -> None:
     """`/metrics` has a value for each of our queues and for all others, under labels that do not grow."""
-    database.put("default", OLD)
-    database.put("mails", OLD)
-    database.dead("bulk", OLD)
+    database.put("default", old())
+    database.put("mails", old())
+    database.dead("bulk", old())
     gateway = Gateway(world, broker_url)
     samples = scraped(gateway)
     assert {labels[0][1] for name, labels in samples if name == "onboarding_messages_stuck"} == {*LANES, OTHER}
@@ -198,8 +200,8 @@ def test_the_metrics(database: Database, world: World, broker_url: str) -> None:
 def test_the_doctor(database: Database, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """`onboarding doctor` says what lies where, and what to do; ten places and how many there are beside them."""
     for number in range(12):
-        database.put(f"q-{number}", OLD)
-    database.dead("interactive", OLD)
+        database.put(f"q-{number}", old())
+    database.dead("interactive", old())
     run("doctor", "--json")
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     told = [check for check in told if check["check"] == "messages"]

@@ -252,7 +252,7 @@ def test_no_process_starts_without_the_key_that_seals_now(
     """Exit status 2, and one line that names the key by its id; nothing is stored."""
     KeyIds(world.ledger).begin(world.vault)
     for name, value in (
-        ("IRON_BASE_URL", BASE_URL),
+        ("IRON_BASE_URL", BASE_URL.replace("http:", "https:")),
         ("IRON_API_KEY", API_KEY),
         ("ONBOARDING_ENCRYPTION_KEYS", new_key()),
     ):

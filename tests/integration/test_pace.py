@@ -559,7 +559,7 @@ def test_one_probe_at_a_time(stormy: World) -> None:
     assert probe.probe
     assert breaker(stormy) == "half_open"
     Gate(ledger).permit("bulk", probe.fence)
-    with pytest.raises(HeldBackError, match="probe"):
+    with pytest.raises(HeldBackError, match="test call"):
         Gate(ledger).permit("interactive", "another")
     stormy.advance(16)
     assert breaker(stormy) == "open"
