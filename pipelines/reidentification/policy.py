@@ -97,20 +97,25 @@ class InForce:
         return following
 
 
-def read_policy(text: str) -> ReidentificationPolicy:
-    """Read a policy from TOML. Raises PolicyInvalidError with every problem."""
+def read_section(text: str, name: str) -> Mapping[str, Any]:
+    """Read the one section of a policy from TOML. Raises PolicyInvalidError."""
     try:
         given = tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise PolicyInvalidError([f"The policy is not TOML: {error}."]) from None
     except (RecursionError, ValueError):  # what tomllib leaves to Python
         raise PolicyInvalidError(["The policy is nested too deeply, or holds a number that is too long."]) from None
-    section = given.get("reidentification")
-    others = sorted(set(given) - {"reidentification"})
+    section = given.get(name)
+    others = sorted(set(given) - {name})
     if not isinstance(section, dict) or others:
         named = f" It holds {', '.join(others)} besides." if others else ""
-        raise PolicyInvalidError([f"The policy needs one section, [reidentification], and no other.{named}"])
-    return policy_of(section)
+        raise PolicyInvalidError([f"The policy needs one section, [{name}], and no other.{named}"])
+    return section
+
+
+def read_policy(text: str) -> ReidentificationPolicy:
+    """Read a policy from TOML. Raises PolicyInvalidError with every problem."""
+    return policy_of(read_section(text, "reidentification"))
 
 
 def policy_of(given: Mapping[str, Any]) -> ReidentificationPolicy:

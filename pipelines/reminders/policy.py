@@ -7,13 +7,12 @@ Source: contract section 8.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.reidentification.days import Hours
-from pipelines.reidentification.policy import PolicyInvalidError, read_quiet, read_zone
+from pipelines.reidentification.policy import PolicyInvalidError, read_quiet, read_section, read_zone
 
 HOUR_MS = 3_600_000
 #: Length of each unit in which a policy may be written, in ms.
@@ -64,16 +63,7 @@ class RemindersInForce:
 
 def read_policy(text: str) -> ReminderPolicy:
     """Read a policy from TOML. Raises PolicyInvalidError with every problem."""
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PolicyInvalidError([f"The policy is not TOML: {error}."]) from None
-    section = given.get("reminders")
-    others = sorted(set(given) - {"reminders"})
-    if not isinstance(section, dict) or others:
-        named = f" It holds {', '.join(others)} besides." if others else ""
-        raise PolicyInvalidError([f"The policy needs one section, [reminders], and no other.{named}"])
-    return policy_of(section)
+    return policy_of(read_section(text, "reminders"))
 
 
 def policy_of(given: Mapping[str, Any]) -> ReminderPolicy:

@@ -6,13 +6,12 @@ Source: contract section 8.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.lifecycle import Actor, Phase
-from pipelines.reidentification.policy import PolicyInvalidError
+from pipelines.reidentification.policy import PolicyInvalidError, read_section
 
 #: Length of each unit in which a limit may be written, in ms.
 UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
@@ -49,16 +48,7 @@ class LimitsInForce:
 
 def read_policy(text: str) -> LimitPolicy:
     """Read a policy from TOML. Raises PolicyInvalidError with every problem."""
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PolicyInvalidError([f"The policy is not TOML: {error}."]) from None
-    section = given.get("limits")
-    others = sorted(set(given) - {"limits"})
-    if not isinstance(section, dict) or others:
-        named = f" It holds {', '.join(others)} besides." if others else ""
-        raise PolicyInvalidError([f"The policy needs one section, [limits], and no other.{named}"])
-    return policy_of(section)
+    return policy_of(read_section(text, "limits"))
 
 
 def policy_of(given: Mapping[str, Any]) -> LimitPolicy:

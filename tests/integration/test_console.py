@@ -169,6 +169,15 @@ def test_nobody_does_anything_without_signing_in(console: Operator, path: str) -
     assert everything(console.world) == before
 
 
+def test_a_token_that_is_too_long_is_not_read(console: Operator) -> None:
+    """A form beyond the limit of the sign-in opens nothing, and stands in no log."""
+    with capture_logs() as lines:
+        answer = console.send("/console/login", token="x" * 10_000)
+    assert answer.status_code in (400, 413)
+    assert "set-cookie" not in answer.headers
+    assert "x" * 100 not in str(lines)
+
+
 @pytest.mark.parametrize("token", ["", "onb_wrong", "x" * 7_000, "ä"])
 def test_a_wrong_token(console: Operator, token: str) -> None:
     """It is refused without a word about why, and stands in no log."""

@@ -1,7 +1,7 @@
 """Wrong API tokens: counted by network and over all, slowed down, logged and told to Prometheus.
 
 A right token is let in wherever it comes from, however many wrong ones came before: 256 random bits are not guessed,
-and nobody can shut others out by guessing. So whoever shares a proxy with a guesser notices nothing.
+and nobody can shut others out by guessing. So callers who share a proxy with a guesser notice nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Attempts:
 def network_of(request: Request) -> str:
     """Name the network that a request comes from; behind a proxy of ours, the one that the proxy names.
 
-    Whoever is near may name any network, which only makes the count by network finer; that over all stays.
+    A peer in a private network may name any network, which only makes the count by network finer; that over all stays.
     """
     peer = request.client.host if request.client else ""
     named = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
